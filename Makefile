@@ -1,0 +1,53 @@
+# make demo    install the torch-free core into .venv and analyse the examples
+# make test    install everything the tests need, then check and test
+# make check   style, types and import walls
+# make bench   measure; every script in benchmarks/ prints its figures
+#
+# PYTHON=python3.12  the interpreter that .venv is made from (3.11 or newer)
+# PIP_ARGS=...       extra arguments of pip install
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+DEMO_OUT ?= demo-output
+PY := $(VENV)/bin/python
+INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet --no-compile $(PIP_ARGS) -c constraints.txt
+PROJECT := pyproject.toml constraints.txt
+LINTED := src tests tools benchmarks
+
+.PHONY: demo test check bench clean
+.DELETE_ON_ERROR:
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Got $$($(PYTHON) --version 2>&1). Expected Python 3.11 or newer. Run: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-demo: $(PROJECT) | $(PY)
+	$(INSTALL) -e '.[video]'
+	@touch $@
+
+$(VENV)/.installed-test: $(PROJECT) | $(PY)
+	$(INSTALL) -e '.[video,parquet,train,eval,tools,dev]'
+	@touch $@ $(VENV)/.installed-demo
+
+demo: $(VENV)/.installed-demo
+	$(VENV)/bin/mien analyze examples --out $(DEMO_OUT) --overlay --report --explain
+	@echo
+	@echo "Pictures and the table lie in $(DEMO_OUT)/; open $(DEMO_OUT)/report.html in a browser."
+
+check: $(VENV)/.installed-test
+	$(PY) -m ruff check $(LINTED)
+	$(PY) -m ruff format --check $(LINTED)
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest -q --durations=0 --durations-min=5 tests/architecture
+
+test: check
+	$(PY) -m pytest -q
+
+bench: $(VENV)/.installed-test
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
+
+clean:
+	rm -rf $(DEMO_OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,95 @@
+"""Every error that mien raises on purpose.
+
+    MienError
+    ├── BadInput             a file, image, video, array or landmark set that cannot be analysed
+    ├── BadConfig            an unknown name, key, scale, option or a value out of range
+    ├── BadData              a dataset on disk that is not in its published format
+    ├── MissingDependency    an optional package is not installed
+    ├── MissingWeights       a weight file is absent or is not the file it should be
+    ├── OutputFailed         a result could not be written
+    └── BackendFailed        a model server or runtime did not answer as it should
+
+Each one speaks three sentences: what came, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+__all__ = [
+    "BackendFailed",
+    "BadConfig",
+    "BadData",
+    "BadInput",
+    "MienError",
+    "MissingDependency",
+    "MissingWeights",
+    "OutputFailed",
+    "require",
+]
+
+
+class MienError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        got: what came, with its value (``"photo.jpg starts with b'hello'"``).
+        expected: what was expected.
+        fix: what the user can do about it.
+    """
+
+    def __init__(self, *, got: str, expected: str, fix: str) -> None:
+        self.got, self.expected, self.fix = (part.rstrip(". ") for part in (got, expected, fix))
+        super().__init__(f"Got {self.got}. Expected {self.expected}. {self.fix}.")
+
+
+class BadInput(MienError):
+    """A file, image, video, array or landmark set that cannot be analysed."""
+
+
+class BadConfig(MienError):
+    """An unknown name, key or scale, or an option out of its range."""
+
+
+class BadData(MienError):
+    """A dataset on disk that is not in its published format."""
+
+
+class MissingDependency(MienError):
+    """An optional package is not installed."""
+
+
+class MissingWeights(MienError):
+    """A weight file is absent, truncated, or not the file it should be."""
+
+
+class OutputFailed(MienError):
+    """A result could not be written: folder not writable, disk full."""
+
+
+class BackendFailed(MienError):
+    """A model server or runtime did not answer as it should."""
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import an optional ``module`` or say exactly what to install.
+
+    Args:
+        module: import name, e.g. ``"fastapi"``.
+        extra: mien's extra that brings it, e.g. ``"serve"``.
+        purpose: what it is needed for, e.g. ``"the HTTP server"``.
+
+    Raises:
+        MissingDependency: the module is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingDependency(
+            got=f"no installed package {module!r}",
+            expected=f"it for {purpose}",
+            fix=f"Run: pip install 'mien[{extra}]'",
+        ) from error

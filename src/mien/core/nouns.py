@@ -1,0 +1,330 @@
+"""The nouns that carry everything through the house: Face, Labels, Sample, Dialogue, Answer and kin.
+
+Arrays are numpy; units stand under each field. All are frozen: a later step makes a new one with
+`dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.core.aus import LEVEL_LETTERS
+from mien.core.errors import BadInput
+
+__all__ = [
+    "LANDMARKS",
+    "Answer",
+    "AuReading",
+    "Claim",
+    "CropTransform",
+    "Dialogue",
+    "Evidence",
+    "Explanation",
+    "Face",
+    "FaceResult",
+    "FloatArray",
+    "FrameResult",
+    "Image",
+    "Labels",
+    "Pose",
+    "Sample",
+    "Turn",
+]
+
+FloatArray = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+LANDMARKS = 478
+"""Points of MediaPipe's attention mesh: 468 of the face, 10 of the irises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Head pose in degrees, from the subject facing the camera: 0, 0, 0."""
+
+    pitch: float
+    """Positive: the head is raised (chin up)."""
+    yaw: float
+    """Positive: the head is turned to the subject's left (image right)."""
+    roll: float
+    """Positive: the head is tilted to the subject's left (clockwise as seen in the image)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CropTransform:
+    """Similarity transform from image pixels to the canonical crop."""
+
+    matrix: npt.NDArray[np.float64]
+    """(2, 3): ``crop_xy = matrix @ (x, y, 1)``."""
+    size: int
+    """Side of the square crop in px."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One face in one image or frame."""
+
+    box: FloatArray
+    """(4,) left, top, right, bottom in px of the upright image."""
+    score: float
+    """Detector score 0..1 (1.0 for a given crop)."""
+    landmarks: FloatArray | None = None
+    """(478, 3) float32 in px; z in px with MediaPipe's sign (smaller is nearer); None when not found."""
+    presence: float = math.nan
+    """The mesh's own belief 0..1 that a face is there; NaN when the mesh did not run."""
+    pose: Pose | None = None
+    crop: CropTransform | None = None
+    frame: int = 0
+    """Frame index in the video, 0 for a photo."""
+    time: float = 0.0
+    """Presentation time in seconds, 0.0 for a photo."""
+    track: int | None = None
+    """Stable id over the frames of one video; None for photos."""
+
+    def __post_init__(self) -> None:
+        if self.landmarks is not None and self.landmarks.shape != (LANDMARKS, 3):
+            raise BadInput(
+                got=f"landmarks of shape {self.landmarks.shape}",
+                expected=f"({LANDMARKS}, 3): x, y, z in px",
+                fix="Pass MediaPipe's 478 refined landmarks",
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What a model may look at for one face: pixels, landmarks, or both."""
+
+    face: Face
+    crop: Image | None = None
+    """(S, S, 3) uint8 RGB canonical crop; None in landmarks-only mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuReading:
+    """One measurement of one Action Unit: four views that never contradict each other.
+
+    The calibrated intensity is the measurement; level and presence follow from it by fixed rules, and
+    probability crosses one half exactly where presence turns. Build it with `AuReading.of`.
+    """
+
+    probability: float
+    """0..1, calibrated belief that the AU is present; > 0.5 exactly when `presence`."""
+    intensity: float
+    """0..1: 0 absent, 1 the strongest that the scale knows."""
+    level: int
+    """FACS level 0..5: 0 absent, 1 = A trace … 5 = E maximum."""
+    presence: bool
+    """``level >= cut_off``."""
+    cut_off: int = 1
+    """The level from which the AU counts as present. A protocol chooses it: DISFA 2, AU-LLaVA 3, FABA 1."""
+
+    @classmethod
+    def of(cls, intensity: float, sharpness: float = 10.0, cut_off: int = 1) -> AuReading:
+        """Derive all four views from one calibrated intensity.
+
+        Levels split the 0..1 scale evenly: level k covers ``[k/5 - 0.1, k/5 + 0.1)``, as rounding
+        ``5 * intensity`` half up. Probability is a logistic in the intensity around the cut-off's lower edge.
+
+        Args:
+            intensity: any real number or NaN; clipped to 0..1. NaN (unmeasured) gives NaN views, level 0, absent.
+            sharpness: slope of the logistic at the cut-off, from the calibration of this AU.
+            cut_off: level 1..5 from which the AU counts as present.
+        """
+        if math.isnan(intensity):
+            return cls(math.nan, math.nan, 0, False, cut_off)
+        value = min(max(float(intensity), 0.0), 1.0)
+        level = math.floor(5.0 * value + 0.5)
+        edge = (cut_off - 0.5) / 5.0
+        probability = 1.0 / (1.0 + math.exp(-sharpness * (value - edge)))
+        presence = level >= cut_off
+        # Rounding at the edge itself must not let the two views disagree.
+        probability = max(probability, 0.5 + 1e-6) if presence else min(probability, 0.5)
+        return cls(probability, value, level, presence, cut_off)
+
+    @property
+    def measured(self) -> bool:
+        """False when the AU could not be measured (no landmarks, or face turned away)."""
+        return not math.isnan(self.intensity)
+
+    @property
+    def letter(self) -> str:
+        """FACS intensity letter, empty when absent."""
+        return LEVEL_LETTERS[self.level]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What is known about a sample; every field may be missing."""
+
+    emotion: str | None = None
+    """One of `mien.core.emotions.EMOTIONS`, or a dataset's own extra word (MAFW's ``"anxiety"``)."""
+    votes: Mapping[str, float] | None = None
+    """Rater votes by emotion word, as counted."""
+    au_presence: Mapping[str, bool] | None = None
+    """AU key -> coded as present."""
+    au_level: Mapping[str, int] | None = None
+    """AU key -> FACS level 0..5."""
+    au_intensity: Mapping[str, float] | None = None
+    """AU key (or FEAFA name) -> 0..1."""
+    valence: float | None = None
+    """-1..1."""
+    arousal: float | None = None
+    """-1..1."""
+    smile: bool | None = None
+    description: str | None = None
+    chain_of_thought: str | None = None
+    group: Mapping[str, str] = field(default_factory=dict)
+    """Group attributes for audits only: ``age``, ``gender``, ``ethnicity``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One labelled item of a dataset, pixels not yet read."""
+
+    id: str
+    dataset: str
+    split: str
+    """``train``, ``val``, ``test`` or a fold name."""
+    media: str
+    """Path of the image or video, or ``archive.zip!member`` / ``array.npz!index`` for packed sets."""
+    labels: Labels
+    subject: str | None = None
+    landmarks: FloatArray | None = None
+    """(478, 3) when the dataset gives them."""
+    cropped: bool = False
+    """True when the picture is a face crop already (FER+, RAF-DB aligned, …)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a dialogue."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+    """May hold evidence placeholders such as ``<image>`` and ``<landmark>``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Where data and models meet: what is asked and answered about one sample."""
+
+    task: str
+    """``emotion``, ``au-binary``, ``au-level``, ``au-intensity``, ``explanation``, ``conversation`` …"""
+    turns: tuple[Turn, ...]
+    sample_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said, and what a grammar read in it. An unparsed answer is counted, never guessed."""
+
+    text: str
+    status: Literal["parsed", "unparsed"]
+    reason: str | None = None
+    """Why nothing was read, when unparsed."""
+    labels: Labels | None = None
+    scores: Mapping[str, float] | None = None
+    """Likelihood per label, when the read-out gives them; they sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One checkable statement of an explanation about one AU."""
+
+    au: str
+    """AU key."""
+    present: bool
+    """False for a denial (``"the brows are not raised"``)."""
+    level: tuple[int, int] | None
+    """Claimed FACS level range, both ends included; None when no degree is named."""
+    start: int
+    """Character span of the statement in the text."""
+    end: int
+    verdict: Literal["supported", "contradicted", "unmeasured"] = "unmeasured"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A generated chain of thought in ExpLLM's three parts, with its audit."""
+
+    observations: str
+    interpretation: str
+    conclusion: str
+    claims: tuple[Claim, ...] = ()
+    """Spans refer to `text`."""
+    withheld: tuple[str, ...] = ()
+    """Sentences taken out because the measurement contradicts them; they are not part of `text`."""
+
+    @property
+    def text(self) -> str:
+        """The three parts under their headings (ExpLLM §III), plain text."""
+        return (
+            f"Key Observations: {self.observations}\n\n"
+            f"Overall Emotional Interpretation: {self.interpretation}\n\n"
+            f"Conclusion: {self.conclusion}"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceResult:
+    """Everything the analyzer says about one face."""
+
+    face: Face
+    emotions: Mapping[str, float]
+    """Eight calibrated probabilities in `EMOTIONS` order, sum 1."""
+    aus: Mapping[str, AuReading]
+    """AU key -> reading."""
+    explanation: Explanation | None = None
+
+    @property
+    def emotion(self) -> str:
+        """The most probable apparent emotion."""
+        return max(self.emotions, key=lambda name: self.emotions[name])
+
+    @property
+    def box(self) -> FloatArray:
+        """(4,) left, top, right, bottom in px."""
+        return self.face.box
+
+    @property
+    def score(self) -> float:
+        """Detector score 0..1."""
+        return self.face.score
+
+    @property
+    def landmarks(self) -> FloatArray | None:
+        """(478, 3) px, or None."""
+        return self.face.landmarks
+
+    @property
+    def pose(self) -> Pose | None:
+        """Head pose in degrees, or None."""
+        return self.face.pose
+
+    @property
+    def track(self) -> int | None:
+        """Track id in a video."""
+        return self.face.track
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """One photo or one frame of a video, with all its faces."""
+
+    source: str
+    """The path as given, or ``array:0`` for the first array."""
+    frame: int
+    time: float
+    """Seconds; 0.0 for photos."""
+    faces: tuple[FaceResult, ...]
+    width: int = 0
+    """Upright image size in px; 0 when the picture could not be read."""
+    height: int = 0
+    video: bool = False
+    error: str | None = None
+    """The three-sentence error when this item could not be analysed."""

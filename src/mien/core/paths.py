@@ -1,0 +1,29 @@
+"""Where things lie: the package's own weights, the training data, example files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["data_root", "face_weights", "pocket_weights"]
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def face_weights() -> Path:
+    """Folder of the converted MediaPipe nets."""
+    return PACKAGE / "face" / "weights"
+
+
+def pocket_weights() -> Path:
+    """Folder of the embedded pocket model."""
+    return PACKAGE / "models" / "weights" / "pocket"
+
+
+def data_root() -> Path:
+    """Folder of the training data packs: ``$MIEN_DATA``, else ``../shared/data`` beside the checkout.
+
+    The folder need not exist: callers that need it say so.
+    """
+    configured = os.environ.get("MIEN_DATA")
+    return Path(configured) if configured else PACKAGE.parents[2] / "shared" / "data"

@@ -1,0 +1,154 @@
+"""Shared fixtures; every test runs offline, without a GPU and with warnings as errors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from PIL import Image
+
+from mien.core.aus import AU_SETS
+from mien.core.paths import data_root as find_data_root
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The same examples in every run, and no deadline on a loaded machine.
+settings.register_profile(
+    "mien", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("mien")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """Folder of the example files."""
+    return ROOT / "examples"
+
+
+@pytest.fixture(scope="session")
+def photos(examples: Path) -> list[Path]:
+    """The example portraits, sorted by name."""
+    found = sorted(path for path in examples.iterdir() if path.suffix.lower() in {".jpg", ".png"})
+    assert found, f"no portrait in {examples}"
+    return found
+
+
+@pytest.fixture(scope="session")
+def clip(examples: Path) -> Path:
+    """The example video."""
+    found = sorted(examples.glob("*.mp4"))
+    assert found, f"no video in {examples}"
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of the data packs; the test is skipped without it."""
+    root = find_data_root()
+    if not root.is_dir():
+        pytest.skip(f"needs the data packs: set MIEN_DATA, or put them at {root}")
+    return root
+
+
+# A miniature of the training data in the packs' exact formats, made from the example photos.
+# A square around each example's face.
+SQUARES = {"eileen_collins.jpg": (160, 40, 300, 180), "grace_hopper.jpg": (190, 60, 390, 260)}
+
+
+def _portraits(count: int, size: int, seed: int) -> list[Image.Image]:
+    rng = np.random.default_rng(seed)
+    faces = []
+    for index in range(count):
+        name = sorted(SQUARES)[index % 2]
+        square = np.asarray(SQUARES[name]) + rng.integers(-8, 8, 4)
+        picture = Image.open(ROOT / "examples" / name).convert("RGB").crop(tuple(int(v) for v in square))
+        faces.append(picture.resize((size, size), Image.Resampling.BICUBIC))
+    return faces
+
+
+def _archive(path: Path, rows: list[dict[str, str]], pictures: list[Image.Image]) -> None:
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        archive.writestr("manifest.csv", text.getvalue())
+        for row, picture in zip(rows, pictures, strict=True):
+            data = io.BytesIO()
+            picture.save(data, "JPEG", quality=90)
+            archive.writestr(row["file"], data.getvalue())
+
+
+def _ferplus(root: Path) -> None:
+    root.joinpath("ferplus").mkdir(parents=True)
+    names = "neutral happiness surprise sadness anger disgust fear contempt unknown NF".split()
+    for split, count in (("train", 24), ("val", 8)):
+        rng = np.random.default_rng(count)
+        votes = np.zeros((count, 10), np.uint8)
+        for row in range(count):
+            votes[row, row % 8], votes[row, (row + 3) % 8] = 7, 2
+            votes[row, 8] = 1
+        votes[-1] = [0, 0, 0, 0, 0, 0, 0, 0, 8, 2]
+        pictures = [np.asarray(p.convert("L")) for p in _portraits(count, 48, int(rng.integers(99)))]
+        np.savez(
+            root / "ferplus" / f"{split}.npz",
+            images=np.stack(pictures),
+            votes=votes,
+            names=np.asarray([f"fer{row:07d}.png" for row in range(count)]),
+            vote_names=np.asarray(names),
+        )
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("packs")
+    _ferplus(root)
+    splits = ["train"] * 6 + ["val"] * 4
+    labels = ("neutral", "happiness")
+    lfw = [
+        {"file": f"img/{i:012x}.jpg", "label": labels[i % 2], "split": s, "source": "x", "person": f"p{i}",
+         "group": f"p{i}", "labeler": "dwdii", "second_look": ""}
+        for i, s in enumerate(splits)
+    ]  # fmt: skip
+    _archive(root / "lfw_emotion" / "lfw_emotion.zip", lfw, _portraits(10, 112, 1))
+    genki = [
+        {"file": f"img/file{i:04d}.jpg", "label": ("smile", "non_smile")[i % 2], "split": s, "source": "x",
+         "yaw": "0.1", "pitch": "0.0", "roll": "-0.1"}
+        for i, s in enumerate(splits)
+    ]  # fmt: skip
+    _archive(root / "genki4k" / "genki4k.zip", genki, _portraits(10, 64, 2))
+    london = [
+        {"file": f"face336/{i:03d}_{labels[i % 2]}.jpg", "label": labels[i % 2], "split": s, "source": "x",
+         "subject": f"{i:03d}", "age": "30", "gender": "female", "ethnicity": "white", "au25": "01"[i % 2],
+         "au12": ("", "1", "0")[i % 3]}
+        for i, s in enumerate(splits)
+    ]  # fmt: skip
+    _archive(root / "london" / "london.zip", london, _portraits(10, 336, 3))
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_renders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("renders")
+    rng = np.random.default_rng(5)
+    units = AU_SETS["pocket"]
+    np.savez(
+        folder / "shard_0000.npz",
+        images=np.stack([np.asarray(p) for p in _portraits(24, 144, 4)]),
+        au=rng.random((24, len(units)), np.float32) * (rng.random((24, len(units))) < 0.3).astype(np.float32),
+        au_names=np.asarray(units),
+        identity=np.repeat(np.arange(12), 2).astype(np.int32) % 11,
+    )
+    return folder
