@@ -1,0 +1,1 @@
+"""Pixels to faces: decode, detect, landmarks, pose, crop, tracks, landmark geometry; the only door to pixels."""

@@ -1,0 +1,1 @@
+"""A small CPU renderer for the ICT parametric face: pictures with Action Unit truth."""
