@@ -1,0 +1,1 @@
+"""The composite language model, its evidence, and one file per system."""
