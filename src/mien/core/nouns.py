@@ -198,6 +198,8 @@ class Sample:
     """(478, 3) when the dataset gives them."""
     cropped: bool = False
     """True when the picture is a face crop already (FER+, RAF-DB aligned, …)."""
+    box: tuple[float, float, float, float] | None = None
+    """Left, top, right, bottom in px of the face that is meant, where the picture may hold several."""
 
 
 @dataclass(frozen=True, slots=True)

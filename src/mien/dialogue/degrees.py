@@ -1,0 +1,134 @@
+"""Degree words and the FACS levels they claim: one public table, shared by the narrator and the claim reader.
+
+A degree word names a range of levels, not a point: "slightly" fits levels 1 and 2. The narrator chooses among
+the words whose range holds the measured level; the reader turns the word back into its range.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["DEGREES", "MASK", "Degree", "degrees_for", "mask_degrees", "read_degree"]
+
+
+@dataclass(frozen=True, slots=True)
+class Degree:
+    """Words that claim the same range of levels."""
+
+    levels: tuple[int, int]
+    """Lowest and highest FACS level, both included."""
+    before: tuple[str, ...]
+    """Adverbs that stand before a verb form: ``"slightly raised"``."""
+    after: tuple[str, ...]
+    """Adverbials that stand after a verb form: ``"raised to a small degree"``."""
+    noun: tuple[str, ...]
+    """Determiners of a movement noun: ``"a slight lift"``."""
+    also_read: tuple[str, ...] = ()
+    """Words that the narrator does not use and free text does."""
+
+
+DEGREES: tuple[Degree, ...] = (
+    Degree(
+        (1, 1),
+        ("barely", "faintly", "very slightly"),
+        ("faintly", "very slightly", "by a trace"),
+        ("a trace of", "a hint of", "a faint", "a very slight"),
+        ("just barely", "hardly", "scarcely", "minimally", "minimal", "barely visible", "barely noticeable",
+         "very subtle", "very subtly", "very mild", "very low degree of", "touch of"),
+    ),
+    Degree(
+        (1, 2),
+        ("slightly", "a little"),
+        ("slightly", "a little", "to a small degree"),
+        ("a slight", "a small"),
+        ("subtly", "subtle", "lightly", "light", "gently", "gentle", "somewhat", "softly", "soft", "a bit",
+         "a slight degree of", "to a slight degree", "to a low degree", "weakly", "weak", "tiny"),
+    ),
+    Degree((2, 2), ("mildly",), ("mildly",), ("a mild",), ("to a mild degree",)),
+    Degree(
+        (2, 3),
+        ("moderately",),
+        ("moderately", "to a moderate degree"),
+        ("a moderate",),
+        ("a moderate degree of", "fairly", "partially", "partly", "partial", "medium"),
+    ),
+    Degree((2, 4), ("noticeably",), ("noticeably",), ("a noticeable",), ("visibly", "notably", "notable")),
+    Degree(
+        (3, 4),
+        ("clearly", "markedly"),
+        ("clearly", "markedly"),
+        ("a clear", "a marked", "a pronounced"),
+        ("distinctly", "distinct", "significantly", "significant", "considerably", "considerable",
+         "prominently", "prominent", "substantially", "substantial", "evident", "evidently"),
+    ),
+    Degree((3, 5), (), (), (), ("broadly", "broad", "widely", "firmly", "firm", "tightly", "deeply", "deep",
+                                "greatly", "sharply", "sharp", "highly", "heavily", "heavy")),
+    Degree(
+        (4, 5),
+        ("strongly", "intensely"),
+        ("strongly", "intensely", "to a high degree"),
+        ("a strong", "an intense"),
+        ("a high degree of", "severely", "severe", "forcefully", "fully", "very clearly", "very clear",
+         "very markedly", "very pronounced", "very noticeably"),
+    ),
+    Degree(
+        (5, 5),
+        ("extremely", "very strongly"),
+        ("extremely", "very strongly", "as far as possible"),
+        ("an extreme", "a very strong"),
+        ("maximally", "maximal", "maximum", "completely", "complete", "to the maximum", "to an extreme degree",
+         "very intense", "very intensely", "entirely"),
+    ),
+)  # fmt: skip
+"""All degree words. Levels 1..5 are FACS letters A..E."""
+
+
+def degrees_for(level: int) -> tuple[Degree, ...]:
+    """The entries whose range holds ``level`` (1..5) and that the narrator may use."""
+    return tuple(entry for entry in DEGREES if entry.before and entry.levels[0] <= level <= entry.levels[1])
+
+
+def _phrases() -> dict[str, tuple[int, int]]:
+    table: dict[str, tuple[int, int]] = {}
+    for entry in DEGREES:
+        for phrase in (*entry.before, *entry.after, *entry.noun, *entry.also_read):
+            bare = (
+                re.sub(r"^(?:an?|to an?|by a) ", "", phrase)
+                if phrase not in {"a little", "a bit"}
+                else phrase
+            )
+            bare = re.sub(r" (?:of|degree|degree of)$", "", bare)
+            table[bare] = entry.levels
+    return table
+
+
+_RANGES = _phrases()
+# Longest first, so that "very slightly" is not read as "slightly".
+_WORD = "|".join(
+    re.escape(phrase).replace(r"\ ", r"\s+") for phrase in sorted(_RANGES, key=len, reverse=True)
+)
+_FIND = re.compile(rf"\b(?:{_WORD})\b", re.IGNORECASE)
+_PHRASE = re.compile(
+    rf"\b(?:to\s+(?:an?|the)\s+|by\s+an?\s+|an?\s+)?(?:{_WORD})"
+    rf"(?:\s+(?:to|or)\s+(?:{_WORD}))?(?:\s+(?:degree|extent|intensity)\b)?(?:\s+of\b)?\b",
+    re.IGNORECASE,
+)
+MASK = "\N{LATIN LETTER DENTAL CLICK}"
+"""One word character that no English text holds; stands in masked text for each character of a degree phrase."""
+
+
+def mask_degrees(text: str) -> str:
+    """``text`` of the same length with every degree phrase (``"to a small degree"``) turned into `MASK` signs.
+
+    Ranges of two ("slightly to moderately") are one phrase. A mask already in the text is turned into a space.
+    """
+    return _PHRASE.sub(lambda match: MASK * len(match.group()), text.replace(MASK, " "))
+
+
+def read_degree(text: str) -> tuple[int, int] | None:
+    """The range of levels that the degree words in ``text`` span, or None when there are none."""
+    found = [_RANGES[re.sub(r"\s+", " ", match.group().lower())] for match in _FIND.finditer(text)]
+    if not found:
+        return None
+    return min(low for low, _ in found), max(high for _, high in found)
