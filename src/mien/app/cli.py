@@ -1,0 +1,237 @@
+"""The ``mien`` command.
+
+Exit status everywhere: 0 all well; 1 some items failed, the rest is written; 2 nothing could be done.
+Commands import what they need when they run, so that ``mien --help`` is quick and loads no engine.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien import __version__
+from mien.app import DEFAULT_MODEL
+from mien.core.errors import MienError
+
+__all__ = ["app", "main"]
+
+_STATUS = "Exit status: 0 all well; 1 some items failed and the rest is written; 2 nothing could be done."
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Apparent emotions, FACS Action Units and audited explanations from photos, videos and landmarks. "
+    "Works offline, on a CPU; nothing leaves this machine.",
+    epilog=_STATUS,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="List, describe and verify the models.", no_args_is_help=True, epilog=_STATUS)
+app.add_typer(models_app, name="models")
+
+PathsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="Photos, videos, folders of these, or landmark files (.csv .npy .npz .json with (478, 3) or "
+        "(N, 478, 3) px).",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+FormatOption = Annotated[str, typer.Option("--format", "-f", help="csv, tsv, parquet, json or jsonl.")]
+ColumnsOption = Annotated[str, typer.Option(help="Columns of the table: mien, openface or pyfeat.")]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(help="Spelling and order of the emotions, e.g. affectnet, deepface, facereader, pyfeat."),
+]
+DecimalOption = Annotated[str, typer.Option(help="point, or comma (CSV cells then end with ';').")]
+ExplainOption = Annotated[bool, typer.Option("--explain", help="Write an audited explanation per face.")]
+OverlayOption = Annotated[bool, typer.Option("--overlay", help="Draw mesh, box, label and AUs on copies.")]
+ReportOption = Annotated[bool, typer.Option("--report", help="Write report.html, one self-contained page.")]
+RedactOption = Annotated[bool, typer.Option("--redact", help="Hide the faces in overlays and report.")]
+CroppedOption = Annotated[
+    bool, typer.Option("--cropped", help="The pictures are face crops already (48x48 grey works).")
+]
+LandmarksOnlyOption = Annotated[
+    bool,
+    typer.Option("--landmarks-only", help="Drop the pixels once the landmarks are found; use points only."),
+]
+LandmarksOption = Annotated[bool, typer.Option("--landmarks", help="Add the 478 mesh points to the table.")]
+SmoothOption = Annotated[bool, typer.Option("--smooth", help="Smooth landmarks over time in videos.")]
+EveryOption = Annotated[int, typer.Option(help="Analyse every n-th frame of videos.", min=1)]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="Name of a model (see `mien models list`) or a run folder.")
+]
+CutOffOption = Annotated[
+    int, typer.Option(help="FACS level from which an AU counts as present (DISFA takes 2).", min=1, max=5)
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="Threads for the nets.", show_default="all cores", min=1)
+]
+BatchOption = Annotated[int, typer.Option("--batch-size", help="Faces read together.", min=1, max=1024)]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Forget an unfinished run in the output folder.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+NameArgument = Annotated[str, typer.Argument(help="A name of `mien models list`.", show_default=False)]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"mien {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command(epilog=_STATUS + " 130 interrupted; go on with --resume.")
+def analyze(
+    paths: PathsArgument,
+    out: OutOption,
+    format: FormatOption = "csv",
+    columns: ColumnsOption = "mien",
+    labels: LabelsOption = None,
+    decimal: DecimalOption = "point",
+    explain: ExplainOption = False,
+    overlay: OverlayOption = False,
+    report: ReportOption = False,
+    redact: RedactOption = False,
+    cropped: CroppedOption = False,
+    landmarks_only: LandmarksOnlyOption = False,
+    landmarks: LandmarksOption = False,
+    smooth: SmoothOption = False,
+    every: EveryOption = 1,
+    model: ModelOption = DEFAULT_MODEL,
+    cut_off: CutOffOption = 1,
+    threads: ThreadsOption = None,
+    batch_size: BatchOption = 16,
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Analyse faces: one table row per face, with emotions, Action Units, pose and, if asked, words.
+
+    Writes faces.csv (or the format chosen), schema.json (what each column means), run.json (how it was made),
+    and errors.jsonl, overlay/ and report.html where there is something for them.
+    """
+    from mien.app.jobs import JobOptions, run_job
+    from mien.app.progress import ProgressWatch
+    from mien.app.summary import show_summary
+
+    options = JobOptions(
+        tuple(paths), out, format, columns, labels, decimal, explain, overlay, report, redact, cropped,
+        landmarks_only, landmarks, smooth, every, model, cut_off, threads, batch_size, resume, overwrite,
+    )  # fmt: skip
+    try:
+        with ProgressWatch(quiet) as watch:
+            summary = run_job(options, watch)
+    except KeyboardInterrupt:
+        typer.echo(
+            "Interrupted. What was finished is safe: run the same command with --resume to go on.", err=True
+        )
+        raise typer.Exit(_INTERRUPTED) from None
+    if not quiet:
+        show_summary(summary)
+    raise typer.Exit(summary.status)
+
+
+@app.command()
+def ask(
+    image: Annotated[str, typer.Argument(help="A photo, video or landmark file.", show_default=False)],
+    question: Annotated[
+        str, typer.Argument(help='For instance "What is the emotion of this face?"', show_default=False)
+    ],
+    model: ModelOption = DEFAULT_MODEL,
+    cropped: CroppedOption = False,
+    landmarks_only: LandmarksOnlyOption = False,
+    threads: ThreadsOption = None,
+) -> None:
+    """Ask about the largest face of a picture and print the answer."""
+    from mien.app.analyzer import ask as ask_model
+
+    answer = ask_model(
+        image, question, model, cropped=cropped, landmarks_only=landmarks_only, threads=threads
+    )
+    typer.echo(answer.text)
+    if answer.scores:
+        best = sorted(answer.scores.items(), key=lambda pair: -pair[1])[:3]
+        typer.echo("likelihoods: " + ", ".join(f"{name} {share:.2f}" for name, share in best), err=True)
+    if answer.status == "unparsed":
+        typer.echo(f"No label could be read in this answer: {answer.reason}.", err=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this installation: versions, weights, optional packages, and a self-test with timings.
+
+    Exit status 0 when the core works, 2 when it does not; missing extras are no fault.
+    """
+    from mien.app.doctor import examine, show
+
+    checks = examine()
+    show(checks)
+    raise typer.Exit(2 if any(check.state == "bad" for check in checks) else 0)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="What to train: pocket.")],
+    renders: Annotated[Path, typer.Option(help="Shards that tools/render_faces.py wrote.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; a killed run goes on from it.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data packs; default $MIEN_DATA.")] = None,
+) -> None:
+    """Train a model by its recipe and export it."""
+    from mien.app.train_command import run_recipe
+
+    typer.echo(run_recipe(recipe, renders, out, data))
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List the models with size and licence."""
+    from mien.app.models_command import show_list
+
+    show_list()
+
+
+@models_app.command("info")
+def models_info(name: NameArgument) -> None:
+    """Describe one model: what it is, what it measures, files, licence, source."""
+    from mien.app.models_command import show_info
+
+    show_info(name)
+
+
+@models_app.command("verify")
+def models_verify() -> None:
+    """Compare every weight file with its recorded checksum; exit status 1 when one differs."""
+    from mien.app.models_command import show_verification
+
+    raise typer.Exit(0 if show_verification() else 1)
+
+
+def main() -> None:
+    """Entry point: errors that mien raises on purpose are printed without a traceback."""
+    try:
+        app()
+    except MienError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None

@@ -1,0 +1,341 @@
+"""The columns of the result table: mien's own, OpenFace 2's and py-feat's, each with its scale and source.
+
+A layout is a list of column groups; the same group gives the cells of a row and their description for
+``schema.json``, so the two cannot drift apart. One row per face; a frame without a face is one row whose
+face columns are empty.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from mien.core.aus import AUS
+from mien.core.emotions import EMOTIONS, ORDERS, canonical, order
+from mien.core.errors import BadConfig
+from mien.core.nouns import LANDMARKS, AuReading, FaceResult, FrameResult
+
+__all__ = [
+    "Cell",
+    "Column",
+    "ColumnGroup",
+    "Contents",
+    "Layout",
+    "emotion_labels",
+    "emotion_values",
+    "label_orders",
+    "mien_layout",
+    "rounded_intensity",
+]
+
+Cell = str | int | float | None
+"""None is a missing value: NaN in number columns, nothing in text columns."""
+Kind = Literal["text", "integer", "number"]
+FaceCells = Callable[[FaceResult], Sequence[Cell]]
+FrameCells = Callable[[FrameResult, FaceResult | None, int], Sequence[Cell]]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column and everything ``schema.json`` says about it."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    unit: str = ""
+    scale: str = ""
+    source: str = ""
+    """What the value comes from."""
+    decimals: int | None = None
+    """Digits after the point that are kept (number columns)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnGroup:
+    """Columns that are filled together."""
+
+    columns: tuple[Column, ...]
+    cells: FrameCells
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a run measured, hence what its table can hold."""
+
+    aus: tuple[str, ...]
+    """AU keys of the model."""
+    model: str
+    """Its name."""
+    labels: str | None = None
+    """Spelling and order of the emotions: a key of `mien.core.emotions.ORDERS`; None is the layout's own."""
+    explain: bool = False
+    landmarks: bool = False
+    photos_only: bool = False
+    cut_off: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A table's columns, separator and what it leaves out."""
+
+    name: str
+    groups: tuple[ColumnGroup, ...]
+    separator: str = ","
+    omitted: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the model tool that are left out -> why."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns in order."""
+        return tuple(column for group in self.groups for column in group.columns)
+
+    def rows(self, frame: FrameResult) -> Iterator[list[Cell]]:
+        """Rows of one frame: one per face, or one without face."""
+        faces: tuple[FaceResult | None, ...] = frame.faces or (None,)
+        for number, face in enumerate(faces):
+            row: list[Cell] = []
+            for group in self.groups:
+                row += map(_cell, group.columns, group.cells(frame, face, number))
+            yield row
+
+
+def _cell(column: Column, value: Cell) -> Cell:
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    return round(value, column.decimals) if column.decimals is not None else value
+
+
+def of_face(columns: Sequence[Column], cells: FaceCells) -> ColumnGroup:
+    """A group that is empty in rows without a face."""
+    blank: tuple[Cell, ...] = (None,) * len(columns)
+    return ColumnGroup(tuple(columns), lambda frame, face, number: blank if face is None else cells(face))
+
+
+# -- emotions ------------------------------------------------------------------------------------------
+
+
+def label_orders() -> tuple[str, ...]:
+    """Names accepted by ``--labels``: the orders whose every word is one of the eight emotions."""
+    return tuple(name for name, words in ORDERS.items() if all(canonical(word) for word in words))
+
+
+def emotion_labels(labels: str) -> tuple[tuple[str, str], ...]:
+    """(foreign word, mien's name) in the order of the tool ``labels``.
+
+    Raises:
+        BadConfig: an unknown order, or one with words beyond the eight emotions.
+    """
+    if labels not in label_orders():
+        raise BadConfig(
+            got=f"labels {labels!r}",
+            expected=f"one of {', '.join(label_orders())}",
+            fix="Choose one of these",
+        )
+    return tuple((word, canonical(word) or word) for word in order(labels))
+
+
+def emotion_values(face: FaceResult, names: Sequence[str]) -> list[float]:
+    """Probabilities of ``names``; renormalised to sum 1 when a name of the eight is not among them."""
+    values = [float(face.emotions[name]) for name in names]
+    if len(names) == len(EMOTIONS):
+        return values
+    total = sum(values)
+    return [value / total if total > 0 else math.nan for value in values]
+
+
+def _emotions(contents: Contents) -> ColumnGroup:
+    pairs = emotion_labels(contents.labels or "mien")
+    words, names = [word for word, _ in pairs], [name for _, name in pairs]
+    partial = len(names) < len(EMOTIONS)
+    scale = "0..1; the emotion columns of a row sum to 1"
+    if partial:
+        missing = ", ".join(name for name in EMOTIONS if name not in names)
+        scale += f" (given that it is none of: {missing})"
+    columns = [
+        Column("emotion", "text", "most probable apparent emotion", scale=" | ".join(words), source=contents.model),
+        *(
+            Column(word, "number", f"probability that the face looks like {name}", "probability", scale,
+                   contents.model, 6)
+            for word, name in pairs
+        ),
+    ]  # fmt: skip
+
+    def cells(face: FaceResult) -> list[Cell]:
+        values = emotion_values(face, names)
+        if any(math.isnan(value) for value in values):
+            return [None] * len(columns)
+        return [words[int(np.argmax(values))], *values]
+
+    return of_face(columns, cells)
+
+
+# -- Action Units --------------------------------------------------------------------------------------
+
+
+def rounded_intensity(reading: AuReading, scale: float = 1.0, decimals: int = 6) -> float | None:
+    """``scale * intensity`` rounded so that it stays on its own side of the level edges; None if unmeasured.
+
+    A reader that derives the level from the written number gets the written level.
+    """
+    if not reading.measured:
+        return None
+    value = round(scale * reading.intensity, decimals)
+    level = math.floor(5.0 * value / scale + 0.5)
+    if level == reading.level:
+        return value
+    step = 10.0**-decimals
+    return round(value + (step if level < reading.level else -step), decimals)
+
+
+def _aus(contents: Contents) -> ColumnGroup:
+    columns: list[Column] = []
+    for key in contents.aus:
+        info = AUS[key]
+        what, source = f"{info.prose} {info.name}", contents.model
+        present = f"0 absent, 1 present: level >= {contents.cut_off}"
+        columns += [
+            Column(f"{key}_p", "number", f"probability that {what} is present", "probability",
+                   "0..1; > 0.5 exactly when present", source, 6),
+            Column(f"{key}_i", "number", f"intensity of {what}", "share of the maximum",
+                   "0..1: 0 absent, 1 maximum", source, 6),
+            Column(f"{key}_l", "integer", f"FACS level of {what}", "FACS level",
+                   "0 absent, 1=A trace, 2=B slight, 3=C pronounced, 4=D severe, 5=E maximum;"
+                   " level = floor(5 * intensity + 0.5)", source),
+            Column(f"{key}_c", "integer", f"presence of {what}", "", present, source),
+        ]  # fmt: skip
+
+    def cells(face: FaceResult) -> list[Cell]:
+        row: list[Cell] = []
+        for key in contents.aus:
+            reading = face.aus.get(key)
+            if reading is None or not reading.measured:
+                row += (None, None, None, None)
+            else:
+                row += (reading.probability, rounded_intensity(reading), reading.level, int(reading.presence))
+        return row
+
+    return of_face(columns, cells)
+
+
+# -- mien's own layout ---------------------------------------------------------------------------------
+
+_PX = "px of the upright image"
+_MESH = "attention mesh (478 points)"
+
+
+def _frame_columns() -> ColumnGroup:
+    columns = (
+        Column("input", "text", "the file as it was given"),
+        Column(
+            "frame",
+            "integer",
+            "index of the frame in its video or landmark file",
+            scale="0, 1, …; 0 for photos",
+        ),
+        Column("time", "number", "presentation time of the frame", "s", ">= 0; 0 for photos", "container", 6),
+        Column("width", "integer", "width of the upright image", "px", "0 when it could not be read"),
+        Column("height", "integer", "height of the upright image", "px", "0 when it could not be read"),
+        Column("face", "integer", "number of the face in its frame", scale="0, 1, …"),
+        Column(
+            "track",
+            "integer",
+            "id that stays with one person through a video",
+            scale="0, 1, …; empty for photos",
+        ),
+        Column("success", "integer", "whether a face was found", scale="1 found, 0 not found or error"),
+        Column("error", "text", "why the item could not be analysed; empty when it could"),
+    )
+
+    def cells(frame: FrameResult, face: FaceResult | None, number: int) -> list[Cell]:
+        where: list[Cell] = [frame.source, frame.frame, frame.time, frame.width, frame.height]
+        if face is None:
+            return [*where, None, None, 0, frame.error]
+        return [*where, number, face.track, 1, frame.error]
+
+    return ColumnGroup(columns, cells)
+
+
+_TURNS = {
+    "pitch": "head raised (+, chin up) or lowered (-)",
+    "yaw": "head turned to the subject's left (+, image right) or right (-)",
+    "roll": "head tilted to the subject's left (+, clockwise in the image) or right (-)",
+}
+
+
+def _face_columns() -> ColumnGroup:
+    columns = (
+        *(Column(f"box_{side}", "number", f"{side} edge of the face box", "px", _PX, "detector", 2)
+          for side in ("left", "top", "right", "bottom")),
+        Column("score", "number", "the detector's belief that this is a face", "", "0..1; 1 for given crops",
+               "detector", 6),
+        Column("presence", "number", "the mesh's belief that a face is there", "", "0..1", _MESH, 6),
+        *(Column(name, "number", meaning, "degree", "0 faces the camera", _MESH, 3)
+          for name, meaning in _TURNS.items()),
+    )  # fmt: skip
+
+    def cells(face: FaceResult) -> list[Cell]:
+        pose = face.pose
+        angles = (pose.pitch, pose.yaw, pose.roll) if pose is not None else (None, None, None)
+        return [*(float(edge) for edge in face.box), face.score, face.face.presence, *angles]
+
+    return of_face(columns, cells)
+
+
+def mesh_columns() -> ColumnGroup:
+    """``mesh_x_0 … mesh_x_477, mesh_y_…, mesh_z_…``: the whole mesh, in py-feat's names."""
+    columns = [
+        Column(f"mesh_{axis}_{point}", "number", f"{axis} of mesh point {point}", "px",
+               _PX if axis != "z" else "px, smaller is nearer to the camera", _MESH, 3)
+        for axis in "xyz" for point in range(LANDMARKS)
+    ]  # fmt: skip
+
+    def cells(face: FaceResult) -> Sequence[Cell]:
+        if face.landmarks is None:
+            return [None] * len(columns)
+        values: list[float] = face.landmarks.T.astype(np.float64).ravel().tolist()
+        return values
+
+    return of_face(columns, cells)
+
+
+def _explanations(contents: Contents) -> ColumnGroup:
+    source = f"{contents.model}, audited against the AU columns"
+    columns = (
+        Column("explanation", "text", "observations, interpretation, conclusion; statements that the measurement"
+               " contradicts are left out", source=source),
+        Column("claims_supported", "integer", "AU statements that the measurement bears out", "count", ">= 0", source),
+        Column("claims_unmeasured", "integer", "AU statements about AUs that were not measured", "count",
+               ">= 0", source),
+        Column("sentences_withheld", "integer", "sentences taken out because the measurement contradicts them", "count",
+               ">= 0", source),
+        Column("withheld", "text", "the sentences that were taken out, joined by ' | '", source=source),
+    )  # fmt: skip
+
+    def cells(face: FaceResult) -> list[Cell]:
+        explanation = face.explanation
+        if explanation is None:
+            return [None] * len(columns)
+        counts = [
+            sum(claim.verdict == verdict for claim in explanation.claims)
+            for verdict in ("supported", "unmeasured")
+        ]
+        return [explanation.text, *counts, len(explanation.withheld), " | ".join(explanation.withheld)]
+
+    return of_face(columns, cells)
+
+
+def mien_layout(contents: Contents) -> Layout:
+    """mien's own columns: everything that was measured, one scale per column."""
+    groups = [_frame_columns(), _face_columns(), _emotions(contents), _aus(contents)]
+    if contents.explain:
+        groups.append(_explanations(contents))
+    if contents.landmarks:
+        groups.append(mesh_columns())
+    return Layout("mien", tuple(groups))

@@ -1,0 +1,176 @@
+"""The ``mien`` command as a user meets it: real processes, real photos, exit statuses, files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+import mien as package
+from mien.core.aus import AU_SETS
+
+# Real processes: generous, for loaded machines.
+pytestmark = pytest.mark.timeout(600)
+
+Mien = Callable[..., "CompletedProcess[str]"]
+Gallery = Callable[[Path, int], list[Path]]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, skipinitialspace=True))
+
+
+def test_help_and_version(mien: Mien) -> None:
+    done = mien("--help")
+    assert done.returncode == 0 and "Exit status: 0 all well; 1 some items failed" in done.stdout
+    for command in ("analyze", "ask", "models", "doctor"):
+        assert command in done.stdout
+    assert mien("--version").stdout.strip() == f"mien {package.__version__}"
+    options = mien("analyze", "--help").stdout
+    for option in (
+        "--out --format --columns --explain --overlay --report --cropped --landmarks-only --model --resume "
+        "--labels --smooth --every --threads --batch-size --redact --cut-off --landmarks --decimal"
+    ).split():
+        assert option in options
+
+
+def test_a_folder_with_everything(mien: Mien, gallery: Gallery, clip: Path, tmp_path: Path) -> None:
+    photos = gallery(tmp_path / "in", 3)
+    (tmp_path / "in" / "clip.mp4").write_bytes(clip.read_bytes())
+    out = tmp_path / "out"
+    done = mien(
+        "analyze",
+        tmp_path / "in",
+        "--out",
+        out,
+        "--explain",
+        "--overlay",
+        "--report",
+        "--landmarks",
+        "--every",
+        10,
+    )
+    assert done.returncode == 0, done.stderr
+    names = {
+        str(path.relative_to(out)) for path in out.rglob("*") if ".mien" not in path.parts and path.is_file()
+    }
+    overlays = {f"overlay/{path.stem}.jpg" for path in photos} | {"overlay/clip.mp4"}
+    assert names == {"faces.csv", "schema.json", "run.json", "report.html"} | overlays
+    rows = rows_of(out / "faces.csv")
+    assert {row["input"] for row in rows} == {*map(str, photos), str(tmp_path / "in" / "clip.mp4")}
+    assert all(row["success"] == "1" and row["explanation"].startswith("Key Observations:") for row in rows)
+    assert all(row["claims_supported"] != "NaN" and float(row["mesh_x_477"]) > 0 for row in rows)
+    run = json.loads((out / "run.json").read_text())
+    assert run["counts"]["items"] == 4 and run["counts"]["faces"] == run["counts"]["rows"] == len(rows)
+    assert run["config"]["explain"] is True and run["finished"] > run["started"]
+    schema = json.loads((out / "schema.json").read_text())
+    assert [column["name"] for column in schema["columns"]] == list(rows[0])
+    page = (out / "report.html").read_text()
+    assert "clip.mp4" in page and "http://" not in page.replace("http://www.w3.org", "")
+    assert f"{len(rows)} in {len(rows)} pictures or frames" in done.stdout
+    assert "faces.csv" in done.stdout and "looks like" in done.stdout
+
+
+@pytest.mark.parametrize("format", ["tsv", "parquet", "json", "jsonl"])
+def test_formats(mien: Mien, photos: list[Path], tmp_path: Path, format: str) -> None:
+    done = mien("analyze", photos[0], "--out", tmp_path, "--format", format, "--quiet")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (tmp_path / f"faces.{format}").stat().st_size > 500
+
+
+def test_columns_of_other_tools(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
+    for columns, first in (("openface", "face, confidence"), ("pyfeat", "FaceRectX,FaceRectY")):
+        done = mien("analyze", photos[0], "--out", tmp_path / columns, "--columns", columns)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / columns / "faces.csv").read_text().startswith(first)
+        (row,) = rows_of(tmp_path / columns / "faces.csv")
+        assert float(row["x_30"]) > 0 and row["input"] == str(photos[0])
+
+
+def test_landmarks_only_overlay_holds_no_pixels(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    done = mien(
+        "analyze", photos[0], "--out", tmp_path, "--landmarks-only", "--overlay", "--report", "--cut-off", 2
+    )
+    assert done.returncode == 0, done.stderr
+    with image.open(tmp_path / "overlay" / f"{photos[0].stem}.jpg") as drawn:
+        corner = drawn.convert("L").crop((0, drawn.height - 20, 20, drawn.height))
+        assert corner.getextrema()[1] < 40  # the blank canvas
+    (row,) = rows_of(tmp_path / "faces.csv")
+    keys = AU_SETS["pocket"]
+    present = [key for key in keys if row[f"{key}_l"] not in ("NaN", "0", "1")]
+    assert present == [key for key in keys if row[f"{key}_c"] == "1"]
+
+
+def test_redaction(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
+    for name, options in (("open", ()), ("closed", ("--redact",))):
+        done = mien("analyze", photos[0], "--out", tmp_path / name, "--overlay", *options)
+        assert done.returncode == 0, done.stderr
+    overlays = [tmp_path / name / "overlay" / f"{photos[0].stem}.jpg" for name in ("open", "closed")]
+    assert overlays[1].stat().st_size < 0.97 * overlays[0].stat().st_size
+    assert rows_of(tmp_path / "open" / "faces.csv") == rows_of(tmp_path / "closed" / "faces.csv")
+
+
+def test_pictures_of_one_name_keep_apart(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
+    gallery(tmp_path / "a", 1)
+    gallery(tmp_path / "b", 1)
+    done = mien("analyze", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out", "--overlay")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out" / "overlay").glob("photo000-*.jpg"))) == 2
+    assert len(rows_of(tmp_path / "out" / "faces.csv")) == 2
+
+
+def test_own_output_is_not_analysed(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
+    gallery(tmp_path, 2)
+    for _ in range(2):
+        assert mien("analyze", tmp_path, "--out", tmp_path, "--overlay").returncode == 0
+    assert len(rows_of(tmp_path / "faces.csv")) == 2
+
+
+def test_asking(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
+    done = mien("ask", photos[0], "What is the emotion of this face?")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    pillow = pytest.importorskip("PIL.Image")
+    pillow.new("RGB", (64, 64), "grey").save(tmp_path / "grey.png")
+    nobody = mien("ask", tmp_path / "grey.png", "What is the emotion of this face?")
+    assert nobody.returncode == 2
+    assert nobody.stderr.startswith("Error: Got a picture in which no face was found. Expected")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--columns", "excel"], "one of mien, openface, pyfeat"),
+        (["--format", "xlsx"], "one of csv, tsv, parquet, json, jsonl"),
+        (["--labels", "emoji"], "one of mien, affectnet"),
+        (["--format", "json", "--decimal", "comma"], "Expected csv or tsv"),
+        (["--model", "none-such"], "none-such"),
+        (["--every", "0"], "--every"),
+        (["--cut-off", "6"], "--cut-off"),
+    ],
+)
+def test_wrong_options(
+    mien: Mien, photos: list[Path], tmp_path: Path, options: list[str], message: str
+) -> None:
+    done = mien("analyze", photos[0], "--out", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "faces.csv").exists()
+
+
+def test_landmark_file(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
+    assert (
+        mien("analyze", photos[0], "--out", tmp_path / "a", "--landmarks", "--landmarks-only").returncode == 0
+    )
+    done = mien("analyze", tmp_path / "a" / "faces.csv", "--out", tmp_path / "b")
+    assert done.returncode == 0, done.stderr
+    (first,), (second,) = rows_of(tmp_path / "a" / "faces.csv"), rows_of(tmp_path / "b" / "faces.csv")
+    assert abs(float(first["AU12_i"]) - float(second["AU12_i"])) < 1e-3
+    assert first["emotion"] == second["emotion"]

@@ -1,0 +1,219 @@
+"""A killed run goes on and ends with the same bytes; a full disk loses nothing that was finished."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+# Real processes: generous, for loaded machines.
+pytestmark = pytest.mark.timeout(600)
+
+Mien = Callable[..., "CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[bytes]"]
+Gallery = Callable[[Path, int], list[Path]]
+
+
+def count(out: Path, table: str) -> int:
+    """Rows in the journal of a run that is going on."""
+    try:
+        journal = sqlite3.connect(f"file:{out / '.mien' / 'journal.sqlite'}?mode=ro", uri=True, timeout=1)
+    except sqlite3.Error:
+        return 0
+    try:
+        return int(journal.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+    finally:
+        journal.close()
+
+
+def finished(out: Path) -> int:
+    return count(out, "items")
+
+
+def stored_frames(out: Path) -> int:
+    return count(out, "frames")
+
+
+def kill_after(items: int, process: subprocess.Popen[bytes], out: Path) -> int:
+    """Kill -9 a run once so many items are finished, and return how many were."""
+    deadline = time.monotonic() + 120
+    while finished(out) < items and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL, "the run ended before it could be killed"
+    return finished(out)
+
+
+def outputs(out: Path) -> dict[str, bytes]:
+    """Every file that must be equal: all but the record of times and the report that shows it."""
+    files = (path for path in out.rglob("*") if path.is_file() and ".mien" not in path.parts)
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in files
+        if path.name not in {"run.json", "report.html"}
+    }
+
+
+def check_kills(
+    mien: Mien, start: Start, folder: Path, out: Path, options: list[object], kills: list[int]
+) -> None:
+    """Kill a run at several moments, resume each time, and compare with an undisturbed run."""
+    whole, broken = out / "whole", out / "broken"
+    assert mien("analyze", folder, "--out", whole, *options).returncode == 1
+    done = 0
+    for items in kills:
+        again = kill_after(items, start("analyze", folder, "--out", broken, *options, "--resume"), broken)
+        assert done <= again
+        done = again
+    assert not (broken / "faces.csv").exists()
+    refused = mien("analyze", folder, "--out", broken, *options)
+    assert refused.returncode == 2 and "Add --resume to go on" in refused.stderr
+    resumed = mien("analyze", folder, "--out", broken, *options, "--resume")
+    assert resumed.returncode == 1 and f"{done} of " in resumed.stderr
+    assert outputs(broken) == outputs(whole)
+    counts = [json.loads((run / "run.json").read_text())["counts"] for run in (whole, broken)]
+    assert counts[0] == counts[1]
+
+
+def test_killed_and_resumed_runs_end_with_the_same_bytes(
+    mien: Mien, start_mien: Start, gallery: Gallery, clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    gallery(folder, 60)
+    (folder / "photo030x.jpg").write_text("hello")
+    (folder / "photo040x.mp4").write_bytes(clip.read_bytes())
+    options = ["--batch-size", 4, "--every", 3, "--explain", "--overlay", "--report"]
+    check_kills(mien, start_mien, folder, tmp_path, options, [1, 20, 50])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_five_hundred_photos_killed(mien: Mien, start_mien: Start, gallery: Gallery, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    gallery(folder, 500)
+    (folder / "photo250x.jpg").write_text("hello")
+    check_kills(mien, start_mien, folder, tmp_path, ["--columns", "openface"], [1, 100, 101, 250, 400])
+
+
+def test_a_video_that_was_cut_short_by_a_kill_is_read_anew(
+    mien: Mien, start_mien: Start, clip: Path, tmp_path: Path
+) -> None:
+    assert mien("analyze", clip, "--out", tmp_path / "whole").returncode == 0
+    out = tmp_path / "broken"
+    process = start_mien("analyze", clip, "--out", out, "--batch-size", 16)
+    deadline = time.monotonic() + 120
+    while stored_frames(out) < 20 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait(10) == -signal.SIGKILL
+    assert finished(out) == 0 and stored_frames(out) > 0
+    assert mien("analyze", clip, "--out", out, "--resume").returncode == 0
+    assert outputs(out) == outputs(tmp_path / "whole")
+
+
+def test_other_options_are_refused(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
+    gallery(tmp_path / "in", 3)
+    out = tmp_path / "out"
+    assert mien("analyze", tmp_path / "in", "--out", out).returncode == 0
+    other = mien("analyze", tmp_path / "in", "--out", out, "--resume", "--cut-off", 2, "--explain")
+    assert other.returncode == 2
+    assert "cut_off=2, explain=True" in other.stderr and "cut_off=1, explain=False" in other.stderr
+    # Another format needs nothing new.
+    same = mien("analyze", tmp_path / "in", "--out", out, "--resume", "--format", "jsonl")
+    assert same.returncode == 0 and "3 of 3 items were finished" in same.stderr
+    assert len((out / "faces.jsonl").read_text().splitlines()) == 3
+
+
+def test_new_and_changed_files_are_taken_in(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    photos = gallery(folder, 4)
+    photos[1].rename(tmp_path / "later.jpg")
+    assert mien("analyze", folder, "--out", out).returncode == 0
+    (tmp_path / "later.jpg").rename(photos[1])
+    photos[2].write_bytes(photos[3].read_bytes())
+    resumed = mien("analyze", folder, "--out", out, "--resume")
+    assert "2 of 4 items were finished" in resumed.stderr
+    assert mien("analyze", folder, "--out", tmp_path / "fresh").returncode == 0
+    assert outputs(out) == outputs(tmp_path / "fresh")
+
+
+def test_a_full_disk_keeps_what_was_finished(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    gallery(folder, 40)
+    assert mien("analyze", folder, "--out", tmp_path / "whole", "--batch-size", 4).returncode == 0
+    # No file may grow beyond this, as on a disk that is full: the journal stops first.
+    full = mien("analyze", folder, "--out", out, "--batch-size", 4, max_kb=60)
+    assert full.returncode == 2, full.stdout + full.stderr
+    assert full.stderr.splitlines()[-1].startswith("Error: Got ") and "--resume" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert 0 < finished(out) < 40 and not list(out.glob("faces*"))
+    resumed = mien("analyze", folder, "--out", out, "--batch-size", 4, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert outputs(out) == outputs(tmp_path / "whole")
+
+
+def test_a_disk_that_is_full_when_the_table_is_written(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    gallery(folder, 12)
+    assert mien("analyze", folder, "--out", out, "--landmarks").returncode == 0
+    whole = outputs(out)
+    failed = mien("analyze", folder, "--out", out, "--landmarks", "--resume", "--format", "json", max_kb=100)
+    assert failed.returncode == 2 and "faces.json" in failed.stderr
+    assert outputs(out) == whole
+    assert (
+        mien("analyze", folder, "--out", out, "--landmarks", "--resume", "--format", "json").returncode == 0
+    )
+
+
+def test_a_really_full_disk(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "disk"
+    gallery(folder, 30)
+    out.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(out)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        full = mien("analyze", folder, "--out", out, "--batch-size", 4)
+        assert full.returncode == 2, full.stdout + full.stderr
+        assert "Traceback" not in full.stderr and "--resume" in full.stderr
+        assert 0 < finished(out) <= 30
+        subprocess.run(["mount", "-o", "remount,size=4m", str(out)], check=True)
+        assert mien("analyze", folder, "--out", out, "--batch-size", 4, "--resume").returncode == 0
+        table = (out / "faces.csv").read_bytes()
+    finally:
+        subprocess.run(["umount", str(out)], check=True)
+    assert mien("analyze", folder, "--out", tmp_path / "whole", "--batch-size", 4).returncode == 0
+    assert table == (tmp_path / "whole" / "faces.csv").read_bytes()
+
+
+def test_overwriting_an_unfinished_run(
+    mien: Mien, start_mien: Start, gallery: Gallery, tmp_path: Path
+) -> None:
+    gallery(tmp_path / "in", 30)
+    out = tmp_path / "out"
+    kill_after(4, start_mien("analyze", tmp_path / "in", "--out", out, "--batch-size", 2), out)
+    done = mien("analyze", tmp_path / "in", "--out", out, "--overwrite")
+    assert done.returncode == 0 and "earlier run" not in done.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(start_mien: Start, gallery: Gallery, tmp_path: Path) -> None:
+    gallery(tmp_path / "in", 40)
+    out = tmp_path / "out"
+    process = start_mien("analyze", tmp_path / "in", "--out", out, "--batch-size", 2)
+    deadline = time.monotonic() + 120
+    while finished(out) < 4 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert finished(out) >= 4
