@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import ast
 import csv
+import hashlib
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -135,6 +137,19 @@ def wheel_edges(wheel: Path) -> npt.NDArray[np.int64]:
     raise ValueError(f"{wheel} holds no FACEMESH_TESSELATION")
 
 
+def _list_in_manifest(path: Path) -> None:
+    """Give the file its checksum beside the nets', so that ``mien models verify`` checks it too."""
+    manifest_path = path.parent / "manifest.json"
+    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+    manifest["files"][path.name] = {
+        "title": "Mean face: 478 points, fit weights, mirror pairs, mesh edges",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "bytes": path.stat().st_size,
+        "source": "tools/build_mean_face.py",
+    }
+    manifest_path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -156,6 +171,7 @@ def main() -> None:
         mirror=mirror.astype(np.int16),
         edges=wheel_edges(options.wheel).astype(np.int16),
     )
+    _list_in_manifest(face_weights() / MEAN_FACE_FILE)
     print(f"mean of {len(portraits)} portraits, weights from {len(faces)} faces")
 
 

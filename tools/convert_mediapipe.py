@@ -219,8 +219,12 @@ def main() -> None:
             print(f"{net.name}: {len(data):,} bytes")
         (arguments.out / "LICENSE").write_bytes(wheel.read(f"mediapipe-{VERSION}.dist-info/LICENSE"))
     (arguments.out / "NOTICE").write_text(NOTICE, encoding="utf-8")
+    path = arguments.out / "manifest.json"
+    before = json.loads(path.read_text(encoding="utf-8"))["files"] if path.is_file() else {}
+    # Files of other tools (the mean face) keep their lines.
+    files |= {name: entry for name, entry in before.items() if name not in files}
     manifest = {"wheel": WHEEL, "wheel_sha256": WHEEL_SHA256, "license": "Apache-2.0", "files": files}
-    (arguments.out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

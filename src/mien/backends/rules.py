@@ -77,6 +77,8 @@ AUs that landmarks do not show well (7, 14, 16, 17, 22, 28) are left out."""
 
 RESTING_SCORE = 0.25
 """Score of neutral, against the mean intensities of EMFACS combinations."""
+COMPLETENESS = 0.05
+"""Bonus per AU of a combination, so that of two that fit the more complete one wins."""
 SHARPNESS = 8.0
 """Factor of the scores in the softmax."""
 MOST_YAW = 50.0
@@ -105,12 +107,12 @@ def _intensity(features: FloatArray, au: str) -> float:
 
 
 def _score(emotion: str, intensities: Mapping[str, float]) -> float:
-    """The strongest EMFACS combination of which more than half is measured: its mean intensity."""
+    """The best EMFACS combination of which more than half is measured: mean intensity, raised a little per AU."""
     best = 0.0
     for combination in EMFACS.get(emotion, ()):
         seen = [intensities[au] for au in combination if au in intensities]
         if 2 * len(seen) > len(combination):
-            best = max(best, math.fsum(seen) / len(seen))
+            best = max(best, math.fsum(seen) / len(seen) * (1.0 + COMPLETENESS * len(seen)))
     return best
 
 

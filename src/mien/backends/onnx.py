@@ -1,0 +1,306 @@
+"""The embedded pocket model in ONNX Runtime: measurement, likelihood read-out, arrays, explanations. No torch.
+
+The folder of a model holds ``bundle.json`` (shapes, label order, calibration, checksums), ``evidence.onnx``,
+``decoder.onnx``, ``tokens.safetensors`` (token embeddings) and ``tokenizer.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.core.aus import AU_SETS
+from mien.core.emotions import EMOTIONS
+from mien.core.errors import BackendFailed, BadConfig, MissingWeights
+from mien.core.nouns import Answer, AuReading, Evidence, Explanation, FaceResult, FloatArray, Labels, Turn
+from mien.core.paths import pocket_weights
+from mien.dialogue.au_arrays import read_array, slots
+from mien.dialogue.cot import read_explanation
+from mien.dialogue.questions import classify_question
+from mien.models.pocket_inputs import batch_inputs
+from mien.models.pocket_prompt import ANSWER_END, prompt
+
+__all__ = ["PocketReader", "open_pocket", "verify_bundle"]
+
+FILES = ("evidence.onnx", "decoder.onnx", "tokens.safetensors", "tokenizer.json")
+_EXPLAIN = "Explain the emotion of this face."
+_MAX_TOKENS = 260
+_BATCH = 32
+_T = TypeVar("_T")
+
+
+def open_pocket(folder: Path | None = None, threads: int | None = None) -> PocketReader:
+    """The embedded model, or another of its kind in `folder`.
+
+    Raises:
+        MissingWeights: a file is absent or differs from its checksum.
+    """
+    return PocketReader(folder or pocket_weights(), threads)
+
+
+def verify_bundle(folder: Path) -> dict[str, Any]:
+    """Read ``bundle.json`` and check every file beside it.
+
+    Raises:
+        MissingWeights: a file is absent or differs from its checksum.
+    """
+    path = folder / "bundle.json"
+    if not path.is_file():
+        raise MissingWeights(
+            got=f"no bundle.json in {folder}",
+            expected="a folder with an exported pocket model",
+            fix="Pass the folder that 'mien train pocket' wrote, or reinstall mien for the embedded model",
+        )
+    bundle: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for name in FILES:
+        file, expected = folder / name, bundle["sha256"][name]
+        actual = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no file"
+        if actual != expected:
+            raise MissingWeights(
+                got=f"{file} with sha256 {actual[:16]}",
+                expected=expected[:16],
+                fix="Reinstall mien, or export the model again",
+            )
+    if tuple(bundle["emotions"]) != EMOTIONS or tuple(bundle["aus"]) != AU_SETS["pocket"]:
+        raise MissingWeights(
+            got=f"a model with labels {bundle['emotions']} and {len(bundle['aus'])} AUs",
+            expected="this version's label order",
+            fix="Export the model with this version of mien",
+        )
+    return bundle
+
+
+class PocketReader:
+    """Reads faces with the pocket model.
+
+    Args:
+        folder: an exported model.
+        threads: ONNX Runtime threads; None lets it choose.
+    """
+
+    name = "pocket"
+    aus: tuple[str, ...] = AU_SETS["pocket"]
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        self.folder, self.threads = folder, threads
+        self.bundle = verify_bundle(folder)
+        self.crop_size: int = self.bundle["crop_size"]
+
+    # ---- the nets
+
+    def _session(self, name: str) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        if self.threads is not None:
+            options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3
+        path = str(self.folder / name)
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    @cached_property
+    def _evidence(self) -> Any:
+        return self._session("evidence.onnx")
+
+    @cached_property
+    def _decoder(self) -> Any:
+        return self._session("decoder.onnx")
+
+    @cached_property
+    def _embeddings(self) -> FloatArray:
+        from safetensors.numpy import load_file
+
+        return load_file(self.folder / "tokens.safetensors")["embeddings"].astype(np.float32)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+
+    @cached_property
+    def _end(self) -> int:
+        return int(self._tokenizer.token_to_id(ANSWER_END))
+
+    @cached_property
+    def _label_ids(self) -> npt.NDArray[np.int64]:
+        return np.asarray([self._token(label) for label in EMOTIONS])
+
+    def _token(self, text: str) -> int:
+        ids = self._tokenizer.encode(text).ids
+        if len(ids) != 1:
+            raise BackendFailed(
+                got=f"{text!r} as {len(ids)} tokens",
+                expected="one token",
+                fix="Export the model with this version",
+            )
+        return int(ids[0])
+
+    # ---- reading
+
+    def measure(self, batch: Sequence[Evidence]) -> list[FaceResult]:
+        """AU readings from the measurement head, emotions from the language model's label likelihoods."""
+        results: list[FaceResult] = []
+        for part in _parts(batch):
+            intensity, _, rows = self._encode(part)
+            logits, _ = self._start([Turn("user", self.bundle["readout_question"])], rows)
+            emotions = self._calibrated(logits[:, self._label_ids])
+            for evidence, units, probabilities in zip(part, intensity, emotions, strict=True):
+                results.append(self._result(evidence, units, probabilities))
+        return results
+
+    def classify(self, batch: Sequence[Evidence]) -> FloatArray:
+        """(N, 8) probabilities of the plain classifier head on the same encoders, for comparison with the read-out."""
+        logits = np.concatenate([self._encode(part)[1] for part in _parts(batch)])
+        return _softmax(logits)
+
+    def explain(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
+        """Generated chains of thought, each a second turn after the label that was read.
+
+        Raises:
+            BackendFailed: a generated text has no three parts.
+        """
+        texts: list[str] = []
+        indexes = list(range(len(batch)))
+        for part in _parts(indexes):
+            _, _, rows = self._encode([batch[i] for i in part])
+            texts += self._answers([self._explain_turns(results[i].emotion) for i in part], rows)
+        return [_explanation(text) for text in texts]
+
+    def _explain_turns(self, label: str) -> list[Turn]:
+        asked = Turn("user", self.bundle["readout_question"])
+        return [asked, Turn("assistant", label), Turn("user", _EXPLAIN)]
+
+    def ask(self, evidence: Evidence, question: str) -> Answer:
+        """Answer one question: by likelihood, by constrained decoding of an array, or by free generation."""
+        task = classify_question(question)
+        if task == "emotion":
+            emotions = self.measure([evidence])[0].emotions
+            label = max(emotions, key=lambda name: emotions[name])
+            return Answer(label, "parsed", labels=Labels(emotion=label), scores=emotions)
+        _, _, rows = self._encode([evidence])
+        if task in ("au-binary", "au-level", "au-intensity"):
+            form = task.removeprefix("au-")
+            text = self._array([Turn("user", question)], rows, form)
+            return read_array(text, form, len(self.aus), au_keys=self.aus)
+        turns = [Turn("user", question)]
+        if task == "explanation":
+            turns = [*self._explain_turns(self.measure([evidence])[0].emotion)[:2], *turns]
+        return Answer(self._answers([turns], rows)[0], "parsed")
+
+    def arrays(self, batch: Sequence[Evidence], form: str) -> list[str]:
+        """AU arrays asked of the language model in `form` ``binary``, ``level`` or ``intensity``, never unparsable."""
+        if form not in self.bundle["array_questions"]:
+            raise BadConfig(
+                got=f"form {form!r}", expected="binary, level or intensity", fix="Choose one of these"
+            )
+        turns = [Turn("user", self.bundle["array_questions"][form])]
+        return [self._array(turns, self._encode([evidence])[2], form) for evidence in batch]
+
+    # ---- steps
+
+    def _encode(self, batch: Sequence[Evidence]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """AU intensities (N, 22), classifier logits (N, 8), evidence rows (N, k, D)."""
+        aus, logits, rows = self._evidence.run(None, batch_inputs(batch, self.crop_size))
+        return aus, logits, rows
+
+    def _calibrated(self, logits: FloatArray) -> FloatArray:
+        calibration = self.bundle["emotion_calibration"]
+        bias = np.asarray(calibration["bias"], np.float32)
+        return _softmax(logits / np.float32(calibration["temperature"]) + bias)
+
+    def _result(self, evidence: Evidence, units: FloatArray, probabilities: FloatArray) -> FaceResult:
+        sharpness = self.bundle["au_sharpness"]
+        seen = evidence.crop is not None or evidence.face.landmarks is not None
+        readings = {
+            key: AuReading.of(float(value) if seen else float("nan"), sharpness[key])
+            for key, value in zip(self.aus, units, strict=True)
+        }
+        emotions = dict(zip(EMOTIONS, (float(p) for p in probabilities), strict=True))
+        return FaceResult(face=evidence.face, emotions=emotions, aus=readings)
+
+    def _embed(self, turns: Sequence[Turn], rows: FloatArray) -> FloatArray:
+        """(N, T, D): the prompt's embeddings with the evidence rows of each face in their places."""
+        ids = np.asarray(self._tokenizer.encode(prompt(turns)).ids)
+        embeds = np.repeat(self._embeddings[ids][None], len(rows), axis=0)
+        places = np.flatnonzero(np.isin(ids, self.bundle["evidence_ids"]))
+        embeds[:, places] = rows
+        return embeds
+
+    def _start(
+        self, turns: Sequence[Turn], rows: FloatArray
+    ) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
+        """Prefill: logits of the next token (N, V) and the cache."""
+        shape = self.bundle["decoder"]
+        empty = np.zeros((shape["layers"], len(rows), shape["groups"], 0, shape["head_size"]), np.float32)
+        return self._step(self._embed(turns, rows), (empty, empty))
+
+    def _step(
+        self, embeds: FloatArray, cache: tuple[FloatArray, FloatArray]
+    ) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
+        feed = {"embeds": embeds, "past_k": cache[0], "past_v": cache[1]}
+        logits, keys, values = self._decoder.run(None, feed)
+        return logits, (keys, values)
+
+    def _answers(self, dialogues: Sequence[Sequence[Turn]], rows: FloatArray) -> list[str]:
+        """Greedy answers to prompts of equal length, one per face."""
+        prompts = np.concatenate([self._embed(turns, rows[i : i + 1]) for i, turns in enumerate(dialogues)])
+        shape = self.bundle["decoder"]
+        empty = np.zeros((shape["layers"], len(rows), shape["groups"], 0, shape["head_size"]), np.float32)
+        logits, cache = self._step(prompts, (empty, empty))
+        out: list[list[int]] = [[] for _ in dialogues]
+        open_rows = np.ones(len(dialogues), bool)
+        for _ in range(_MAX_TOKENS):
+            tokens = logits.argmax(axis=1)
+            for row in np.flatnonzero(open_rows):
+                if tokens[row] == self._end:
+                    open_rows[row] = False
+                else:
+                    out[row].append(int(tokens[row]))
+            if not open_rows.any():
+                break
+            logits, cache = self._step(self._embeddings[tokens][:, None], cache)
+        return [str(self._tokenizer.decode(ids)) for ids in out]
+
+    def _array(self, turns: Sequence[Turn], rows: FloatArray, form: str) -> str:
+        """Constrained decoding: at each slot the likeliest allowed token; forced tokens are only fed."""
+        logits, cache = self._start(turns, rows)
+        text = ""
+        pending: list[int] = []
+        for choices in slots(form, len(self.aus)):
+            if len(choices) > 1 and pending:
+                logits, cache = self._step(self._embeddings[np.asarray(pending)][None], cache)
+                pending = []
+            ids = [self._token(choice) for choice in choices]
+            best = int(np.argmax(logits[0, ids])) if len(choices) > 1 else 0
+            text += choices[best]
+            pending.append(ids[best])
+        return text
+
+
+def _parts(batch: Sequence[_T]) -> Iterable[Sequence[_T]]:
+    for start in range(0, len(batch), _BATCH):
+        yield batch[start : start + _BATCH]
+
+
+def _softmax(logits: FloatArray) -> FloatArray:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
+
+
+def _explanation(text: str) -> Explanation:
+    parsed = read_explanation(text)
+    if isinstance(parsed, Explanation):
+        return parsed
+    raise BackendFailed(
+        got=f"a generated text without three parts ({parsed.reason}): {text[:80]!r}",
+        expected="Key Observations, Overall Emotional Interpretation, Conclusion",
+        fix="Report this face; the other outputs stand",
+    )

@@ -1,0 +1,70 @@
+"""What the pocket model's nets take, made from faces: grey crops, landmark vectors, AU prior rows. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mien.core.nouns import Evidence, FloatArray, Image
+from mien.face.geometry import GEOMETRY_NAMES, aligned_landmarks, geometry_features
+
+__all__ = [
+    "LANDMARK_FEATURES",
+    "PRIOR_ROWS",
+    "PRIOR_WIDTH",
+    "batch_inputs",
+    "grey",
+    "landmark_vector",
+    "prior_rows",
+]
+
+LANDMARK_FEATURES = 478 * 3 + len(GEOMETRY_NAMES)
+"""Length of `landmark_vector`."""
+PRIOR_ROWS, _PER_ROW, _PER_UNIT = 4, 6, 7
+PRIOR_WIDTH = _PER_ROW * _PER_UNIT
+"""Width of one prior row: six AUs, each as its intensity and a one-hot FACS level."""
+
+
+def landmark_vector(landmarks: FloatArray) -> FloatArray:
+    """(478, 3) px -> (F,): the pose-free mesh, then the named measures."""
+    return np.concatenate([aligned_landmarks(landmarks).ravel(), geometry_features(landmarks)]).astype(
+        np.float32
+    )
+
+
+def grey(crop: Image) -> FloatArray:
+    """(S, S, 3) uint8 -> (S, S) luma 0..1 (ITU-R 601, as Pillow's ``L``)."""
+    weights = np.asarray([0.299, 0.587, 0.114], np.float32)
+    return np.asarray(crop.astype(np.float32) @ weights / 255.0, np.float32)
+
+
+def batch_inputs(batch: Sequence[Evidence], size: int) -> dict[str, FloatArray]:
+    """Inputs of the evidence graph for N faces, with zeros and a flag where a kind of evidence is missing."""
+    count = len(batch)
+    inputs = {
+        "crop": np.zeros((count, 1, size, size), np.float32),
+        "landmarks": np.zeros((count, LANDMARK_FEATURES), np.float32),
+        "has_crop": np.zeros(count, np.float32),
+        "has_landmarks": np.zeros(count, np.float32),
+    }
+    for row, evidence in enumerate(batch):
+        if evidence.crop is not None:
+            inputs["crop"][row, 0], inputs["has_crop"][row] = grey(evidence.crop), 1.0
+        if evidence.face.landmarks is not None:
+            inputs["landmarks"][row] = landmark_vector(evidence.face.landmarks)
+            inputs["has_landmarks"][row] = 1.0
+    return inputs
+
+
+def prior_rows(intensity: FloatArray) -> FloatArray:
+    """(N, 22) calibrated intensities -> (N, 4, 42): what was measured, as the language model sees it.
+
+    The level stands one-hot beside the intensity, so that naming a degree needs no arithmetic of the decoder.
+    """
+    count, units = intensity.shape
+    packed = np.zeros((count, PRIOR_ROWS * _PER_ROW, _PER_UNIT), np.float32)
+    level = np.floor(5.0 * intensity + 0.5).astype(np.int64)
+    packed[:, :units, 0] = intensity
+    packed[:, :units, 1:] = level[..., None] == np.arange(6)
+    return packed.reshape(count, PRIOR_ROWS, PRIOR_WIDTH)

@@ -1,0 +1,73 @@
+"""Random changes to a batch of grey crops that a camera or a detector could have made."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["augment_crops"]
+
+
+def augment_crops(crops: Tensor) -> Tensor:
+    """(B, 1, S, S) in 0..1 -> the same shape: warp, exposure, blur, noise, erased patch; flipped half the time.
+
+    Random numbers come from torch's global generator, which the Trainer saves and restores.
+    """
+    crops = _warp(crops)
+    crops = _expose(crops)
+    crops = _degrade(crops)
+    return _erase(crops)
+
+
+def _uniform(count: int, low: float, high: float) -> Tensor:
+    return torch.empty(count).uniform_(low, high)
+
+
+def _warp(crops: Tensor) -> Tensor:
+    """Rotation to 14 degrees, scale 0.82 to 1.18, shift to 8 %, mirror."""
+    count = crops.shape[0]
+    angle = torch.randn(count).clamp(-2, 2) * math.radians(7)
+    scale = 1.0 + torch.randn(count).clamp(-2, 2) * 0.09
+    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0], theta[:, 0, 1] = mirror * scale * angle.cos(), -scale * angle.sin()
+    theta[:, 1, 0], theta[:, 1, 1] = mirror * scale * angle.sin(), scale * angle.cos()
+    theta[:, :, 2] = _uniform(count * 2, -0.16, 0.16).view(count, 2)
+    grid = F.affine_grid(theta, list(crops.shape), align_corners=False)
+    return F.grid_sample(crops, grid, padding_mode="border", align_corners=False)
+
+
+def _expose(crops: Tensor) -> Tensor:
+    count = crops.shape[0]
+    gamma = torch.exp(_uniform(count, -0.35, 0.35)).view(-1, 1, 1, 1)
+    side = _uniform(count, -0.25, 0.25).view(-1, 1, 1, 1)
+    ramp = torch.linspace(-1, 1, crops.shape[-1]).view(1, 1, 1, -1)
+    return (crops.clamp(1e-3, 1).pow(gamma) * (1 + side * ramp)).clamp(0, 1)
+
+
+def _degrade(crops: Tensor) -> Tensor:
+    """A third of the batch is shrunk and enlarged again; all get a little noise."""
+    count, size = crops.shape[0], crops.shape[-1]
+    chosen = torch.rand(count) < 0.35
+    if chosen.any():
+        small = int(torch.randint(size // 3, size, (1,)))
+        low = F.interpolate(crops[chosen], size=(small, small), mode="bilinear", antialias=True)
+        crops = crops.clone()
+        crops[chosen] = F.interpolate(low, size=(size, size), mode="bicubic").clamp(0, 1)
+    return crops + torch.randn_like(crops) * _uniform(count, 0.0, 0.03).view(-1, 1, 1, 1)
+
+
+def _erase(crops: Tensor) -> Tensor:
+    """Zhong et al. 2020: a patch of grey in 30 % of the crops."""
+    count, size = crops.shape[0], crops.shape[-1]
+    axis = torch.arange(size).view(1, -1)
+    centre, side = (
+        _uniform(2 * count, 0, size).view(2, count, 1),
+        _uniform(2 * count, 8, 24).view(2, count, 1),
+    )
+    rows, columns = (axis - centre[0]).abs() < side[0] / 2, (axis - centre[1]).abs() < side[1] / 2
+    patch = rows[:, :, None] & columns[:, None, :] & (torch.rand(count) < 0.3)[:, None, None]
+    return torch.where(patch[:, None], crops.mean(dim=(2, 3), keepdim=True), crops)

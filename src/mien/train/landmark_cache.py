@@ -1,0 +1,51 @@
+"""Landmarks of a whole dataset by our own front-end: batched, cached in shards, resumable after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from mien.core.nouns import LANDMARKS, FloatArray, Image, Sample
+from mien.face.finder import FaceFinder
+from mien.train.crops import iter_pixels, sample_hash
+
+__all__ = ["landmarks_of", "landmarks_of_images"]
+
+SHARD = 512
+
+
+def landmarks_of(samples: Sequence[Sample], cache: Path, threads: int | None = None) -> FloatArray:
+    """(N, 478, 3) landmarks of face crops in px of each picture; NaN rows where the mesh finds no face."""
+    return landmarks_of_images(
+        iter_pixels(samples), len(samples), cache / f"landmarks-{sample_hash(samples)}", threads
+    )
+
+
+def landmarks_of_images(
+    images: Iterable[Image], count: int, folder: Path, threads: int | None = None
+) -> FloatArray:
+    """The same for `count` pictures; every finished shard in `folder` is kept and not computed again."""
+    finder = FaceFinder(threads=threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    stream, parts = iter(images), []
+    for start in range(0, count, SHARD):
+        batch = list(islice(stream, SHARD))
+        path = folder / f"{start:07d}.npy"
+        if not path.exists():
+            partial = path.with_suffix(".partial.npy")
+            np.save(partial, _shard(finder, batch), allow_pickle=False)
+            partial.rename(path)
+        parts.append(np.load(path, allow_pickle=False))
+    return np.concatenate(parts) if parts else np.empty((0, LANDMARKS, 3), np.float32)
+
+
+def _shard(finder: FaceFinder, images: Sequence[Image]) -> FloatArray:
+    found = np.full((len(images), LANDMARKS, 3), np.nan, np.float32)
+    for start in range(0, len(images), 64):
+        for offset, face in enumerate(finder.find_cropped_batch(images[start : start + 64])):
+            if face.landmarks is not None:
+                found[start + offset] = face.landmarks
+    return found

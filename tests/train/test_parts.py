@@ -1,0 +1,200 @@
+"""Pieces of the training room: tokenizer, dialogues, batches, augmentation, masked losses, calibration."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mien.core.aus import AU_SETS
+from mien.core.emotions import EMOTIONS
+from mien.core.errors import BadConfig, BadData
+from mien.dialogue.au_arrays import FORMATS, read_array, slots
+from mien.models.pocket_evidence import PocketEvidence, PocketEvidenceConfig
+from mien.models.pocket_inputs import PRIOR_ROWS, PRIOR_WIDTH, prior_rows
+from mien.models.pocket_prompt import ANSWER_END, EVIDENCE, prompt
+from mien.train.augment import augment_crops
+from mien.train.evidence_task import EvidenceArrays, EvidenceCollator, EvidenceTask
+from mien.train.language import TokenBatches, collate_language
+from mien.train.language_data import SINGLE_TOKENS, Faces, make_turns, task_mix, tokenise, vocabulary_texts
+from mien.train.measurement import fit_sharpness
+from mien.train.renders import read_renders
+from mien.train.tokenizer import train_tokenizer
+
+UNITS = len(AU_SETS["pocket"])
+
+
+@pytest.fixture(scope="module")
+def faces() -> Faces:
+    rng = np.random.default_rng(0)
+    votes = rng.dirichlet(np.ones(8), 30).astype(np.float32)
+    votes[20:] = 0
+    intensity = (rng.random((30, UNITS)) * (rng.random((30, UNITS)) < 0.3)).astype(np.float32)
+    return Faces(intensity, votes, rng.dirichlet(np.ones(8), 30).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(faces: Faces):  # type: ignore[no-untyped-def]
+    return train_tokenizer(vocabulary_texts(faces, 1, count=300), 1200, SINGLE_TOKENS)
+
+
+def test_labels_digits_and_marks_are_single_tokens_and_text_returns(tokenizer, faces: Faces) -> None:  # type: ignore[no-untyped-def]
+    for text in SINGLE_TOKENS:
+        assert len(tokenizer.encode(text).ids) == 1
+    for form in FORMATS:
+        for choices in slots(form, 3):
+            assert all(len(tokenizer.encode(choice).ids) == 1 for choice in choices)
+    for text in vocabulary_texts(faces, 7, count=40):
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_tokenizer_refuses_a_vocabulary_too_small_for_the_label_words() -> None:
+    with pytest.raises(BadConfig, match="one token"):
+        train_tokenizer(["happiness"], 270, ["happiness", "contempt"])
+
+
+def test_only_answers_count_for_the_loss(tokenizer, faces: Faces) -> None:  # type: ignore[no-untyped-def]
+    turns = make_turns(faces, 3, "explanation", random.Random(2))
+    item = tokenise(tokenizer, turns, 3)
+    learnt = tokenizer.decode(item.ids[item.learnt].tolist(), skip_special_tokens=False)
+    assert learnt == f"{turns[1].text}{ANSWER_END}{turns[3].text}{ANSWER_END}"
+    # What the model sees before its answer is exactly what inference gives it.
+    seen = tokenizer.encode(prompt(turns[:3])).ids
+    assert item.ids[: len(seen)].tolist() == seen
+
+
+def test_arrays_in_dialogues_are_readable_and_reproducible(faces: Faces) -> None:
+    for form in FORMATS:
+        turns = make_turns(faces, 5, f"au-{form}", random.Random(4))
+        assert turns == make_turns(faces, 5, f"au-{form}", random.Random(4))
+        assert read_array(turns[1].text, form, UNITS).status == "parsed"
+
+
+def test_drawn_labels_follow_the_votes(faces: Faces) -> None:
+    drawn = [make_turns(faces, 0, "emotion", random.Random(n))[1].text for n in range(3000)]
+    share = np.asarray([drawn.count(label) / len(drawn) for label in EMOTIONS])
+    assert np.abs(share - faces.emotion[0]).max() < 0.04
+
+
+def test_task_mix_asks_for_labels_more_often_where_raters_gave_them() -> None:
+    with_votes = [task_mix(random.Random(n), True) for n in range(500)].count("emotion")
+    without = [task_mix(random.Random(n), False) for n in range(500)].count("emotion")
+    assert with_votes > 2 * without
+
+
+def test_batches_hold_every_item_once_within_the_token_limit(tokenizer, faces: Faces) -> None:  # type: ignore[no-untyped-def]
+    items = []
+    for number in range(80):
+        rng = random.Random(number)
+        face = number % len(faces)
+        items.append(tokenise(tokenizer, make_turns(faces, face, task_mix(rng, True), rng), face))
+    batches = TokenBatches(items, 800, seed=1)
+    seen = [id(item) for batch in (batches[i] for i in range(len(batches))) for item in batch]
+    assert sorted(seen) == sorted(id(item) for item in items)
+    for i in range(len(batches)):
+        longest = max(len(item.ids) for item in batches[i])
+        assert len(batches[i]) == 1 or longest * len(batches[i]) <= 800 + 3 * len(batches[i])
+
+
+def test_collated_batch_has_the_rows_its_placeholders_ask_for(tokenizer, faces: Faces) -> None:  # type: ignore[no-untyped-def]
+    from mien.train.language import Rows
+
+    rows = Rows(np.zeros((30, 5, 16), np.float16), np.zeros((30, 1, 16), np.float16), faces.intensity)
+    items = [tokenise(tokenizer, make_turns(faces, f, "emotion", random.Random(f)), f) for f in (1, 2)]
+    batch = collate_language(rows, items)
+    for name, (token, count) in EVIDENCE.items():
+        places = (batch["input_ids"] == tokenizer.token_to_id(token)).sum(dim=1)
+        assert places.tolist() == [count, count] and batch["evidence"][name].shape[:2] == (2, count)
+    assert (batch["labels"] >= 0).sum() == 4  # two labels, two end tokens
+
+
+def test_prior_rows_hold_intensity_and_one_hot_level() -> None:
+    intensity = np.zeros((1, UNITS), np.float32)
+    intensity[0, 0], intensity[0, 7] = 0.62, 1.0
+    packed = prior_rows(intensity)
+    assert packed.shape == (1, PRIOR_ROWS, PRIOR_WIDTH)
+    flat = packed.reshape(-1, 7)
+    assert flat[0].tolist() == pytest.approx([0.62, 0, 0, 0, 1, 0, 0])
+    assert flat[7].tolist() == [1, 0, 0, 0, 0, 0, 1]
+    assert flat[UNITS:].sum() == 0
+
+
+def test_augmentation_keeps_shape_and_is_reproducible() -> None:
+    crops = torch.rand(16, 1, 64, 64)
+    torch.manual_seed(3)
+    first = augment_crops(crops)
+    torch.manual_seed(3)
+    assert torch.equal(first, augment_crops(crops))
+    assert first.shape == crops.shape and torch.isfinite(first).all()
+    assert not torch.equal(first, crops)
+
+
+def _arrays(count: int) -> EvidenceArrays:
+    rng = np.random.default_rng(1)
+    config = PocketEvidenceConfig()
+    return EvidenceArrays(
+        crops=rng.integers(0, 255, (count, 64, 64), np.uint8),
+        has_crop=np.ones(count, np.float32),
+        landmarks=rng.normal(size=(count, config.landmark_features)).astype(np.float32),
+        has_landmarks=np.ones(count, np.float32),
+        emotion=np.eye(8, dtype=np.float32)[np.arange(count) % 8],
+        emotion_weight=np.ones(count, np.float32),
+        intensity=np.full((count, UNITS), np.nan, np.float32),
+        presence=np.full((count, UNITS), np.nan, np.float32),
+    )
+
+
+def test_targets_that_are_missing_give_no_gradient() -> None:
+    torch.manual_seed(0)
+    task = EvidenceTask(PocketEvidence(PocketEvidenceConfig()))
+    arrays = _arrays(8)
+    task(**EvidenceCollator(arrays)(list(range(8))))["loss"].backward()
+    # No AU target anywhere: the head's output layer stays untouched, the emotion head learns.
+    assert float(task.net.au_head[-1].weight.grad.abs().sum()) == 0.0
+    assert float(task.net.emotion_head[-1].weight.grad.abs().sum()) > 0.0
+
+
+def test_missing_evidence_really_is_not_looked_at() -> None:
+    torch.manual_seed(0)
+    net = PocketEvidence(PocketEvidenceConfig()).eval()
+    arrays = _arrays(4)
+    batch = EvidenceCollator(replace(arrays, has_crop=np.zeros(4, np.float32)))
+    batch.training = False
+    inputs = {
+        k: v
+        for k, v in batch(list(range(4))).items()
+        if k in ("crop", "landmarks", "has_crop", "has_landmarks")
+    }
+    with torch.no_grad():
+        first = net(**inputs).au_logits
+        second = net(**{**inputs, "crop": torch.rand_like(inputs["crop"])}).au_logits
+    assert torch.allclose(first, second)
+
+
+def test_calibration_maps_rest_to_the_edge_of_level_a() -> None:
+    net = PocketEvidence(PocketEvidenceConfig())
+    net.rest.fill_(0.3)
+    raw = torch.tensor([[0.0, 0.15, 0.3, 0.65, 1.0] + [0.0] * (UNITS - 5)])
+    assert net.calibrate(raw)[0, :5].tolist() == pytest.approx([0.0, 0.05, 0.1, 0.55, 1.0])
+
+
+def test_sharpness_is_recovered_from_its_own_logistic() -> None:
+    rng = np.random.default_rng(0)
+    intensity = rng.random((4000, 1)).astype(np.float32) * 0.4
+    chance = 1 / (1 + np.exp(-20 * (intensity - 0.1)))
+    present = (rng.random((4000, 1)) < chance).astype(np.float32)
+    assert fit_sharpness(intensity, present)[0] == pytest.approx(20, rel=0.2)
+
+
+def test_renders_split_by_identity_and_missing_folder_is_explained(
+    tiny_renders: Path, tmp_path: Path
+) -> None:
+    train, val = read_renders(tiny_renders, "train"), read_renders(tiny_renders, "val")
+    assert len(train) + len(val) == 24 and len(val) > 0
+    assert not set(train.identity.tolist()) & set(val.identity.tolist())
+    with pytest.raises(BadData, match=r"render_faces\.py"):
+        read_renders(tmp_path, "train")
