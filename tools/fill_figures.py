@@ -52,7 +52,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
 
 def _body(wanted: str, results: Path) -> str:
     figures: list[Figure] = []
-    sources: list[str] = []
+    sources: dict[str, list[str]] = {}
     unmeasured: list[str] = []
     for selector in (part.strip() for part in wanted.split("|")):
         name, _, pattern = selector.partition("/")
@@ -65,8 +65,8 @@ def _body(wanted: str, results: Path) -> str:
         if not chosen:
             raise ValueError(f"no figure of {path.name} fits {pattern!r}")
         figures += [figure for figure in chosen if figure not in figures]
-        source = _source(name, record["run"])
-        sources += [source] if source not in sources else []
+        scripts = sources.setdefault(_where(record["run"]), [])
+        scripts += [f"`{name}`"] if f"`{name}`" not in scripts else []
     parts = [*([_table(figures)] if figures else []), *([_measured(sources)] if sources else [])]
     if unmeasured:
         parts.append(f"*Not measured yet: {', '.join(f'`benchmarks/{name}.py`' for name in unmeasured)}.*")
@@ -105,13 +105,17 @@ def _number(value: float | int | None, unit: str) -> str:
     return str(value) if isinstance(value, int) else f"{value:.{_DIGITS.get(unit, 3)}f}"
 
 
-def _source(name: str, run: Mapping[str, Any]) -> str:
+def _measured(sources: Mapping[str, Sequence[str]]) -> str:
+    """Which scripts measured, by commit and machine."""
+    parts = [f"{', '.join(names)} {where}" for where, names in sources.items()]
+    return f"Measured by {'; '.join(parts)} (scripts in `benchmarks`)."
+
+
+def _where(run: Mapping[str, Any]) -> str:
     hardware, commit = run["hardware"], (run["commit"] or "no commit")[:10]
-    return f"`benchmarks/{name}.py` at {commit}, {hardware['cores']} cores ({hardware['cpu']})"
-
-
-def _measured(sources: Sequence[str]) -> str:
-    return f"Measured by {'; '.join(sources)}."
+    return (
+        f"at {commit}{' + changes' if run['dirty'] else ''} on {hardware['cores']} cores ({hardware['cpu']})"
+    )
 
 
 def main() -> int:

@@ -30,7 +30,7 @@ def mien() -> Mien:
         if max_kb is not None:
             command = ["bash", "-c", f'ulimit -f {max_kb}; exec "$@"', "bash", *command]
         return subprocess.run(
-            command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+            command, env=ENVIRONMENT, capture_output=True, text=True, timeout=900, check=False
         )
 
     return run

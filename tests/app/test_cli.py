@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import mien as package
-from mien.core.aus import AU_SETS
 
 # Real processes: generous, for loaded machines.
 pytestmark = pytest.mark.timeout(600)
@@ -76,7 +77,7 @@ def test_a_folder_with_everything(mien: Mien, gallery: Gallery, clip: Path, tmp_
     assert "faces.csv" in done.stdout and "looks like" in done.stdout
 
 
-@pytest.mark.parametrize("format", ["tsv", "parquet", "json", "jsonl"])
+@pytest.mark.parametrize("format", ["parquet", "jsonl"])
 def test_formats(mien: Mien, photos: list[Path], tmp_path: Path, format: str) -> None:
     done = mien("analyze", photos[0], "--out", tmp_path, "--format", format, "--quiet")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
@@ -93,16 +94,16 @@ def test_columns_of_other_tools(mien: Mien, photos: list[Path], tmp_path: Path) 
 
 
 def test_landmarks_only_overlay_holds_no_pixels(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image")
     done = mien(
         "analyze", photos[0], "--out", tmp_path, "--landmarks-only", "--overlay", "--report", "--cut-off", 2
     )
     assert done.returncode == 0, done.stderr
-    with image.open(tmp_path / "overlay" / f"{photos[0].stem}.jpg") as drawn:
+    with Image.open(tmp_path / "overlay" / f"{photos[0].stem}.jpg") as drawn:
         corner = drawn.convert("L").crop((0, drawn.height - 20, 20, drawn.height))
         assert corner.getextrema()[1] < 40  # the blank canvas
     (row,) = rows_of(tmp_path / "faces.csv")
-    keys = AU_SETS["pocket"]
+    keys = [name.removesuffix("_l") for name in row if name.startswith("AU") and name.endswith("_l")]
+    assert len(keys) > 10
     present = [key for key in keys if row[f"{key}_l"] not in ("NaN", "0", "1")]
     assert present == [key for key in keys if row[f"{key}_c"] == "1"]
 
@@ -111,9 +112,18 @@ def test_redaction(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
     for name, options in (("open", ()), ("closed", ("--redact",))):
         done = mien("analyze", photos[0], "--out", tmp_path / name, "--overlay", *options)
         assert done.returncode == 0, done.stderr
-    overlays = [tmp_path / name / "overlay" / f"{photos[0].stem}.jpg" for name in ("open", "closed")]
-    assert overlays[1].stat().st_size < 0.97 * overlays[0].stat().st_size
-    assert rows_of(tmp_path / "open" / "faces.csv") == rows_of(tmp_path / "closed" / "faces.csv")
+    (row,) = rows_of(tmp_path / "open" / "faces.csv")
+    assert [row] == rows_of(tmp_path / "closed" / "faces.csv")
+    edges = [float(row[f"box_{side}"]) for side in ("left", "top", "right", "bottom")]
+    box = [round(edges[i] + share * (edges[i ^ 2] - edges[i])) for i, share in enumerate((0.2,) * 4)]
+    likeness = {}
+    with Image.open(photos[0]) as opened:
+        face = np.asarray(opened.convert("L").crop(tuple(box)), dtype=np.float64)
+        for name in ("open", "closed"):
+            with Image.open(tmp_path / name / "overlay" / f"{photos[0].stem}.jpg") as drawn:
+                shown = np.asarray(drawn.convert("L").resize(opened.size).crop(tuple(box)), dtype=np.float64)
+            likeness[name] = float(np.corrcoef(face.ravel(), shown.ravel())[0, 1])
+    assert likeness["open"] > 0.7 and likeness["closed"] < 0.4, likeness
 
 
 def test_pictures_of_one_name_keep_apart(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
@@ -136,8 +146,7 @@ def test_asking(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
     done = mien("ask", photos[0], "What is the emotion of this face?")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
-    pillow = pytest.importorskip("PIL.Image")
-    pillow.new("RGB", (64, 64), "grey").save(tmp_path / "grey.png")
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "grey.png")
     nobody = mien("ask", tmp_path / "grey.png", "What is the emotion of this face?")
     assert nobody.returncode == 2
     assert nobody.stderr.startswith("Error: Got a picture in which no face was found. Expected")

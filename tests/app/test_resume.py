@@ -96,7 +96,7 @@ def test_killed_and_resumed_runs_end_with_the_same_bytes(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3000)
 def test_five_hundred_photos_killed(mien: Mien, start_mien: Start, gallery: Gallery, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     gallery(folder, 500)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pytest
+
 from mien.core.aus import AU_SETS, AUS
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadInput
@@ -26,7 +27,8 @@ def random_case(rng):
     cut_off = rng.choice((1, 1, 1, 2))
     aus = {
         key: AuReading.of(
-            math.nan if rng.random() < missing else rng.random() * rng.choice((0, 0, 0.05, 0.6, 1)), cut_off=cut_off
+            math.nan if rng.random() < missing else rng.random() * rng.choice((0, 0, 0.05, 0.6, 1)),
+            cut_off=cut_off,
         )
         for key in keys
     }
@@ -34,7 +36,12 @@ def random_case(rng):
     return aus, {word: weight / sum(weights) for word, weight in zip(EMOTIONS, weights, strict=True)}
 
 
-CASES = [random_case(random.Random(seed)) for seed in range(1200)]
+CASES = [random_case(random.Random(seed)) for seed in range(400)]
+
+
+@pytest.fixture(scope="module")
+def explanations():
+    return [narrate(aus, emotions, random.Random(seed)) for seed, (aus, emotions) in enumerate(CASES)]
 
 
 def meanings_of(claims):
@@ -43,29 +50,30 @@ def meanings_of(claims):
     }
 
 
-def test_every_claim_is_read_back_and_none_is_invented():
+def test_every_claim_is_read_back_and_none_is_invented(explanations):
     for seed, (aus, emotions) in enumerate(CASES):
         draft = compose(aus, emotions, random.Random(seed))
-        explanation = narrate(aus, emotions, random.Random(seed))
+        explanation = explanations[seed]
         intended = {(au, present) for au, present, _ in draft.meanings}
         levels = {(au, level) for au, _, level in draft.meanings if level}
         assert meanings_of(explanation.claims) == (intended, levels), explanation.text
 
 
-def test_the_audit_supports_every_claim_and_nothing_unmeasured_is_claimed():
+def test_the_audit_supports_every_claim_and_nothing_unmeasured_is_claimed(explanations):
     verdicts = Counter(
         claim.verdict
-        for seed, (aus, emotions) in enumerate(CASES)
-        for claim in audit(narrate(aus, emotions, random.Random(seed)).claims, aus)
+        for (aus, _), explanation in zip(CASES, explanations, strict=True)
+        for claim in audit(explanation.claims, aus)
     )
     assert set(verdicts) == {"supported"}
     assert verdicts["supported"] > 5 * len(CASES)
 
 
-def test_form_words_label_and_wording():
-    forbidden = re.compile(r"\b(?:AU ?\d+|he|she|they|his|her|their|I|we|you|it feels|feels|nan)\b", re.IGNORECASE)
-    for seed, (aus, emotions) in enumerate(CASES[:600]):
-        explanation = narrate(aus, emotions, random.Random(seed))
+def test_form_words_label_and_wording(explanations):
+    forbidden = re.compile(
+        r"\b(?:AU ?\d+|he|she|they|his|her|their|I|we|you|it feels|feels|nan)\b", re.IGNORECASE
+    )
+    for (_, emotions), explanation in zip(CASES, explanations, strict=True):
         assert MIN_WORDS <= len(explanation.text.split()) <= MAX_WORDS, explanation.text
         named = [word for word in re.findall(r"\w+", explanation.conclusion.lower()) if word in EMOTIONS]
         assert named == [max(EMOTIONS, key=lambda word: emotions[word])], explanation.conclusion
@@ -75,15 +83,13 @@ def test_form_words_label_and_wording():
 
 def test_same_seed_same_text_other_seed_other_text():
     aus, emotions = CASES[0]
-    texts = {narrate(aus, emotions, random.Random(seed)).text for seed in range(200)}
+    texts = {narrate(aus, emotions, random.Random(seed)).text for seed in range(60)}
     assert narrate(aus, emotions, random.Random(5)) == narrate(aus, emotions, random.Random(5))
-    assert len(texts) > 195
+    assert len(texts) > 57
 
 
-def test_the_vocabulary_stays_small_enough_for_a_small_model():
-    words = set()
-    for seed, (aus, emotions) in enumerate(CASES):
-        words |= set(re.findall(r"[a-z'-]+", narrate(aus, emotions, random.Random(seed)).text.lower()))
+def test_the_vocabulary_stays_small_enough_for_a_small_model(explanations):
+    words = {word for said in explanations for word in re.findall(r"[a-z'-]+", said.text.lower())}
     assert 350 < len(words) < 900
 
 

@@ -31,6 +31,9 @@ __all__ = ["PocketReader", "open_pocket", "verify_bundle"]
 
 FILES = ("evidence.onnx", "decoder.onnx", "tokens.safetensors", "tokenizer.json")
 _EXPLAIN = "Explain the emotion of this face."
+_HEADINGS = ("Key Observations:", "\n\nOverall Emotional Interpretation:", "\n\nConclusion:")
+_PART_LENGTH = 700
+"""Characters of one part, when the headings are given."""
 _MAX_TOKENS = 260
 _BATCH = 32
 _T = TypeVar("_T")
@@ -92,6 +95,8 @@ class PocketReader:
         self.folder, self.threads = folder, threads
         self.bundle = verify_bundle(folder)
         self.crop_size: int = self.bundle["crop_size"]
+        self.second_tries = 0
+        """Explanations so far whose free text had no three parts."""
 
     # ---- the nets
 
@@ -164,15 +169,38 @@ class PocketReader:
     def explain(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
         """Generated chains of thought, each a second turn after the label that was read.
 
-        Raises:
-            BackendFailed: a generated text has no three parts.
+        The text is free; should its three parts not be found, it is generated once more with the headings given.
         """
-        texts: list[str] = []
-        indexes = list(range(len(batch)))
-        for part in _parts(indexes):
+        found: list[Explanation] = []
+        for part in _parts(list(range(len(batch)))):
             _, _, rows = self._encode([batch[i] for i in part])
-            texts += self._answers([self._explain_turns(results[i].emotion) for i in part], rows)
-        return [_explanation(text) for text in texts]
+            dialogues = [self._explain_turns(results[i].emotion) for i in part]
+            for place, text in enumerate(self._answers(dialogues, rows)):
+                parsed = read_explanation(text)
+                if not isinstance(parsed, Explanation):
+                    self.second_tries += 1
+                    parsed = self._with_headings(dialogues[place], rows[place : place + 1])
+                found.append(parsed)
+        return found
+
+    def _with_headings(self, turns: Sequence[Turn], rows: FloatArray) -> Explanation:
+        """An explanation whose headings are given and whose parts are generated up to their line break."""
+        logits, cache = self._start(turns, rows)
+        parts = []
+        for heading in _HEADINGS:
+            ids = self._tokenizer.encode(heading).ids
+            logits, cache = self._step(self._embeddings[np.asarray(ids)][None], cache)
+            text = ""
+            while len(text) < _PART_LENGTH:
+                token = int(logits[0].argmax())
+                piece = self._tokenizer.decode([token], skip_special_tokens=False)
+                if token == self._end or "\n" in piece:
+                    break
+                text += piece
+                logits, cache = self._step(self._embeddings[[token]][None], cache)
+            parts.append(text.strip())
+        observations, interpretation, conclusion = parts
+        return Explanation(observations, interpretation, conclusion)
 
     def _explain_turns(self, label: str) -> list[Turn]:
         asked = Turn("user", self.bundle["readout_question"])
@@ -293,14 +321,3 @@ def _parts(batch: Sequence[_T]) -> Iterable[Sequence[_T]]:
 def _softmax(logits: FloatArray) -> FloatArray:
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
-
-
-def _explanation(text: str) -> Explanation:
-    parsed = read_explanation(text)
-    if isinstance(parsed, Explanation):
-        return parsed
-    raise BackendFailed(
-        got=f"a generated text without three parts ({parsed.reason}): {text[:80]!r}",
-        expected="Key Observations, Overall Emotional Interpretation, Conclusion",
-        fix="Report this face; the other outputs stand",
-    )

@@ -4,8 +4,9 @@
 
 Constants were set on training data only: `NEUTRAL` on neutral faces of FER+ (1,449 that at least five raters call
 neutral) and of London (60); `MOVEMENT_RULES` so that about one neutral face in ten or fewer reaches an AU's
-start; `RESTING_SCORE` and `SHARPNESS` by likelihood on 3,859 FER+ training faces. On FER+ validation faces with
-landmarks its accuracy is about .59, and its recall of fear, disgust and anger is poor; contempt cannot be seen.
+start; `RESTING_SCORE` and `SHARPNESS` by likelihood on 3,859 FER+ training faces. On 2,961 FER+
+validation faces with landmarks its accuracy is .598 (recall: neutral .88, happiness .77, surprise .33; sadness,
+anger, fear and disgust at most .10; contempt cannot be seen); AUC on London validation: AU12 .935, AU25 1.00.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def find_codes(text: str, masked: str) -> list[Statement]:
             if key not in AUS:
                 continue
             start = group.start() if place == 0 else item.start()
-            level, end = _range(text, masked, start, item.end()) if len(items) == 1 else (None, item.end())
+            level, end = _range(text, masked, start, item.end())
             if item[2]:
                 letter = LEVEL_LETTERS.index(item[2].upper())
                 level = (letter, letter)

@@ -57,8 +57,9 @@ _NEGATIONS = {
 }  # fmt: skip
 _CARRIES = {
     "a", "an", "any", "the", "of", "be", "is", "looks", "look", "show", "shows", "shown", "seem", "seems",
-    "appear", "appears", "to", "really", "very", "sign", "signs", "particularly", "at", "all", "or", "expression",
-    "express", "emotion", "label", "being", "necessarily", "likely", "so", "trace", "hint", "it", "face", "this",
+    "appear", "appears", "like", "to", "really", "very", "sign", "signs", "particularly", "at", "all", "or",
+    "expression", "express", "emotion", "label", "being", "necessarily", "likely", "so", "trace", "hint", "it",
+    "face", "this",
 }  # fmt: skip
 _BREAK = re.compile(r"[.!?;:,\n]|\b(?:but|rather|instead|however|yet|though)\b", re.IGNORECASE)
 _CONCLUSION = re.compile(r"conclusion\s*\W*:\W*", re.IGNORECASE)

@@ -58,8 +58,9 @@ _LIFT = (
     r"(?:rais(?:ed|es|e|ing)|lift(?:ed|s|ing)?|elevat(?:ed|es|e|ing|ion)|rise[sn]?|rising|rose|upturned)\b"
 )
 _UP = rf"(?:{_LIFT}|{_directed(_MOVE, 'up|upwards?')})"
+_NOUN = r"(?:lips?|jaws?|lids?|eyelids?|face|teeth|brows?|eyebrows?|corners?|cheeks?|mouth|half|part)\b"
 _DOWN = (
-    r"(?:(?:lower(?:ed|s|ing)?|depress(?:ed|es|ing|ion)?|drop(?:ped|s|ping)?|droop(?:ed|s|ing|y)?|downturned|"
+    rf"(?:(?:lower(?:ed|s|ing)|lower(?!\s+{_NOUN})|depress(?:ed|es|ing|ion)?|drop(?:ped|s|ping)?|droop(?:ed|s|ing|y)?|downturned|"
     rf"sag(?:ged|s|ging)?)\b|{_directed(_MOVE, 'down|downwards?')})"
 )
 _TOGETHER = (
@@ -174,25 +175,29 @@ _NUMBER = (
 _AFTER = rf"(?:\s+(?P<after>{_DEG})(?!\s+{_ANY_ACTION})|{_NUMBER})?"
 
 
-_Compiled = tuple[tuple[str, ...], re.Pattern[str], bool]
-
-
-def _pair_patterns() -> Iterator[_Compiled]:
-    for aus, subject, action, denies in _RULES:
-        parts = rf"(?P<subject>{subject})", rf"(?P<action>{action})"
-        for source in (
-            rf"{_BEFORE}{parts[0]}{_GAP}{parts[1]}(?!\s+of\b){_AFTER}",
-            rf"{_BEFORE}{parts[1]}{_REVERSE_GAP}\b{parts[0]}\b{_AFTER}",
-        ):
-            # A look-ahead finds overlapping matches: one subject may end a phrase and begin a clause.
-            yield aus, re.compile(rf"\b(?=(?P<all>{source}))", re.IGNORECASE), denies
+@cache
+def _probe(subject: str) -> re.Pattern[str]:
+    return re.compile(subject, re.IGNORECASE)
 
 
 @cache
-def _patterns() -> tuple[tuple[_Compiled, ...], tuple[_Compiled, ...]]:
-    """Compiled on first use: an import of the dialogue room should cost nothing."""
-    idioms = ((aus, re.compile(rf"\b{source}", re.IGNORECASE), denies) for aus, source, denies in _IDIOMS)
-    return tuple(_pair_patterns()), tuple(idioms)
+def _pair(subject: str, action: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """The two orders of a rule, compiled when a text first holds its subject: most texts need half of the rules."""
+    parts = rf"(?P<subject>{subject})", rf"(?P<action>{action})"
+    forward = rf"{_BEFORE}{parts[0]}{_GAP}{parts[1]}(?!\s+of\b){_AFTER}"
+    reverse = rf"{_BEFORE}{parts[1]}{_REVERSE_GAP}\b{parts[0]}\b{_AFTER}"
+    # A look-ahead finds overlapping matches: one subject may end a phrase and begin a clause.
+    first, second = (re.compile(rf"\b(?=(?P<all>{source}))", re.IGNORECASE) for source in (forward, reverse))
+    return first, second
+
+
+def _pair_statements(text: str, masked: str) -> Iterator[Statement]:
+    for aus, subject, action, denies in _RULES:
+        if _probe(subject).search(masked) is None:
+            continue
+        for pattern in _pair(subject, action):
+            for match in pattern.finditer(masked):
+                yield from _statements(text, match, aus, denies)
 
 
 _FINITE = re.compile(rf"\b(?:{_BE})\b", re.IGNORECASE)
@@ -252,16 +257,10 @@ def _shadowed(one: Statement, others: list[Statement]) -> bool:
 def find_statements(text: str) -> list[Statement]:
     """All statements about AUs in ``text`` made of a subject and an action, or by idiom, in text order."""
     masked = mask_degrees(text)
-    pairs, idioms = _patterns()
-    found = [
-        statement
-        for aus, pattern, denies in pairs
-        for match in pattern.finditer(masked)
-        for statement in _statements(text, match, aus, denies)
-    ]
+    found = list(_pair_statements(text, masked))
     kept = [one for one in found if not _shadowed(one, found)]
-    for aus, pattern, denies in idioms:
-        for match in pattern.finditer(masked):
+    for aus, source, denies in _IDIOMS:
+        for match in _probe(rf"\b{source}").finditer(masked):
             span = match.span()
             level = None if denies else read_degree(text[slice(*span)])
             kept += [Statement(au, *span, level, denies, False, span, span) for au in aus]

@@ -98,8 +98,7 @@ def train_pocket(recipe: PocketRecipe, renders: Path, out: Path, data: Path | No
     _appearance(net, recipe, out, data)
     tables = evidence_tables("train", recipe.crop_size, renders, out / "cache", data)
     _measurement(net, recipe, tables, out, data)
-    faces, rows = _cached(net, tables, recipe.seed)
-    tokenizer, model = _language(recipe, faces, rows, out)
+    tokenizer, model = _language(recipe, net, tables, out)
     folder = write_bundle(net, model, tokenizer, _sharpness(net, tables.renders), out / "bundle")
     _calibrate_readout(net, model, tokenizer, recipe, folder, data)
     return folder
@@ -238,18 +237,20 @@ def _dialogues(recipe: PocketRecipe, faces: Faces, tokenizer: Tokenizer) -> list
     return items
 
 
-def _language(recipe: PocketRecipe, faces: Faces, rows: Rows, out: Path) -> tuple[Tokenizer, FacialLM]:
-    path = out / "tokenizer.json"
-    if path.is_file():
+def _language(
+    recipe: PocketRecipe, net: PocketEvidence, tables: Tables, out: Path
+) -> tuple[Tokenizer, FacialLM]:
+    path, finished = out / "tokenizer.json", out / "composite"
+    if not finished.is_dir():
+        faces, rows = _cached(net, tables, recipe.seed)
+        if not path.is_file():
+            texts = vocabulary_texts(faces, recipe.seed)
+            train_tokenizer(texts, recipe.vocabulary, SINGLE_TOKENS).save(str(path))
         tokenizer = Tokenizer.from_file(str(path))
-    else:
-        tokenizer = train_tokenizer(vocabulary_texts(faces, recipe.seed), recipe.vocabulary, SINGLE_TOKENS)
-        tokenizer.save(str(path))
-    finished = out / "composite"
-    if finished.is_dir():
-        return tokenizer, FacialLM.from_pretrained(finished)
-    torch.manual_seed(recipe.seed)
-    model = build(tokenizer.get_vocab_size())
-    run_language_stage(model, recipe.language, _dialogues(recipe, faces, tokenizer), rows, out)
-    model.save_pretrained(finished)
-    return tokenizer, model
+        torch.manual_seed(recipe.seed)
+        model = build(tokenizer.get_vocab_size())
+        run_language_stage(model, recipe.language, _dialogues(recipe, faces, tokenizer), rows, out)
+        partial = out / "composite.partial"
+        model.save_pretrained(partial)
+        partial.rename(finished)
+    return Tokenizer.from_file(str(path)), FacialLM.from_pretrained(finished)

@@ -41,7 +41,7 @@ def read_renders(folder: Path, split: str) -> Renders:
         raise BadData(
             got=f"no shard in {folder}",
             expected="shard_0000.npz and so on",
-            fix="Run: python tools/render_faces.py --count 12000 --size 144 --out FOLDER",
+            fix="Run: python tools/render_faces.py --count 9728 --size 144 --out FOLDER",
         )
     images, aus, identity = [], [], []
     for path in shards:

@@ -1,0 +1,85 @@
+"""The three-part chain of thought: every published form is read, and round trips keep every word."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.core.nouns import Explanation
+from mien.dialogue.cot import Unparsed, read_explanation, say_explanation
+
+A, B, C = "The cheeks are raised.", "This looks warm.", "The label is happiness."
+FORMS = (
+    "**Key Observations:** {a}\n\n**Overall Emotional Interpretation:** {b}\n\n**Conclusion:** {c}",
+    "Key Observations: {a}\n\nOverall Emotional Interpretation: {b}\n\nConclusion: {c}",
+    "**Key Observations**: {a}\n\n**Emotional Interpretation**: {b}\n\n**Conclusion**: {c}",
+    "Key Observations: {a} Overall Emotional Interpretation: {b} Conclusion: {c}",
+    "**Key Observations:** {a} **Overall Emotional Interpretation:** {b} **Conclusion:** {c}",
+    "### Key Observations\n{a}\n\n### Emotional Interpretation\n{b}\n\n### Conclusion\n{c}",
+    "1. **Key Observations:** {a}\n2. **Overall Emotional Interpretation:** {b}\n3. **Conclusion:** {c}",
+    "- Key observations: {a}\n- Overall interpretation: {b}\n- Conclusion: {c}",
+    "KEY OBSERVATIONS: {a}\nOVERALL EMOTIONAL INTERPRETATION: {b}\nCONCLUSION: {c}",
+    "Here it is.\n\n**Key Observations:**\n{a}\n\n**Overall Emotional Interpretation:**\n{b}\n\n**Conclusion:**\n{c}\n",
+    "Observations: {a}\n\nInterpretation: {b}\n\nConclusions: {c}",
+    "{a}\n\n{b}\n\n{c}",
+    "\n\n{a}\n  \n{b}\n\n\n{c}\n\n",
+    "**Key Observation:** {a}\r\n\r\n**Emotional Interpretation:** {b}\r\n\r\n**Conclusion:** {c}",
+)
+REFUSED = (
+    "", "  \n ", "happiness", "One paragraph only. Nothing else.", "First.\n\nSecond.",
+    "Conclusion: fear", "Key Observations: a", "Key Observations: a\n\nConclusion: b",
+    "Key Observations: a\n\nOverall Emotional Interpretation: b",
+    "Overall Emotional Interpretation: b\n\nConclusion: c",
+    "Conclusion: c\n\nKey Observations: a\n\nOverall Emotional Interpretation: b",
+    "Key Observations: a\n\nKey Observations: b\n\nOverall Emotional Interpretation: c\n\nConclusion: d",
+    "Key Observations:\n\nOverall Emotional Interpretation: b\n\nConclusion: c",
+    "Key Observations: a\n\nOverall Emotional Interpretation: b\n\nConclusion: ",
+    "Key Observations: a\n\nOverall Emotional Interpretation: **\n\nConclusion: c",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_published_forms(form):
+    read = read_explanation(form.format(a=A, b=B, c=C))
+    assert isinstance(read, Explanation), read
+    assert (read.observations, read.interpretation, read.conclusion) == (A, B, C)
+    (claim,) = read.claims
+    assert read.text[claim.start : claim.end] == "cheeks are raised"
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_other_texts_are_unparsed_with_a_reason(text):
+    read = read_explanation(text)
+    assert isinstance(read, Unparsed)
+    assert read.reason
+    assert read.text == text
+
+
+def test_extra_bold_words_lose_their_marks():
+    read = read_explanation(
+        f"**Key Observations:** {A}\n\n**Interpretation:** {B}\n\n**Conclusion:** It is **sadness**."
+    )
+    assert read.conclusion == "It is sadness."
+
+
+def test_words_inside_sentences_are_no_headings():
+    body = "The observations of the mouth lead to no conclusion alone."
+    read = read_explanation(f"Key Observations: {body}\n\nInterpretation: {B}\n\nConclusion: {C}")
+    assert read.observations == body
+
+
+sentences = (
+    st.text(alphabet="abcdefghij klmno,.'", min_size=1, max_size=80)
+    .map(lambda text: re.sub(r"\s+", " ", text).strip())
+    .filter(bool)
+)
+
+
+@given(sentences, sentences, sentences, st.booleans())
+@settings(deadline=None)
+def test_round_trip(observations, interpretation, conclusion, markdown):
+    said = Explanation(observations, interpretation, conclusion)
+    read = read_explanation(say_explanation(said, markdown=markdown))
+    assert isinstance(read, Explanation)
+    assert read.text == said.text
