@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadData
 from mien.core.nouns import Sample
-from mien.data import READERS, ferplus, genki4k, lfw_emotion, london
+from mien.data import ferplus, genki4k, lfw_emotion, london, open_dataset
 
+PACKS = ("ferplus", "genki4k", "lfw_emotion", "london")
 # data README: sole top label of FER+, labels of the others.
 COUNTS = {
     ("ferplus", "train"): {"neutral": 8951, "happiness": 7149, "surprise": 2559, "sadness": 3079, "anger": 2132,
@@ -26,29 +25,19 @@ COUNTS = {
 
 
 def _read(name: str, split: str, root: Path | None = None) -> list[Sample]:
-    module, _, function = READERS[name].partition(":")
-    samples: list[Sample] = getattr(import_module(module), function)(split, root)
-    return samples
+    return list(open_dataset(name).read(split, root))
 
 
-def test_table_and_files_agree() -> None:
-    folder = Path(ferplus.__file__).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "packs"}
-    assert files == set(READERS)
-
-
-@pytest.mark.parametrize("name", sorted(READERS))
-def test_every_reader_gives_samples_of_one_split(name: str, tiny_data: Path) -> None:
+@pytest.mark.parametrize("name", PACKS)
+def test_every_pack_gives_samples_of_one_split(name: str, tiny_data: Path) -> None:
     train, val = _read(name, "train", tiny_data), _read(name, "val", tiny_data)
     assert train and val
     assert not {s.id for s in train} & {s.id for s in val} or name == "ferplus"
     for sample in train:
-        assert sample.dataset == name and sample.split == "train"
-        assert sample.labels.emotion is None or sample.labels.emotion in EMOTIONS
-        assert "!" in sample.media
+        assert sample.dataset == name and sample.split == "train" and "!" in sample.media
 
 
-@pytest.mark.parametrize("name", sorted(READERS))
+@pytest.mark.parametrize("name", PACKS)
 def test_a_missing_pack_says_what_to_do(name: str, tmp_path: Path) -> None:
     with pytest.raises(BadData, match="MIEN_DATA"):
         _read(name, "train", tmp_path)
@@ -59,11 +48,11 @@ def test_damaged_archive_is_named(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"PK not an archive")
     with pytest.raises(BadData, match=r"genki4k\.zip"):
-        genki4k.read("train", tmp_path)
+        list(genki4k.read("train", tmp_path))
 
 
 def test_ferplus_drops_single_votes_and_unusable_faces(tiny_data: Path) -> None:
-    samples = ferplus.read("train", tiny_data)
+    samples = list(ferplus.read("train", tiny_data))
     first, last = samples[0].labels, samples[-1].labels
     assert first.emotion == "neutral" and first.votes is not None
     assert first.votes["neutral"] == 7.0 and "unknown" not in first.votes
@@ -80,6 +69,15 @@ def test_real_packs_hold_what_their_page_says(data_root: Path) -> None:
     for (name, split), expected in COUNTS.items():
         counted = Counter(s.labels.emotion for s in _read(name, split, data_root) if s.labels.emotion)
         assert dict(counted) == expected, (name, split)
+
+
+def test_real_packs_are_sound(data_root: Path) -> None:
+    for name in PACKS:
+        dataset = open_dataset(name)
+        assert dataset.check(data_root) == [], name
+        if name != "ferplus":
+            counts = {split: len(_read(name, split, data_root)) for split in dataset.splits(data_root)}
+            assert counts == dict(dataset.published), name
 
 
 def test_no_person_of_lfw_and_london_is_in_both_parts(data_root: Path) -> None:

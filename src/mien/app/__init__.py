@@ -2,5 +2,5 @@
 
 __all__ = ["DEFAULT_MODEL"]
 
-DEFAULT_MODEL = "rules"
+DEFAULT_MODEL = "pocket"
 """Name of the reader that the analyzer and the command line take when none is given."""

@@ -15,6 +15,7 @@ import typer
 
 from mien import __version__
 from mien.app import DEFAULT_MODEL
+from mien.app.data_command import data_app
 from mien.core.errors import MienError
 
 __all__ = ["app", "main"]
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="List, describe and verify the models.", no_args_is_help=True, epilog=_STATUS)
 app.add_typer(models_app, name="models")
+app.add_typer(data_app, name="data")
 
 PathsArgument = Annotated[
     list[str],

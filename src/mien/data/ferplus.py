@@ -9,11 +9,8 @@ On disk, one of three layouts, found by itself:
 * the same file beside ``fer2013.csv``: ``0,70 80 82 72 …,Training`` (label, 2,304 grey values, usage), row by row.
   Media: ``fer2013.csv!row``, 0-based, without the header.
 
-Votes are counted by ``votes``; a single vote counts as noise and is dropped in all modes, as in the authors' script:
-``clean`` (default) keeps the others, the label is the sole leader; ``majority`` keeps the leader if it has more than
-half of the votes; ``probability`` and ``crossentropy`` keep the leaders, at most three, until three quarters of the
-votes are covered (they differ in the loss only). ``unknown`` and ``NF`` are kept out of the distribution; a face where
-one of them leads, or that the mode discards, has no label. Rows of NF only have no picture and are left out.
+Votes are counted by the rules of `mien.data.fer_votes`, option ``votes`` (``clean``, ``majority``, ``probability``,
+``crossentropy``). Rows of NF only have no picture and are left out.
 Splits: ``train`` 28,709 rows, ``val`` (PublicTest) 3,589, ``test`` (PrivateTest) 3,589; the packs hold ``train``
 and ``val`` without near-duplicates.
 Leakage: FER2013 has no person key, so one person may occur in several parts; it holds many near-duplicates.
@@ -23,28 +20,24 @@ Licence: votes MIT; no licence of the pictures' makers was found. Research and t
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from mien.core.errors import BadConfig
-from mien.core.nouns import Labels, Sample
+from mien.core.nouns import Sample
 from mien.data.dataset import Dataset, Groups
+from mien.data.fer_votes import MODES, VOTE_NAMES, vote_labels
 from mien.data.problems import Entry, Found, Problem
 from mien.data.tables import Row, csv_rows
 
 __all__ = ["DATASET", "VOTE_NAMES", "check", "read", "scan"]
 
-VOTE_NAMES = (
-    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
-)  # fmt: skip
 _LIST, _PIXELS = "fer2013new.csv", "fer2013.csv"
 _PARTS = {"train": ("Training", "FER2013Train"), "val": ("PublicTest", "FER2013Valid"),
           "test": ("PrivateTest", "FER2013Test")}  # fmt: skip
-_NO_EMOTION = ("unknown", "NF")
-_MODES = ("clean", "majority", "probability", "crossentropy")
 _RATERS = 10
 
 
@@ -54,8 +47,10 @@ def _groups(root: Path) -> Groups:
 
 def scan(split: str, root: Path, votes: str = "clean") -> Iterator[Found]:
     """Samples and problems of one split; the module's text explains the option."""
-    if votes not in _MODES:
-        raise BadConfig(got=f"votes={votes!r}", expected=f"one of {', '.join(_MODES)}", fix="Correct the option")
+    if votes not in MODES:
+        raise BadConfig(
+            got=f"votes={votes!r}", expected=f"one of {', '.join(MODES)}", fix="Correct the option"
+        )
     return (_scan_csv if (root / _LIST).exists() else _scan_pack)(split, root, votes)
 
 
@@ -66,7 +61,9 @@ def _scan_pack(split: str, root: Path, mode: str) -> Iterator[Found]:
         with np.load(path, allow_pickle=False) as pack:
             table, names = pack["votes"], pack["names"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        yield Problem(name, 0, f"no pack with votes and names ({error}); set MIEN_DATA to the folder of the packs")
+        yield Problem(
+            name, 0, f"no pack with votes and names ({error}); set MIEN_DATA to the folder of the packs"
+        )
         return
     if table.ndim != 2 or table.shape[1] != len(VOTE_NAMES) or len(table) != len(names):
         yield Problem(name, 0, f"votes of shape {table.shape} for {len(names)} names, expected (N, 10)")
@@ -75,7 +72,7 @@ def _scan_pack(split: str, root: Path, mode: str) -> Iterator[Found]:
         if sum(counts) > _RATERS:
             yield Problem(name, index + 1, f"{sum(counts)} votes, expected at most {_RATERS}")
             continue
-        labels = _labels(counts, mode)
+        labels = vote_labels(counts, mode)
         yield Entry(Sample(file, "ferplus", split, f"{path}!{index}", labels, cropped=True), name, index + 1)
 
 
@@ -93,7 +90,9 @@ def _scan_csv(split: str, root: Path, mode: str) -> Iterator[Found]:
             continue
         if row.cells["Usage"] != usage:
             if split == "train" and row.cells["Usage"] not in {known for known, _ in _PARTS.values()}:
-                yield Problem(_LIST, row.line, f"usage {row.cells['Usage']!r}, expected Training or a test part")
+                yield Problem(
+                    _LIST, row.line, f"usage {row.cells['Usage']!r}, expected Training or a test part"
+                )
             continue
         fault = None if written else _pixel_fault(row, picture)
         counts = [int(text) if text.isdecimal() else -1 for text in list(row.cells.values())[2:]]
@@ -105,7 +104,9 @@ def _scan_csv(split: str, root: Path, mode: str) -> Iterator[Found]:
         elif name:
             media = str(root / folder / name) if written else f"{root / _PIXELS}!{index}"
             yield Entry(
-                Sample(name, "ferplus", split, media, _labels(counts, mode), cropped=True), _LIST, row.line
+                Sample(name, "ferplus", split, media, vote_labels(counts, mode), cropped=True),
+                _LIST,
+                row.line,
             )
 
 
@@ -116,41 +117,6 @@ def _pixel_fault(row: Row, picture: Row | Problem | None) -> Problem | None:
         return Problem(_PIXELS, picture.line, f"usage differs from {_LIST}:{row.line}; the rows do not match")
     count = picture.cells["pixels"].count(" ") + 1
     return None if count == 48 * 48 else Problem(_PIXELS, picture.line, f"{count} grey values, expected 2304")
-
-
-def _labels(counts: Sequence[int], mode: str) -> Labels:
-    kept = {name: float(n if n > 1 else 0) for name, n in zip(VOTE_NAMES, counts, strict=True)}
-    if mode != "clean":
-        kept = _leaders(kept, mode)
-    top = max(kept.values())
-    leaders = [name for name, count in kept.items() if count == top]
-    emotions = {name: count for name, count in kept.items() if name not in _NO_EMOTION}
-    if not any(emotions.values()) or set(_NO_EMOTION) & set(leaders):
-        return Labels()
-    return Labels(emotion=leaders[0] if len(leaders) == 1 else None, votes=emotions)
-
-
-def _leaders(votes: Mapping[str, float], mode: str) -> dict[str, float]:
-    """The authors' rules (FERPlus ``ferplus.py``): what is left of the votes; all zero when discarded."""
-    total, kept = sum(votes.values()), dict.fromkeys(votes, 0.0)
-    ranked = sorted((count for count in set(votes.values()) if count > 0), reverse=True)
-    if mode == "majority":
-        if ranked and ranked[0] > total / 2:
-            leader = max(votes, key=lambda name: votes[name])
-            kept[leader] = votes[leader]
-        return kept
-    for count in ranked:
-        tied = [name for name in votes if votes[name] == count]
-        if set(_NO_EMOTION) & set(tied):
-            # Behind an emotion they end the list; in front they leave the face without one.
-            kept.update({name: count for name in tied if name not in _NO_EMOTION})
-            break
-        kept.update(dict.fromkeys(tied, count))
-        if sum(kept.values()) >= 0.75 * total or sum(map(bool, kept.values())) >= 3:
-            break
-    if sum(kept.values()) <= total / 2 or sum(map(bool, kept.values())) > 3:
-        return dict.fromkeys(votes, 0.0)
-    return kept
 
 
 DATASET = Dataset(

@@ -1,0 +1,84 @@
+"""Listing a large dataset: seconds and peak memory for one million rows, read lazily and held in a list.
+
+    python benchmarks/data_listing.py [ROWS]
+
+Writes label files in the published formats (no pictures: readers open none), lists them, and prints a table.
+AffectNet's rows are 1 kB long, so it is listed at its own size, 420,299 rows. Memory is the growth of the process's
+peak, measured in a fresh process per case.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROWS = 1_000_000
+AFFECTNET = 420_299
+
+
+def write_manifest(root: Path, rows: int) -> None:
+    words = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
+    with (root / "manifest.csv").open("w") as file:
+        file.write("media,split,subject,emotion\n")
+        for row in range(rows):
+            file.write(f"faces/{row % 997:03d}/{row:09x}.jpg,train,p{row // 50:06d},{words[row % 8]}\n")
+
+
+def write_affectnet(root: Path, rows: int) -> None:
+    points = ";".join(f"{100 + k}.25" for k in range(136))
+    with (root / "training.csv").open("w") as file:
+        for row in range(rows):
+            affect = f"{(row % 200 - 100) / 100},{(row % 170 - 85) / 100}"
+            file.write(f"{row % 997}/{row:056x}.jpg,134,134,899,899,{points},{row % 8},{affect}\n")
+
+
+def write_rafdb(root: Path, rows: int) -> None:
+    (root / "EmoLabel").mkdir()
+    with (root / "EmoLabel/list_patition_label.txt").open("w") as file:
+        for row in range(rows):
+            file.write(f"train_{row:07d}.jpg {row % 7 + 1}\n")
+
+
+CASES = {"manifest": write_manifest, "affectnet": write_affectnet, "rafdb": write_rafdb}
+
+
+def measure(name: str, root: Path, hold: bool) -> dict[str, float]:
+    """Listing in this process: rows, seconds (wall and CPU), and MiB by which the peak grew."""
+    from mien.data import open_dataset
+
+    dataset = open_dataset(name)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, cpu = time.perf_counter(), time.process_time()
+    stream = dataset.read("train", root)
+    count = len(list(stream)) if hold else sum(1 for _ in stream)
+    used = time.perf_counter() - wall, time.process_time() - cpu
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return {"rows": count, "seconds": used[0], "cpu": used[1], "mib": grown}
+
+
+def main() -> None:
+    if len(sys.argv) == 4:
+        print(json.dumps(measure(sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "held")))
+        return
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    print(f"{'dataset':<10} {'how':<9} {'rows':>9} {'wall s':>7} {'CPU s':>6} {'MiB':>6}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, write in CASES.items():
+            root = Path(folder) / name
+            root.mkdir()
+            write(root, min(rows, AFFECTNET) if name == "affectnet" else rows)
+            for how in ("streamed", "held"):
+                command = [sys.executable, __file__, name, str(root), how]
+                out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+                got = json.loads(out)
+                cells = f"{got['rows']:>9,.0f} {got['seconds']:>7.1f} {got['cpu']:>6.1f} {got['mib']:>6.0f}"
+                print(f"{name:<10} {how:<9} {cells}")
+
+
+if __name__ == "__main__":
+    main()
