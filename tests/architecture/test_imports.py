@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 # Files of mien/models that every system may use; all others, grouped by their first word, are systems.
-SHARED_MODELS = {"__init__", "facial_lm", "processing", "importers"}
+SHARED_MODELS = {"__init__", "facial_lm", "processing", "importers", "systems", "backbones"}
 
 
 def lint_imports(folder: Path, source: Path) -> subprocess.CompletedProcess[str]:

@@ -33,7 +33,10 @@ __all__ = ["ENCODERS", "EvidenceInput", "FacialLM", "FacialLMConfig", "FacialLMM
 
 ENCODERS: dict[str, str] = {
     "cached": "mien.layers.cached:CachedRows",
+    "facial-clues": "mien.layers.facial_clues:FacialClues",
     "landmark-mlp": "mien.layers.landmark_mlp:LandmarkMLP",
+    "pointmlp": "mien.layers.pointmlp:PointMLP",
+    "vision": "mien.layers.vision_tower:VisionTower",
 }
 """Encoder type -> ``"module:Class"``, imported when a configuration names it. A class takes the remaining entries of
 ``encoder`` as keyword arguments; it maps N items to (N, rows, width), or to (N, width) when rows is 1. It

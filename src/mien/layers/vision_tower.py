@@ -1,0 +1,126 @@
+"""Vision transformers of the transformers library as evidence: CLIP, DINOv2, EVA (InstructBLIP's) and others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel, InstructBlipVisionModel
+
+from mien.core.errors import BadConfig, BadInput
+
+__all__ = ["NORMS", "VisionTower", "prepare_pixels"]
+
+NORMS: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = MappingProxyType(
+    {
+        "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+        "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    }
+)
+"""Mean and deviation of RGB values 0..1."""
+
+
+def prepare_pixels(
+    images: Sequence[NDArray[np.uint8]], size: int, norm: str = "clip", square: str = "pad"
+) -> Tensor:
+    """(H, W, 3) uint8 RGB images -> (N, 3, size, size) normalised, bicubic with antialiasing.
+
+    Args:
+        images: of any size.
+        size: side of the result.
+        norm: one of `NORMS`.
+        square: ``"pad"`` centres the image on the mean colour (LLaVA-1.5, ExpLLM); ``"stretch"`` scales the axes apart.
+
+    Raises:
+        BadConfig: unknown norm or square.
+        BadInput: no image, or one of another shape or type.
+    """
+    if norm not in NORMS or square not in ("pad", "stretch"):
+        raise BadConfig(
+            got=f"norm {norm!r}, square {square!r}",
+            expected=f"a norm of {', '.join(NORMS)}; 'pad' or 'stretch'",
+            fix="Choose one of these",
+        )
+    if not images or any(
+        image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 for image in images
+    ):
+        raise BadInput(
+            got=f"{len(images)} images: {[(image.shape, str(image.dtype)) for image in images][:3]}",
+            expected="at least one, each (H, W, 3) uint8 RGB",
+            fix="Load images with mien.face.images.load_image",
+        )
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in NORMS[norm])
+    done = []
+    for image in images:
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+        height, width = pixels.shape[1:]
+        if square == "pad" and height != width:
+            side = max(height, width)
+            # LLaVA cuts the mean colour to whole levels.
+            canvas = (mean * 255.0).to(torch.uint8).expand(3, side, side).clone()
+            top, left = (side - height) // 2, (side - width) // 2
+            canvas[:, top : top + height, left : left + width] = pixels
+            pixels = canvas
+        scaled = functional.interpolate(
+            pixels[None].float(), (size, size), mode="bicubic", antialias=True, align_corners=False
+        )
+        done.append((scaled[0].clamp(0.0, 255.0) / 255.0 - mean) / deviation)
+    return torch.stack(done)
+
+
+class VisionTower(nn.Module):
+    """(N, 3, S, S) pixels -> (N, patches, width).
+
+    Args:
+        config: ``{"model_type": "clip_vision_model" | "dinov2" | …, …}``, fields of that transformers configuration.
+        layer: ``"final"``: last hidden state with its norm (DINOv2's ``x_norm_patchtokens``); an integer counts hidden
+            states as transformers does: -2 is LLaVA-1.5's choice.
+        class_token: keep the class token (LLaMA-VID's aggregator reads it, everyone else drops it).
+
+    Raises:
+        BadConfig: the model type is unknown.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], layer: int | str = "final", class_token: bool = False
+    ) -> None:
+        super().__init__()
+        fields = dict(config)
+        kind = str(fields.pop("model_type", ""))
+        try:
+            settings = AutoConfig.for_model(kind, **fields)
+        except ValueError as error:
+            raise BadConfig(
+                got=f"vision model type {kind!r}",
+                expected="one that transformers knows, such as 'dinov2' or 'clip_vision_model'",
+                fix="Correct the evidence's encoder",
+            ) from error
+        eva = kind == InstructBlipVisionModel.config_class.model_type
+        self.model = InstructBlipVisionModel(settings) if eva else AutoModel.from_config(settings)
+        self.layer, self.class_token = layer, class_token
+        self.width = int(settings.hidden_size)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Patch rows.
+
+        Raises:
+            BadInput: the pixels have another shape.
+        """
+        if pixels.ndim != 4 or pixels.shape[1] != 3:
+            raise BadInput(
+                got=f"pixels of shape {tuple(pixels.shape)}",
+                expected="(images, 3, size, size)",
+                fix="Prepare images with prepare_pixels",
+            )
+        if self.layer == "final":
+            rows: Tensor = self.model(pixel_values=pixels).last_hidden_state
+        else:
+            output = self.model(pixel_values=pixels, output_hidden_states=True)
+            rows = output.hidden_states[int(self.layer)]
+        return rows if self.class_token else rows[:, 1:]

@@ -1,0 +1,238 @@
+"""The contract of every system at scale tiny: build, learn what was declared, save, generate, pad."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from torch import Tensor
+
+from mien.core.errors import BadConfig, BadInput
+from mien.core.nouns import Turn
+from mien.models.backbones import SCALES
+from mien.models.facial_lm import EvidenceInput, FacialLM
+from mien.models.processing import IGNORED, collate
+from mien.models.systems import SYSTEMS, Lora, Stage, System, open_system, prepare
+
+PAD = 0
+# Published questions are long; the contract needs short ones. Layouts of au-llava and expllm hold the image.
+SHORT = {
+    "facephi": "[LM PAD] Which?",
+    "emola": "<image><prior>\nWhich?",
+    "emo-llama": "<image>\nWhich?",
+    "au-llava": "Which?",
+    "expllm": "Which?",
+}
+
+
+def letters(system: System) -> Tokenizer:
+    """A tokenizer of single bytes with the system's special tokens."""
+    specials = ["<pad>", "<s>", "</s>"] if system.special_tokens else ["<pad>", "<|endoftext|>", "</s>"]
+    vocabulary = {
+        token: place for place, token in enumerate([*specials, *sorted(pre_tokenizers.ByteLevel.alphabet())])
+    }
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(specials)
+    if system.special_tokens:
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return tokenizer
+
+
+def items(name: str, count: int, seed: int = 0) -> dict[str, EvidenceInput]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(count, *shape, generator=generator)
+
+    if name == "facephi":
+        return {"landmarks": random(60, 3)}
+    if name == "emo-llama":
+        ids = torch.randint(1, 60, (count, 5), generator=generator)
+        frame: Mapping[str, Tensor] = {
+            "pixels": random(3, 28, 28),
+            "instruction_ids": ids,
+            "instruction_mask": torch.ones_like(ids),
+            "face": random(49, 8),
+            "landmarks": random(68, 2).clamp(-1, 1),
+        }
+        return {"image": frame}
+    evidence: dict[str, EvidenceInput] = {"image": random(3, 28, 28)}
+    return {**evidence, "prior": random(212)} if name == "emola" else evidence
+
+
+def one(evidence: Mapping[str, EvidenceInput], row: int) -> dict[str, EvidenceInput]:
+    """Evidence of one row of a batch."""
+    return {
+        name: {key: value[row : row + 1] for key, value in given.items()}
+        if isinstance(given, Mapping)
+        else given[row : row + 1]
+        for name, given in evidence.items()
+    }
+
+
+def build(system: System, **options: Any) -> FacialLM:
+    torch.manual_seed(0)
+    model = FacialLM(system.configure("tiny", **options)).eval()
+    with torch.no_grad():  # wide logits: an argmax that rounding cannot turn
+        for parameter in model.lm_head.parameters():
+            parameter.normal_(0.0, 1.0)
+    return model
+
+
+def batch(system: System, model: FacialLM, answers: list[str | None], side: Any = "left") -> dict[str, Any]:
+    """Dialogues about one item each; without an answer the prompt is open."""
+    encoded = []
+    for answer in answers:
+        turns = [Turn("user", SHORT[system.name])] + ([] if answer is None else [Turn("assistant", answer)])
+        encoded.append(system.encode(turns, letters(system), model.config))
+    return collate(encoded, [{} for _ in answers], pad_id=PAD, side=side)
+
+
+@pytest.fixture(params=SYSTEMS)
+def system(request: pytest.FixtureRequest) -> System:
+    return open_system(request.param)
+
+
+def test_backward_reaches_exactly_what_is_declared(system: System) -> None:
+    # Stages that differ in their figures alone reach the same parameters.
+    distinct = {
+        (stage.trains, stage.lora): name
+        for name, stage in system.stages.items()
+        if stage.objective == "language"
+    }
+    for name in distinct.values():
+        stage = system.stages[name]
+        model = build(system, **({"priors": "none"} if name == "llama-vid" else {}))
+        declared = prepare(model, stage)
+        inputs = batch(system, model, ["Happiness.", "Fear"], system.padding)
+        model.train()
+        loss = model(**{**inputs, "evidence": items(system.name, 2)}).loss
+        loss.backward()
+        reached = sorted(
+            parameter_name
+            for parameter_name, p in model.named_parameters()
+            if p.grad is not None and bool(p.grad.isfinite().all())
+        )
+        assert declared and reached == declared, name
+        assert bool(loss.isfinite())
+        assert (stage.lora is None) == (not any(".lora_" in parameter_name for parameter_name in declared))
+
+
+def test_saved_and_loaded_is_equal(system: System, tmp_path: Path) -> None:
+    model = build(system)
+    model.save_pretrained(tmp_path)
+    loaded = FacialLM.from_pretrained(tmp_path).eval()
+    inputs = {**batch(system, model, ["Happiness."]), "evidence": items(system.name, 1)}
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, atol=2e-5, rtol=0.0)
+    weights = model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.state_dict().items())
+    assert loaded.config.to_dict()["evidence"] == model.config.to_dict()["evidence"]
+
+
+def test_generation_is_deterministic_and_a_row_of_the_batch(system: System) -> None:
+    model, evidence = build(system), items(system.name, 2)
+    long = [Turn("user", SHORT[system.name]), Turn("assistant", "Fear"), Turn("user", "Are you sure?")]
+    short = [Turn("user", SHORT[system.name])]
+    encoded = [system.encode(turns, letters(system), model.config) for turns in (long, short)]
+    arguments: dict[str, Any] = {
+        "max_new_tokens": 6,
+        "do_sample": False,
+        "pad_token_id": PAD,
+        "eos_token_id": None,
+    }
+
+    def answer(rows: list[int]) -> Tensor:
+        inputs = collate([encoded[row] for row in rows], [{} for _ in rows], pad_id=PAD, side="left")
+        chosen = evidence if len(rows) == 2 else one(evidence, rows[0])
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        made: Tensor = model.generate(input_ids=ids, attention_mask=mask, evidence=chosen, **arguments)
+        return made[:, -6:]
+
+    together = answer([0, 1])
+    assert answer([0, 1]).tolist() == together.tolist()
+    assert answer([0])[0].tolist() == together[0].tolist()
+    assert answer([1])[0].tolist() == together[1].tolist()
+
+
+def test_padding_and_company_change_nothing(system: System) -> None:
+    model, evidence = build(system), items(system.name, 2)
+    alone = batch(system, model, ["Fear"])
+    length = alone["input_ids"].shape[1]
+    with torch.no_grad():
+        expected = model(**{**alone, "evidence": one(evidence, 1)}).logits[0]
+        for side, place in (("left", slice(-length, None)), ("right", slice(0, length))):
+            inputs = batch(system, model, ["Happiness, it seems.", "Fear"], side)
+            got = model(**{**inputs, "evidence": evidence}).logits[1, place]
+            torch.testing.assert_close(got, expected, atol=2e-4, rtol=0.0)
+
+
+def test_only_answers_and_end_tokens_are_learnt(system: System) -> None:
+    config, tokenizer = system.configure("tiny"), letters(system)
+    turns = [
+        Turn("user", system.ask()),
+        Turn("assistant", "Fear"),
+        Turn("user", "Why?"),
+        Turn("assistant", "Brows."),
+    ]
+    encoded = system.encode(turns, tokenizer, config)
+    learnt = [label for label in encoded.labels if label != IGNORED]
+    end = tokenizer.token_to_id(system.template.end)
+    assert learnt.count(end) == 2
+    said = tokenizer.decode([token for token in learnt if token != end])
+    assert said.replace(" ", "") == "FearBrows."
+    rows = sum(entry["rows"] for entry in config.evidence.values())
+    assert sum(token < 0 for token in encoded.ids) == rows
+
+
+def test_cut_at_the_length_but_never_through_evidence(system: System) -> None:
+    config, tokenizer = system.configure("tiny"), letters(system)
+    turns = [Turn("user", system.ask()), Turn("assistant", "Fear " * 9)]
+    whole = system.encode(turns, tokenizer, config)
+    short = replace(system, max_length=len(whole.ids) - 5).encode(turns, tokenizer, config)
+    assert short.ids == whole.ids[:-5] and short.labels == whole.labels[:-5]
+    with pytest.raises(BadInput, match="Shorten the question"):
+        replace(system, max_length=4).encode(turns, tokenizer, config)
+
+
+@pytest.mark.slow
+def test_small_scale_builds_and_freezes(system: System) -> None:
+    model = FacialLM(system.configure("small"))
+    stage = next(stage for stage in system.stages.values() if stage.objective == "language")
+    assert prepare(model, stage)
+    assert sum(p.numel() for p in model.parameters()) < 60e6
+
+
+def test_every_system_has_every_scale(system: System) -> None:
+    for scale in SCALES:
+        assert system.configure(scale).evidence
+    with pytest.raises(BadConfig, match="paper, small, tiny"):
+        system.configure("large")
+    assert open_system(system.name) is system
+
+
+def test_a_miss_is_never_silent() -> None:
+    model = build(open_system("expllm"))
+    stage = Stage(("model.projectors.image.",), 1e-4, 1, 1, lora=Lora((r".*\.q_proj", r".*\.query"), 2, 2))
+    with pytest.raises(BadConfig, match=r"query'"):
+        prepare(model, stage)
+    with pytest.raises(BadConfig, match="projectors.landmark"):
+        prepare(model, Stage(("model.projectors.landmark.",), 1e-4, 1, 1))
+    with pytest.raises(BadConfig, match="facephi, emola"):
+        open_system("llava")
+
+
+def test_a_prompt_for_another_configuration_is_refused() -> None:
+    emola = open_system("emola")
+    config = emola.configure("tiny", layout="visual")
+    with pytest.raises(BadInput, match="<prior>"):
+        emola.encode([Turn("user", emola.ask())], letters(emola), config)
+    ids = emola.encode([Turn("user", emola.ask(layout="visual"))], letters(emola), config).ids
+    assert ids.count(-200) == 4
