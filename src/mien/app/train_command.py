@@ -20,7 +20,9 @@ def run_recipe(name: str, renders: Path, out: Path, data: Path | None) -> Path:
         MissingDependency: the training packages are not installed.
     """
     if name not in RECIPES:
-        raise BadConfig(got=f"recipe {name!r}", expected=f"one of {', '.join(RECIPES)}", fix="Choose one of these")
+        raise BadConfig(
+            got=f"recipe {name!r}", expected=f"one of {', '.join(RECIPES)}", fix="Choose one of these"
+        )
     root = data or data_root()
     if not root.is_dir():
         raise BadConfig(
