@@ -94,5 +94,5 @@ def test_readout_of_the_graph_agrees_with_the_composite(bundle: Path) -> None:
     embeds[0, places] = torch.from_numpy(rows[0])
     with torch.no_grad():
         torch_logits = model(inputs_embeds=embeds).logits[0, -1].numpy()
-    # int8 matrices: close, not equal.
+    # Matrices rounded to int8: close, not equal.
     assert np.corrcoef(graph_logits[0], torch_logits)[0, 1] > 0.999

@@ -13,14 +13,13 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
 from mien.models.facial_lm import FacialLM
 from mien.models.pocket_evidence import PocketEvidence
 from mien.models.pocket_inputs import PRIOR_ROWS, PRIOR_WIDTH
 
-__all__ = ["DecoderStep", "export_decoder", "export_evidence", "store_half"]
+__all__ = ["DecoderStep", "export_decoder", "export_evidence", "store_half", "store_int8"]
 
 _OPSET = 17
 
@@ -82,6 +81,29 @@ def store_half(path: Path, smallest: int = 512) -> None:
         casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
     for cast in reversed(casts):
         graph.node.insert(0, cast)
+    onnx.save(model, str(path))
+
+
+def store_int8(path: Path) -> None:
+    """Keep every matrix as int8 with one scale per column; the runtime unfolds it once, when it loads the graph.
+
+    Activations stay float32: with quantised activations a face's reading would depend on its batch.
+    """
+    model = onnx.load(str(path))
+    graph, unfold = model.graph, []
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.ndim != 2:
+            continue
+        scale = np.maximum(np.abs(values).max(axis=0), 1e-12) / 127.0
+        name = tensor.name
+        codes = numpy_helper.from_array(np.round(values / scale).astype(np.int8), name + "_i8")
+        tensor.CopyFrom(codes)
+        graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), name + "_scale"))
+        unfold.append(helper.make_node("Cast", [codes.name], [name + "_f32"], to=TensorProto.FLOAT))
+        unfold.append(helper.make_node("Mul", [name + "_f32", name + "_scale"], [name]))
+    for node in reversed(unfold):
+        graph.node.insert(0, node)
     onnx.save(model, str(path))
 
 
@@ -161,15 +183,13 @@ def export_decoder(composite: FacialLM, path: Path) -> None:
     """Inputs embeds, past_k, past_v; outputs logits, present_k, present_v. Matrices are stored as int8."""
     step = DecoderStep(composite).eval()
     past = torch.zeros(step.depth, 2, step.groups, 3, step.size)
-    full = path.with_suffix(".float.onnx")
     axes = {
         "embeds": {0: "b", 1: "t"}, "past_k": {1: "b", 3: "p"}, "past_v": {1: "b", 3: "p"},
         "logits": {0: "b"}, "present_k": {1: "b", 3: "q"}, "present_v": {1: "b", 3: "q"},
     }  # fmt: skip
     example = (torch.randn(2, 4, step.hidden), past, past.clone())
     torch.onnx.export(
-        step, example, str(full), input_names=["embeds", "past_k", "past_v"],
+        step, example, str(path), input_names=["embeds", "past_k", "past_v"],
         output_names=["logits", "present_k", "present_v"], dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
     )  # fmt: skip
-    quantize_dynamic(str(full), str(path), weight_type=QuantType.QInt8, per_channel=True)
-    full.unlink()
+    store_int8(path)
