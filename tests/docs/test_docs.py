@@ -36,7 +36,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)|<img[^>]*src=\"([^\"]+)\"")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HOSTS = {"doi.org"}
 # Wide tables and long names are no fault; a page must still not be a book.
-MOST_LINES = 260
+MOST_LINES = 320
 
 
 def identity(path: Path) -> str:
