@@ -27,6 +27,8 @@ from mien.train.renders import read_renders
 
 UNITS = AU_SETS["pocket"]
 AUC_BAR = 0.90
+HIGHER = (("B", 0.3), ("C", 0.5))
+"""Stricter truths, beside the bar's level A: DISFA's protocol counts from B, AU-LLaVA's from C."""
 PRESENT = 0.1
 """Truth counts as present from here: FACS level A."""
 ARRAY_FACES = 200
@@ -72,6 +74,10 @@ def against_truth(
     note = f"mean over {area.n} AUs"
     bar = AUC_BAR if way == "rendered" else None
     record.add(f"{way}: macro AUC", area.value, bar=bar, n=len(faces), note=note, **limits)
+    for letter, edge in HIGHER:
+        above = {key: (values >= edge).astype(np.float64) for key, values in true.items()}
+        value = au.macro_over_aus(au.auc, above, intensity).value
+        record.add(f"{way}: macro AUC, truth from level {letter}", value, n=len(faces))
     others = [
         au.macro_over_aus(au.f1, there, presence), au.macro_over_aus(au.icc, true, intensity),
         au.macro_over_aus(au.mae, true, intensity),
