@@ -20,6 +20,11 @@ from mien.train.evidence_stage import EvidenceStage
 from mien.train.language import LanguageStage
 from mien.train.pocket import PocketRecipe, train_pocket
 
+# The older exporter writes the graphs that the runtime reads; tracing notes where shapes are taken as fixed.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "eileen_collins.jpg"
 RECIPE = replace(
     PocketRecipe(),
