@@ -36,7 +36,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)|<img[^>]*src=\"([^\"]+)\"")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HOSTS = {"doi.org"}
 # Wide tables and long names are no fault; a page must still not be a book.
-MOST_LINES = 320
+MOST_LINES = 260
 
 
 def identity(path: Path) -> str:
@@ -79,7 +79,8 @@ def test_pages_name_no_machine_and_count_no_lines(page: Path) -> None:
     assert {host for host in re.findall(r"https?://([\w.-]+)", text)} <= HOSTS
     assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users)/", text)
     assert not re.search(r"\b\d[\d,]* lines\b", text)
-    assert len(text.splitlines()) <= MOST_LINES
+    # Filled-in figures are rows of tables; what a person wrote is the rest.
+    assert sum(not line.startswith("|") for line in text.splitlines()) <= MOST_LINES
     prose = FENCE.sub("", text).splitlines()
     assert [
         line for line in prose if len(line) > 130 and not line.startswith(("|", "<", "*Not", "Measured"))
