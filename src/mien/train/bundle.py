@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
+from mien.backends.onnx import FILES
 from mien.core.aus import AU_SETS
 from mien.core.emotions import EMOTIONS
 from mien.dialogue.au_arrays import QUESTIONS
@@ -22,9 +23,7 @@ from mien.models.pocket_prompt import EVIDENCE
 from mien.train.export import export_decoder, export_evidence
 from mien.train.language_data import READOUT_QUESTION
 
-__all__ = ["FILES", "set_emotion_calibration", "write_bundle"]
-
-FILES = ("evidence.onnx", "decoder.onnx", "tokens.safetensors", "tokenizer.json")
+__all__ = ["set_emotion_calibration", "write_bundle"]
 
 
 def write_bundle(
