@@ -19,7 +19,7 @@ from _validation import Read, open_analyzer, probabilities, read_faces, samples_
 
 from mien.app.analyzer import Analyzer
 from mien.backends.base import Reader
-from mien.core.emotions import EMOTIONS
+from mien.core.emotions import EMFACS, EMOTIONS
 from mien.core.nouns import Evidence, FaceResult
 from mien.metrics import au, calibration, classification
 
@@ -58,6 +58,32 @@ def ferplus(record: Record, analyzer: Analyzer) -> None:
     points = analyzer.reader.measure([Evidence(results[row].face) for row in shaped])
     guesses = [face.emotion for face in points]
     accuracy(record, "FER+ landmarks only", [truth[row] for row in shaped], guesses)
+    sure = [place for place, row in enumerate(shaped) if _leading_votes(faces[row]) >= MAJORITY_VOTES]
+    words = [truth[shaped[place]] for place in sure]
+    expected_units(record, "FER+", words, [results[shaped[place]] for place in sure], analyzer.reader.aus)
+    expected_units(
+        record, "FER+ landmarks only", words, [points[place] for place in sure], analyzer.reader.aus
+    )
+
+
+def expected_units(
+    record: Record, name: str, truth: Sequence[str], faces: Sequence[FaceResult], units: Sequence[str]
+) -> None:
+    """Does an AU that EMFACS expects of an emotion read higher there than on neutral faces? No coder's truth."""
+    areas = []
+    for label, combinations in EMFACS.items():
+        chosen = [(face, float(word == label)) for face, word in zip(faces, truth, strict=True)
+                  if word in (label, "neutral")]  # fmt: skip
+        there = np.asarray([mark for _, mark in chosen])
+        if label == "neutral" or not there.any():
+            continue
+        for key in (unit for unit in combinations[0] if unit in units):
+            found = au.auc(there > 0.5, np.asarray([face.aus[key].intensity for face, _ in chosen]))
+            areas.append(found.value)
+            note = f"{int(there.sum())} against {int(len(there) - there.sum())} neutral"
+            record.add(f"{name}: {label} shows {key}, AUC", found.value, n=len(chosen), note=note)
+    if areas:
+        record.add(f"{name}: AUs that EMFACS expects, mean AUC", float(np.mean(areas)), n=len(areas))
 
 
 def lfw(record: Record, analyzer: Analyzer) -> None:

@@ -150,5 +150,6 @@ def tiny_renders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         au=rng.random((24, len(units)), np.float32) * (rng.random((24, len(units))) < 0.3).astype(np.float32),
         au_names=np.asarray(units),
         identity=np.repeat(np.arange(12), 2).astype(np.int32) % 11,
+        landmarks68=rng.uniform(30, 114, (24, 68, 2)).astype(np.float32),
     )
     return folder

@@ -17,7 +17,8 @@ from mien.dialogue.au_arrays import FORMATS, read_array, slots
 from mien.models.pocket_evidence import PocketEvidence, PocketEvidenceConfig
 from mien.models.pocket_inputs import PRIOR_ROWS, PRIOR_WIDTH, prior_rows
 from mien.models.pocket_prompt import ANSWER_END, EVIDENCE, prompt
-from mien.train.augment import augment_crops
+from mien.train.augment import augment_crops, augment_with_points
+from mien.train.detail_stage import REAL_WEIGHT, detail_arrays
 from mien.train.evidence_task import EvidenceArrays, EvidenceCollator, EvidenceTask
 from mien.train.language import TokenBatches, collate_language
 from mien.train.language_data import SINGLE_TOKENS, Faces, make_turns, task_mix, tokenise, vocabulary_texts
@@ -133,11 +134,56 @@ def test_augmentation_keeps_shape_and_is_reproducible() -> None:
     assert not torch.equal(first, crops)
 
 
-def _arrays(count: int) -> EvidenceArrays:
+def test_points_move_with_their_crop_and_a_mirror_swaps_sides() -> None:
+    places = torch.rand(64, 68, 2) - 0.5
+    places[:, 8] = places[:, 30] = torch.tensor([0.25, -0.125])  # on the midline: they keep their number
+    places[:, 36] = torch.nan
+    crops = torch.zeros(64, 1, 128, 128)
+    crops[:, :, 52:60, 76:84] = 1.0  # a square around x 0.25, y -0.125
+    torch.manual_seed(0)
+    moved, points = augment_with_points(crops, places)
+    axis = (torch.arange(128) + 0.5) / 64 - 1
+    bright = (moved[:, 0] > 0.55).float()
+    centre = torch.stack([(bright * axis).sum((1, 2)), (bright * axis[:, None]).sum((1, 2))], 1)
+    seen = bright.sum((1, 2)) > 40  # neither erased nor out of the picture
+    assert int(seen.sum()) > 40
+    distance = (centre[seen] / bright.sum((1, 2))[seen, None] - points[seen, 8]).norm(dim=1)
+    assert float(distance.median()) < 0.02
+    # The outer corner of an eye that was not known is now either that corner or the other eye's.
+    missing = points.isnan().any(dim=2)
+    assert (missing.sum(dim=1) == 1).all() and set(missing.int().argmax(dim=1).tolist()) == {36, 45}
+
+
+def test_real_faces_are_taught_by_the_mesh_and_weigh_less() -> None:
+    net = PocketEvidence(PocketEvidenceConfig())
+    arrays = _arrays(6, side=128)
+    marked = replace(
+        arrays, presence=np.where(np.arange(UNITS) == 3, 1.0, arrays.presence).astype(np.float32)
+    )
+    made = detail_arrays(net, replace(arrays, intensity=np.zeros((6, UNITS), np.float32)), marked)
+    assert made.trust.tolist() == pytest.approx([1.0] * 6 + [REAL_WEIGHT] * 6)
+    assert np.isnan(made.table.intensity[6:, 3]).all()  # a human mark is not overruled
+    assert ((made.table.intensity[6:, :3] > 0) & (made.table.intensity[6:, :3] < 1)).all()
+    assert not np.allclose(made.base, made.blind_base)
+
+
+def test_detail_corrects_large_crops_only() -> None:
+    torch.manual_seed(0)
+    net = PocketEvidence(PocketEvidenceConfig()).eval()
+    large = torch.rand(3, 1, 128, 128)
+    inputs = torch.zeros(3, net.config.landmark_features), torch.ones(3), torch.ones(3)
+    with torch.no_grad():
+        detailed = net(large, *inputs)
+        plain = net(torch.nn.functional.avg_pool2d(large, 2), *inputs)
+    assert torch.allclose(detailed.emotion_logits, plain.emotion_logits, atol=1e-5)
+    assert not torch.allclose(detailed.au_logits, plain.au_logits)
+
+
+def _arrays(count: int, side: int = 64) -> EvidenceArrays:
     rng = np.random.default_rng(1)
     config = PocketEvidenceConfig()
     return EvidenceArrays(
-        crops=rng.integers(0, 255, (count, 64, 64), np.uint8),
+        crops=rng.integers(0, 255, (count, side, side), np.uint8),
         has_crop=np.ones(count, np.float32),
         landmarks=rng.normal(size=(count, config.landmark_features)).astype(np.float32),
         has_landmarks=np.ones(count, np.float32),
@@ -145,6 +191,7 @@ def _arrays(count: int) -> EvidenceArrays:
         emotion_weight=np.ones(count, np.float32),
         intensity=np.full((count, UNITS), np.nan, np.float32),
         presence=np.full((count, UNITS), np.nan, np.float32),
+        points=rng.uniform(-1, 1, (count, 68, 2)).astype(np.float32),
     )
 
 

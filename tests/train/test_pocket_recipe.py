@@ -31,6 +31,8 @@ RECIPE = replace(
     appearance=EvidenceStage("appearance", 1, 1e-3, batch_size=16),
     shape=EvidenceStage("shape", 1, 1e-3, batch_size=16),
     joint=EvidenceStage("joint", 1, 1e-3, batch_size=16),
+    detail=EvidenceStage("detail", 1, 1e-3, batch_size=16),
+    fine=EvidenceStage("fine", 1, 1e-3, batch_size=16, warp=0.6),
     language=LanguageStage(epochs=1, batch_tokens=2048, warmup_steps=2),
     vocabulary=900,
     dialogues=60,

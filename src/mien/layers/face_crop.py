@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FaceCropEncoder"]
+__all__ = ["FaceCropEncoder", "ResidualBlock"]
 
 
-class _Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with a residual path and channel attention (He 2016; Hu 2018)."""
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
@@ -60,7 +60,7 @@ class FaceCropEncoder(nn.Module):
         before = widths[0]
         for stage, width in enumerate(widths):
             for block in range(blocks):
-                layers.append(_Block(before, width, 2 if stage and block == 0 else 1))
+                layers.append(ResidualBlock(before, width, 2 if stage and block == 0 else 1))
                 before = width
         self.trunk = nn.Sequential(*layers)
         self.quadrants = nn.AvgPool2d(2)

@@ -11,12 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.core.aus import AU_SETS
 from mien.core.emotions import EMOTIONS
 from mien.layers.face_crop import FaceCropEncoder
 from mien.layers.landmark_mlp import LandmarkMLP
+from mien.models.pocket_detail import PocketDetail
 from mien.models.pocket_inputs import LANDMARK_FEATURES
 
 __all__ = ["PocketEvidence", "PocketEvidenceConfig", "PocketEvidenceOutput"]
@@ -26,8 +28,10 @@ __all__ = ["PocketEvidence", "PocketEvidenceConfig", "PocketEvidenceOutput"]
 class PocketEvidenceConfig:
     """Shape of the evidence encoders."""
 
-    crop_size: int = 64
-    """Side of the grey crop in px."""
+    crop_size: int = 128
+    """Side of the grey crop in px, as the detail encoder sees it."""
+    appearance_size: int = 64
+    """Side in px at which the appearance encoder sees it."""
     crop_widths: tuple[int, ...] = (32, 64, 128, 256)
     """Channels of the crop encoder's stages."""
     landmark_features: int = LANDMARK_FEATURES
@@ -51,7 +55,7 @@ class PocketEvidenceOutput:
 
 
 class PocketEvidence(nn.Module):
-    """Crop encoder + landmark encoder + measurement heads.
+    """Crop encoder + landmark encoder + measurement heads + detail.
 
     The buffer ``rest`` (22,) is the calibration: the raw intensity of each AU at which it is as likely present as
     absent. `calibrate` maps it to 0.1, the lower edge of FACS level A.
@@ -72,6 +76,7 @@ class PocketEvidence(nn.Module):
         self.au_head = nn.Sequential(
             nn.Linear(joint, width), nn.GELU(), nn.Dropout(0.1), nn.Linear(width, units)
         )
+        self.detail = PocketDetail(units, width)
         self.register_buffer("rest", torch.full((units,), 0.1))
 
     def forward(
@@ -80,7 +85,8 @@ class PocketEvidence(nn.Module):
         """Measure a batch.
 
         Args:
-            crop: (B, 1, S, S) grey 0..1; any values where `has_crop` is 0.
+            crop: (B, 1, S, S) grey 0..1; any values where `has_crop` is 0. S is `crop_size`; at `appearance_size`,
+                as the training stages before it use, detail is left out.
             landmarks: (B, F) features; any finite values where `has_landmarks` is 0.
             has_crop: (B,) 0 or 1.
             has_landmarks: (B,) 0 or 1.
@@ -92,15 +98,23 @@ class PocketEvidence(nn.Module):
         shape = shaped * self.landmarks(landmarks) + (1 - shaped) * self.no_landmarks
         joint = torch.cat([summary, shape], dim=1)
         visual = torch.cat([rows, summary[:, None]], dim=1)
-        return PocketEvidenceOutput(self.au_head(joint), self.emotion_head(joint), visual, shape[:, None])
+        units = self.au_head(joint)
+        if crop.shape[-1] == self.config.crop_size and self._any(has_crop):
+            units = seen * self.detail(crop, shape, units).au_logits + (1 - seen) * units
+        return PocketEvidenceOutput(units, self.emotion_head(joint), visual, shape[:, None])
 
     def _look(self, crop: Tensor, has_crop: Tensor) -> tuple[Tensor, Tensor]:
         """Crop features; a batch without any crop skips the convolutions."""
-        if not torch.jit.is_tracing() and not bool(has_crop.any()):  # type: ignore[attr-defined,no-untyped-call]
+        if not self._any(has_crop):
             zeros = crop.new_zeros(len(crop), 4, self.crop.width)
             return zeros, zeros[:, 0]
-        rows, summary = self.crop(crop)
+        rows, summary = self.crop(F.avg_pool2d(crop, crop.shape[-1] // self.config.appearance_size))
         return rows, summary
+
+    @staticmethod
+    def _any(has_crop: Tensor) -> bool:
+        tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        return tracing or bool(has_crop.any())
 
     def calibrate(self, raw: Tensor) -> Tensor:
         """(B, 22) raw intensity 0..1 -> calibrated: linear from 0 to ``rest`` (which gives 0.1), linear on to 1."""

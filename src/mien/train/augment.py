@@ -1,4 +1,4 @@
-"""Random changes to a batch of grey crops that a camera or a detector could have made."""
+"""Random changes to a batch of grey crops, and points on them, that a camera or a detector could have made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["augment_crops"]
+__all__ = ["augment_crops", "augment_with_points"]
+
+
+_MIRRORED = torch.tensor([
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
+    39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
+])  # fmt: skip
+"""iBUG's 68 points as a mirror shows them."""
 
 
 def augment_crops(crops: Tensor) -> Tensor:
@@ -16,26 +23,43 @@ def augment_crops(crops: Tensor) -> Tensor:
 
     Random numbers come from torch's global generator, which the Trainer saves and restores.
     """
-    crops = _warp(crops)
-    crops = _expose(crops)
-    crops = _degrade(crops)
-    return _erase(crops)
+    return _retouch(_warp(crops, _draw_warp(len(crops))))
+
+
+def augment_with_points(crops: Tensor, points: Tensor, warp: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The same with (B, 68, 2) points, x and y in -1..1 of the crop, moved along; NaN stays NaN.
+
+    Rotation, scale and shift are `warp` times as large.
+    """
+    theta = _draw_warp(len(crops), warp)
+    back = torch.linalg.inv(theta[:, :, :2])
+    moved = (points - theta[:, None, :, 2]) @ back.transpose(1, 2)
+    mirrored = torch.linalg.det(theta[:, :, :2]) < 0
+    moved = torch.where(mirrored[:, None, None], moved[:, _MIRRORED], moved)
+    return _retouch(_warp(crops, theta)), moved
+
+
+def _retouch(crops: Tensor) -> Tensor:
+    return _erase(_degrade(_expose(crops)))
 
 
 def _uniform(count: int, low: float, high: float) -> Tensor:
     return torch.empty(count).uniform_(low, high)
 
 
-def _warp(crops: Tensor) -> Tensor:
-    """Rotation to 14 degrees, scale 0.82 to 1.18, shift to 8 %, mirror."""
-    count = crops.shape[0]
-    angle = torch.randn(count).clamp(-2, 2) * math.radians(7)
-    scale = 1.0 + torch.randn(count).clamp(-2, 2) * 0.09
+def _draw_warp(count: int, warp: float = 1.0) -> Tensor:
+    """(B, 2, 3) from the new crop to the old: rotation to 14 degrees, scale 0.82 to 1.18, shift to 8 %, mirror."""
+    angle = torch.randn(count).clamp(-2, 2) * math.radians(7) * warp
+    scale = 1.0 + torch.randn(count).clamp(-2, 2) * 0.09 * warp
     mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
     theta = torch.zeros(count, 2, 3)
     theta[:, 0, 0], theta[:, 0, 1] = mirror * scale * angle.cos(), -scale * angle.sin()
     theta[:, 1, 0], theta[:, 1, 1] = mirror * scale * angle.sin(), scale * angle.cos()
-    theta[:, :, 2] = _uniform(count * 2, -0.16, 0.16).view(count, 2)
+    theta[:, :, 2] = _uniform(count * 2, -0.16 * warp, 0.16 * warp).view(count, 2)
+    return theta
+
+
+def _warp(crops: Tensor, theta: Tensor) -> Tensor:
     grid = F.affine_grid(theta, list(crops.shape), align_corners=False)
     return F.grid_sample(crops, grid, padding_mode="border", align_corners=False)
 
@@ -66,7 +90,7 @@ def _erase(crops: Tensor) -> Tensor:
     axis = torch.arange(size).view(1, -1)
     centre, side = (
         _uniform(2 * count, 0, size).view(2, count, 1),
-        _uniform(2 * count, 8, 24).view(2, count, 1),
+        _uniform(2 * count, size / 8, size * 3 / 8).view(2, count, 1),
     )
     rows, columns = (axis - centre[0]).abs() < side[0] / 2, (axis - centre[1]).abs() < side[1] / 2
     patch = rows[:, :, None] & columns[:, None, :] & (torch.rand(count) < 0.3)[:, None, None]

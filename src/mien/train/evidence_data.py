@@ -16,6 +16,8 @@ from mien.core.emotions import EMOTIONS
 from mien.core.nouns import Face, FloatArray, Image, Sample
 from mien.data import ferplus, genki4k, lfw_emotion, london
 from mien.face.crop import canonical_crop
+from mien.face.topology import DLIB68
+from mien.models.pocket_detail import POINTS
 from mien.models.pocket_inputs import LANDMARK_FEATURES, landmark_vector
 from mien.train.crops import grey_crops, iter_pixels
 from mien.train.evidence_task import EvidenceArrays
@@ -34,6 +36,8 @@ __all__ = [
 ]
 
 UNITS = AU_SETS["pocket"]
+MESH_POINTS = np.asarray(DLIB68)
+"""Which of the mesh's points stand for iBUG's 68; near enough to anchor a net on real faces, no truth."""
 LFW_WEIGHT = 0.5
 """LFW's labels are mostly machine-made, 80-85 % convincing by eye."""
 RESTING = tuple(
@@ -70,6 +74,7 @@ def real_table(samples: Sequence[Sample], size: int, cache: Path) -> EvidenceArr
         emotion_weight=weight,
         intensity=np.full((count, len(UNITS)), np.nan, np.float32),
         presence=presence,
+        points=np.full((count, POINTS, 2), np.nan, np.float32),
     )
 
 
@@ -87,10 +92,11 @@ def framed_table(samples: Sequence[Sample], size: int, cache: Path, table: Evide
     landmarks = landmarks_of(samples, cache)
     found = np.flatnonzero(table.has_landmarks > 0)
     crops = np.empty((len(found), size, size), np.uint8)
+    points = np.empty((len(found), POINTS, 2), np.float32)
     pictures = iter_pixels([samples[int(row)] for row in found])
     for place, (row, picture) in enumerate(zip(found, pictures, strict=True)):
-        crops[place] = _framed(picture, landmarks[row], size)
-    return replace(take(table, found), crops=crops)
+        crops[place], points[place] = _framed(picture, landmarks[row], landmarks[row, MESH_POINTS, :2], size)
+    return replace(take(table, found), crops=crops, points=points)
 
 
 def render_table(renders: Renders, size: int, cache: Path, name: str) -> EvidenceArrays:
@@ -98,8 +104,9 @@ def render_table(renders: Renders, size: int, cache: Path, name: str) -> Evidenc
     landmarks = landmarks_of_images(renders.images, len(renders), cache / f"landmarks-renders-{name}")
     found = np.flatnonzero(~np.isnan(landmarks[:, 0, 0]))
     count = len(found)
+    framed = [_framed(renders.images[row], landmarks[row], renders.points[row], size) for row in found]
     table = EvidenceArrays(
-        crops=np.stack([_framed(renders.images[row], landmarks[row], size) for row in found]),
+        crops=np.stack([crop for crop, _ in framed]),
         has_crop=np.ones(count, np.float32),
         landmarks=np.zeros((count, LANDMARK_FEATURES), np.float32),
         has_landmarks=np.zeros(count, np.float32),
@@ -107,15 +114,21 @@ def render_table(renders: Renders, size: int, cache: Path, name: str) -> Evidenc
         emotion_weight=np.zeros(count, np.float32),
         intensity=renders.aus[found],
         presence=np.full((count, len(UNITS)), np.nan, np.float32),
+        points=np.stack([points for _, points in framed]),
     )
     return with_landmarks(table, landmarks[found])
 
 
-def _framed(picture: Image, landmarks: FloatArray, size: int) -> npt.NDArray[np.uint8]:
+def _framed(
+    picture: Image, landmarks: FloatArray, points: FloatArray, size: int
+) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+    """The grey crop, and (68, 2) `points` in px of the picture as -1..1 of the crop."""
     height, width = picture.shape[:2]
     face = Face(box=np.asarray([0, 0, width, height], np.float32), score=1.0, landmarks=landmarks)
-    crop, _ = canonical_crop(picture, face, size)
-    return np.asarray(Pictures.fromarray(crop).convert("L"))
+    crop, transform = canonical_crop(picture, face, size)
+    moved = points @ transform.matrix[:, :2].T + transform.matrix[:, 2]
+    grey = np.asarray(Pictures.fromarray(crop).convert("L"))
+    return grey, (moved / (size / 2.0) - 1.0).astype(np.float32)
 
 
 def _emotion_target(sample: Sample) -> tuple[FloatArray, float]:

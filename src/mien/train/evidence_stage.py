@@ -15,7 +15,7 @@ from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 
 from mien.train.evidence_task import EvidenceArrays, EvidenceCollator, EvidenceDataset, EvidenceTask
 
-__all__ = ["EvidenceStage", "run_evidence_stage"]
+__all__ = ["EvidenceStage", "StageTrainer", "run_evidence_stage", "stage_settings", "train_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,16 @@ class EvidenceStage:
     warmup_share: float = 0.05
     drop_crop: float = 0.0
     drop_landmarks: float = 0.0
+    schedule: str = "cosine"
+    warp: float = 1.0
+    """How far crops are turned, scaled and shifted, of the most that `augment_crops` does; detail stages read it."""
     seed: int = 1
 
 
-class _Trainer(Trainer):
+class StageTrainer(Trainer):
     """The stock Trainer with a plain collator for evaluation: no augmentation, no dropped evidence."""
 
-    def __init__(self, collator: EvidenceCollator, validation: EvidenceCollator, **settings: Any) -> None:
+    def __init__(self, collator: Any, validation: Any, **settings: Any) -> None:
         super().__init__(data_collator=collator, **settings)
         self.validation: Any = validation
         self.data_collator: Any = collator
@@ -61,12 +64,27 @@ def run_evidence_stage(
     A killed run goes on from its last epoch. Returns the path of the weights.
     """
     target = folder / f"{stage.name}.safetensors"
-    checkpoints = folder / stage.name
-    steps = int(np.ceil(len(rows) / stage.batch_size) * stage.epochs)
     plain = EvidenceCollator(validation)
     plain.training = False
-    settings = TrainingArguments(
-        output_dir=str(checkpoints),
+    trainer = StageTrainer(
+        EvidenceCollator(train, stage.drop_crop, stage.drop_landmarks),
+        plain,
+        model=task,
+        args=stage_settings(stage, folder, len(rows), ["emotion", "presence", "intensity"]),
+        train_dataset=EvidenceDataset(rows),
+        eval_dataset=EvidenceDataset(np.arange(len(validation))),
+        compute_metrics=_validate,
+    )
+    train_on(trainer)
+    save_file({key: value.contiguous() for key, value in task.net.state_dict().items()}, target)
+    return target
+
+
+def stage_settings(stage: EvidenceStage, folder: Path, rows: int, labels: list[str]) -> TrainingArguments:
+    """The Trainer's settings; `rows` are those of one epoch."""
+    steps = int(np.ceil(rows / stage.batch_size) * stage.epochs)
+    return TrainingArguments(
+        output_dir=str(folder / stage.name),
         use_cpu=not torch.cuda.is_available(),
         bf16=True,
         num_train_epochs=stage.epochs,
@@ -75,7 +93,7 @@ def run_evidence_stage(
         learning_rate=stage.learning_rate,
         weight_decay=stage.weight_decay,
         warmup_steps=int(stage.warmup_share * steps),
-        lr_scheduler_type="cosine",
+        lr_scheduler_type=stage.schedule,
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,
@@ -83,23 +101,17 @@ def run_evidence_stage(
         report_to=[],
         seed=stage.seed,
         remove_unused_columns=False,
-        label_names=["emotion", "presence", "intensity"],
+        label_names=labels,
         disable_tqdm=True,
     )
-    trainer = _Trainer(
-        EvidenceCollator(train, stage.drop_crop, stage.drop_landmarks),
-        plain,
-        model=task,
-        args=settings,
-        train_dataset=EvidenceDataset(rows),
-        eval_dataset=EvidenceDataset(np.arange(len(validation))),
-        compute_metrics=_validate,
-    )
+
+
+def train_on(trainer: Trainer) -> None:
+    """Train from the last epoch that the output folder holds, or from the start."""
+    checkpoints = str(trainer.args.output_dir)
     trainer.train(
-        resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+        resume_from_checkpoint=get_last_checkpoint(checkpoints) if Path(checkpoints).is_dir() else None
     )
-    save_file({key: value.contiguous() for key, value in task.net.state_dict().items()}, target)
-    return target
 
 
 def _validate(prediction: EvalPrediction) -> dict[str, float]:

@@ -19,9 +19,16 @@ from torch.utils.data import Dataset
 from mien.models.pocket_evidence import PocketEvidence
 from mien.train.augment import augment_crops
 
-__all__ = ["EvidenceArrays", "EvidenceCollator", "EvidenceDataset", "EvidenceTask"]
+__all__ = [
+    "PRESENCE_EDGE",
+    "EvidenceArrays",
+    "EvidenceCollator",
+    "EvidenceDataset",
+    "EvidenceTask",
+    "masked_bce",
+]
 
-_EDGE = float(np.log(0.1 / 0.9))
+PRESENCE_EDGE = float(np.log(0.1 / 0.9))
 """Logit of intensity 0.1, the lower edge of FACS level A: a presence mark says on which side of it the AU is."""
 
 
@@ -42,6 +49,8 @@ class EvidenceArrays:
     """(N, 22) AU intensity 0..1 or NaN."""
     presence: npt.NDArray[np.float32]
     """(N, 22) AU presence 0/1 or NaN."""
+    points: npt.NDArray[np.float32]
+    """(N, 68, 2) x and y in -1..1 of the crop, in iBUG's order, or NaN."""
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -113,13 +122,15 @@ class EvidenceTask(nn.Module):
         weight = batch["emotion_weight"]
         per_row = -(batch["emotion"] * F.log_softmax(emotion_logits, dim=1)).sum(dim=1)
         loss = (weight * per_row).sum() / len(weight)
-        loss = loss + self.au_weight * _masked_bce(au_logits, batch["intensity"]) * 2.0
-        loss = loss + self.au_weight * _masked_bce(au_logits - _EDGE, batch["presence"]) * 0.5
+        loss = loss + self.au_weight * masked_bce(au_logits, batch["intensity"]) * 2.0
+        loss = loss + self.au_weight * masked_bce(au_logits - PRESENCE_EDGE, batch["presence"]) * 0.5
         return {"loss": loss, "logits": torch.cat([emotion_logits, au_logits], dim=1)}
 
 
-def _masked_bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the entries that are not NaN; 0 when there is none."""
-    known = ~targets.isnan()
-    losses = F.binary_cross_entropy_with_logits(logits, targets.nan_to_num(), reduction="none")
-    return (losses * known).sum() / known.sum().clamp(min=1)
+def masked_bce(logits: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean binary cross-entropy over the entries that are not NaN, rows weighed; 0 when there is none."""
+    known = (~targets.isnan()).float()
+    losses = F.binary_cross_entropy_with_logits(logits, targets.nan_to_num(), reduction="none") * known
+    if weight is not None:
+        losses = losses * weight[:, None]
+    return losses.sum() / known.sum().clamp(min=1)

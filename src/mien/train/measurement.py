@@ -25,6 +25,7 @@ __all__ = [
     "freeze_crop",
     "landmarks_only",
     "predict",
+    "predict_base",
     "standardise",
     "teach",
 ]
@@ -114,3 +115,22 @@ def fit_sharpness(intensity: FloatArray, present: FloatArray) -> list[float]:
         loss = np.logaddexp(0.0, -margin * sign[None]).mean(axis=1)
         slopes.append(float(grid[int(np.argmin(loss))]))
     return slopes
+
+
+@torch.no_grad()
+def predict_base(net: PocketEvidence, table: EvidenceArrays) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Before the detail branch: AU logits (N, 22), the same without a mesh, the mesh's feature (N, C)."""
+    net.eval()
+    parts: tuple[list[Tensor], ...] = ([], [], [])
+    for start in range(0, len(table), _BATCH):
+        rows = slice(start, start + _BATCH)
+        crop = torch.from_numpy(table.crops[rows]).unsqueeze(1).float() / 255.0
+        small = torch.nn.functional.avg_pool2d(crop, crop.shape[-1] // net.config.appearance_size)
+        others = (table.landmarks, table.has_crop, table.has_landmarks)
+        out = net(small, *(torch.from_numpy(column[rows]) for column in others))
+        summary = out.visual[:, -1]
+        blind = net.au_head(torch.cat([summary, net.no_landmarks.expand(len(summary), -1)], dim=1))
+        for part, values in zip(parts, (out.au_logits, blind, out.shape[:, 0]), strict=True):
+            part.append(values)
+    base, blind, shape = (torch.cat(part).numpy() for part in parts)
+    return base, blind, shape

@@ -3,8 +3,8 @@
     mien train pocket --renders runs/renders --out runs/pocket
 
 Stages, each kept on disk and skipped when it is there: appearance (crops, votes) -> landmarks -> measurement (AUs from
-rendered truth, adapted to real faces) -> language (dialogues on cached evidence) -> export. Every number that shapes
-the result stands in `PocketRecipe`.
+rendered truth, adapted to real faces) -> detail (the same at twice the crop's side) -> language (dialogues on cached
+evidence) -> export. Every number that shapes the result stands in `PocketRecipe`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from mien.models.pocket import build
 from mien.models.pocket_evidence import PocketEvidence, PocketEvidenceConfig
 from mien.train import measurement
 from mien.train.bundle import set_emotion_calibration, write_bundle
+from mien.train.detail_stage import detail_arrays, run_detail_stage
 from mien.train.evidence_data import (
     appearance_rows,
     framed_table,
@@ -61,13 +62,26 @@ __all__ = ["PocketRecipe", "Tables", "evidence_tables", "train_pocket"]
 class PocketRecipe:
     """Every number of the recipe."""
 
-    crop_size: int = 64
+    appearance_size: int = 64
+    crop_size: int = 128
+    """Seen by the detail branch, and by the finished model."""
     appearance: EvidenceStage = field(default_factory=lambda: EvidenceStage("appearance", 11, 1.5e-3))
     shape: EvidenceStage = field(default_factory=lambda: EvidenceStage("shape", 12, 2e-3, batch_size=512))
     """Landmarks alone, crop encoder frozen."""
     joint: EvidenceStage = field(
         default_factory=lambda: EvidenceStage("joint", 2, 6e-4, drop_crop=0.2, drop_landmarks=0.25)
     )
+    detail: EvidenceStage = field(
+        default_factory=lambda: EvidenceStage(
+            "detail", 5, 2e-3, weight_decay=0.05, warmup_share=0.1, schedule="constant_with_warmup"
+        )
+    )
+    fine: EvidenceStage = field(
+        default_factory=lambda: EvidenceStage(
+            "fine", 8, 1.2e-3, weight_decay=0.05, warmup_share=0.03, warp=0.6
+        )
+    )
+    """The same, with crops moved no more than a detector does and fewer real faces."""
     language: LanguageStage = field(default_factory=LanguageStage)
     vocabulary: int = 1600
     dialogues: int = 75_000
@@ -94,10 +108,12 @@ def train_pocket(recipe: PocketRecipe, renders: Path, out: Path, data: Path | No
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    net = PocketEvidence(PocketEvidenceConfig(crop_size=recipe.crop_size))
+    sizes = PocketEvidenceConfig(crop_size=recipe.crop_size, appearance_size=recipe.appearance_size)
+    net = PocketEvidence(sizes)
     _appearance(net, recipe, out, data)
+    _measurement(net, recipe, renders, out, data)
     tables = evidence_tables("train", recipe.crop_size, renders, out / "cache", data)
-    _measurement(net, recipe, tables, out, data)
+    _detail(net, recipe, tables, renders, out)
     tokenizer, model = _language(recipe, net, tables, out)
     folder = write_bundle(net, model, tokenizer, _sharpness(net, tables.renders), out / "bundle")
     _calibrate_readout(net, model, tokenizer, recipe, folder, data)
@@ -125,21 +141,21 @@ def _appearance(net: PocketEvidence, recipe: PocketRecipe, out: Path, data: Path
     if _restore(net, out / "appearance.safetensors"):
         return
     train, val = real_samples("train", data), real_samples("val", data)
-    tables = [real_table(samples, recipe.crop_size, out / "cache") for samples in (train, val)]
+    tables = [real_table(samples, recipe.appearance_size, out / "cache") for samples in (train, val)]
     run_evidence_stage(
         EvidenceTask(net), recipe.appearance, tables[0], appearance_rows(train), tables[1], out
     )
 
 
 def _measurement(
-    net: PocketEvidence, recipe: PocketRecipe, tables: Tables, out: Path, data: Path | None
+    net: PocketEvidence, recipe: PocketRecipe, renders: Path, out: Path, data: Path | None
 ) -> None:
-    if _restore(net, out / "evidence.safetensors"):
+    if _restore(net, out / "joint.safetensors"):
         return
+    size, cache = recipe.appearance_size, out / "cache"
+    tables = evidence_tables("train", size, renders, cache, data)
     val = real_samples("val", data)
-    validation = with_landmarks(
-        real_table(val, recipe.crop_size, out / "cache"), landmarks_of(val, out / "cache")
-    )
+    validation = with_landmarks(real_table(val, size, cache), landmarks_of(val, cache))
     task = EvidenceTask(net)
     if not _restore(net, out / "shape.safetensors"):
         measurement.standardise(net, [tables.real, tables.framed, tables.renders])
@@ -148,25 +164,43 @@ def _measurement(
         rows = np.arange(len(blind))
         run_evidence_stage(task, recipe.shape, blind, rows, measurement.landmarks_only(validation), out)
         measurement.freeze_crop(net, False)
-    if not _restore(net, out / "joint.safetensors"):
-        taught = [measurement.teach(net, table) for table in (tables.real, tables.framed)]
-        everything = join([*taught, tables.renders])
-        real_rows = appearance_rows(tables.samples)
-        others = np.arange(len(tables.real), len(everything))
-        # Rendered faces twice: only they carry AU truth.
-        truth = np.arange(len(everything) - len(tables.renders), len(everything))
-        rows = np.concatenate([real_rows, others, truth])
-        run_evidence_stage(task, recipe.joint, everything, rows, validation, out)
-    neutral = take(
-        tables.real, np.flatnonzero((tables.real.emotion[:, 0] >= 0.9) & (tables.real.has_landmarks > 0))
-    )
-    measurement.calibrate_rest(net, tables.renders, neutral)
+    taught = [measurement.teach(net, table) for table in (tables.real, tables.framed)]
+    everything = join([*taught, tables.renders])
+    real_rows = appearance_rows(tables.samples)
+    others = np.arange(len(tables.real), len(everything))
+    # Rendered faces twice: only they carry AU truth.
+    truth = np.arange(len(everything) - len(tables.renders), len(everything))
+    rows = np.concatenate([real_rows, others, truth])
+    run_evidence_stage(task, recipe.joint, everything, rows, validation, out)
+
+
+def _detail(net: PocketEvidence, recipe: PocketRecipe, tables: Tables, renders: Path, out: Path) -> None:
+    if _restore(net, out / "evidence.safetensors"):
+        return
+    rested = (tables.real.emotion[:, 0] >= 0.9) & (tables.real.has_landmarks > 0)
+    neutral = take(tables.real, np.flatnonzero(rested))
+    if not _restore(net, out / "fine.safetensors"):
+        held_back = render_table(read_renders(renders, "val"), recipe.crop_size, out / "cache", "val")
+        validation = detail_arrays(net, held_back, None)
+        real = join([tables.framed, neutral])
+        for stage, step in ((recipe.detail, 2), (recipe.fine, 4)):
+            if not _restore(net, out / f"{stage.name}.safetensors"):
+                # Every second, then every fourth real face: rendered ones carry the truth.
+                train = detail_arrays(net, tables.renders, take(real, np.arange(0, len(real), step)))
+                run_detail_stage(net, stage, train, np.arange(len(train.table)), validation, out)
+    measurement.calibrate_rest(net, _quarter(tables.renders), _quarter(neutral))
     save_file(
         {key: value.contiguous() for key, value in net.state_dict().items()}, out / "evidence.safetensors"
     )
 
 
+def _quarter(table: EvidenceArrays) -> EvidenceArrays:
+    """Every fourth row: thousands are enough to calibrate one number per AU."""
+    return take(table, np.arange(0, len(table), 4))
+
+
 def _sharpness(net: PocketEvidence, renders: EvidenceArrays) -> dict[str, float]:
+    renders = _quarter(renders)
     intensity = _intensity(net, renders)
     slopes = measurement.fit_sharpness(intensity, (renders.intensity >= 0.1).astype(np.float32))
     return dict(zip(AU_SETS["pocket"], slopes, strict=True))

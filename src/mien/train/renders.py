@@ -25,6 +25,8 @@ class Renders:
     """(N, 22) intensity 0..1 in the order of ``AU_SETS["pocket"]``."""
     identity: npt.NDArray[np.int32]
     """(N,)."""
+    points: FloatArray
+    """(N, 68, 2) true places in px, in iBUG's order."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -41,9 +43,9 @@ def read_renders(folder: Path, split: str) -> Renders:
         raise BadData(
             got=f"no shard in {folder}",
             expected="shard_0000.npz and so on",
-            fix="Run: python tools/render_faces.py --count 9728 --size 144 --out FOLDER",
+            fix="Run: python tools/render_faces.py --count 27136 --size 144 --out FOLDER",
         )
-    images, aus, identity = [], [], []
+    images, aus, identity, points = [], [], [], []
     for path in shards:
         with np.load(path, allow_pickle=False) as shard:
             if tuple(str(name) for name in shard["au_names"]) != AU_SETS["pocket"]:
@@ -56,4 +58,5 @@ def read_renders(folder: Path, split: str) -> Renders:
             images.append(shard["images"][chosen])
             aus.append(shard["au"][chosen])
             identity.append(shard["identity"][chosen])
-    return Renders(np.concatenate(images), np.concatenate(aus), np.concatenate(identity))
+            points.append(shard["landmarks68"][chosen])
+    return Renders(*(np.concatenate(column) for column in (images, aus, identity, points)))
