@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from mien.core.aus import AU_SETS, FEAFA_24
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import Labels, Sample
 from mien.data import open_dataset
 from mien.data.faba_instruct import dialogues
 from mien.data.fer_votes import vote_labels
 from mien.data.landmark_files import read_landmarks as read_back
-from mien.data.landmark_files import scaled, with_landmarks, write_landmarks
+from mien.data.landmark_files import scaled, with_landmarks, write_landmark_rows, write_landmarks
 
 CopyOf = Callable[[str], Path]
 
@@ -279,3 +279,33 @@ def test_landmark_file_makes_affectlandmarknet(copy_of: CopyOf, tmp_path: Path) 
     assert np.linalg.norm(ball, axis=1).max() == pytest.approx(1, abs=1e-5)
     both = scaled(points[samples[0].id], "minmax_global")
     assert both.max() == pytest.approx(1, abs=1e-5) and np.ptp(both, axis=0)[2] < 0.7
+
+
+@pytest.mark.parametrize("scale", ["minmax_axis", "minmax_global", "unit_sphere"])
+def test_landmarks_are_scaled_as_the_models_do(scale: str) -> None:
+    torch = pytest.importorskip("torch")
+    from mien.layers.point_sampling import normalize_points
+
+    points = (np.random.default_rng(3).random((478, 3)) * (100, 140, 40)).astype(np.float32)
+    ours = scaled(points, scale)
+    theirs = normalize_points(torch.from_numpy(points)[None], scale)[0].numpy()
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+def test_a_landmark_file_of_many_rows_is_streamed_and_checked(tmp_path: Path) -> None:
+    rows = np.random.default_rng(1).random((3, 478, 3)).astype(np.float32)
+    path = write_landmark_rows(tmp_path / "a.safetensors", ["b", "a", "c"], lambda: iter(rows))
+    table = read_back(path)
+    assert list(table) == ["b", "a", "c"] and len(table) == 3 and "d" not in table
+    np.testing.assert_array_equal(table["a"], rows[1])
+    for ids in (["a", "b"], ["a", "a", "b"]):
+        with pytest.raises(BadData, match="every id once"):
+            write_landmark_rows(tmp_path / "b.safetensors", ids, lambda: iter(rows))
+    with pytest.raises(BadData, match="468"):
+        write_landmark_rows(tmp_path / "b.safetensors", ["a"], lambda: [np.zeros((468, 3), np.float32)])
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(BadData, match="does not fit its hash"):
+        read_back(path)
+    assert not list(tmp_path.glob("*.partial"))

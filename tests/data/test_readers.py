@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def remake(pack: str, change: Callable[[str], str], without: str = "") -> Callab
         path = root / f"{pack}.zip"
         with zipfile.ZipFile(path) as archive:
             members = {name: archive.read(name) for name in archive.namelist() if name != without}
-        members["manifest.csv"] = change(members["manifest.csv"].decode()).encode()
+        members["manifest.csv"] = change(members["manifest.csv"].decode()).encode("utf-8", "surrogateescape")
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
@@ -189,6 +190,40 @@ ITEMS, EXPW, PERSON = "data_list/anno_json/rafdb_train.json", "label/label.lst",
 ARROW = "train/data-00000-of-00001.arrow"
 
 
+def written_pictures(lost: str) -> Callable[[Path], None]:
+    """FER+ with the pictures that the authors' script writes, one of them lost."""
+
+    def act(root: Path) -> None:
+        for index in range(12):
+            if index != 3:
+                path = (
+                    root / ("FER2013Train", "FER2013Valid", "FER2013Test")[index // 4] / f"fer{index:07d}.png"
+                )
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(b"readers open no picture")
+        (root / lost).unlink()
+
+    return act
+
+
+def rearrow(split: str, **columns: list[object]) -> Callable[[Path], None]:
+    """Rewrite the Arrow file of a split with other columns."""
+
+    def act(root: Path) -> None:
+        arrow = pytest.importorskip("pyarrow")
+        path = root / split / "data-00000-of-00001.arrow"
+        with arrow.OSFile(str(path)) as source:
+            rows = arrow.ipc.open_stream(source).read_all().to_pydict()
+        table = arrow.table(rows | columns)
+        with arrow.OSFile(str(path), "wb") as sink, arrow.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        info = json.loads((root / split / "dataset_info.json").read_text())
+        info["features"] |= {name: {"_type": "Value"} for name in columns if name not in info["features"]}
+        (root / split / "dataset_info.json").write_text(json.dumps(info))
+
+    return act
+
+
 def as_csv(change: Callable[[str], str]) -> Callable[[Path], None]:
     """CASME II as an exported CSV, changed."""
 
@@ -200,6 +235,11 @@ def as_csv(change: Callable[[str], str]) -> Callable[[Path], None]:
         (root / "CASME2-coding-20140508.csv").write_bytes(change(text).encode("utf-8", "surrogateescape"))
 
     return act
+
+
+def latin(old: str) -> Callable[[str], str]:
+    """Puts the byte 0xe9 in front of ``old``, which no UTF-8 text holds; `remake` writes it as it is."""
+    return swap(old, f"\udce9{old}")
 
 
 def swap(old: str, new: str) -> Callable[[str], str]:
@@ -367,6 +407,36 @@ DAMAGES = [
     D("rafdb", "duplicate", edit(RAF, "train_00003", "train_00002"), RAF, 3, "again"),
     D("rafdb", "out of protocol", edit(RAF, "train_00003", "dev_00003"), RAF, 3, "in neither part"),
     D("rafdb", "cells", edit(RAF, "train_00003.jpg 3", "train_00003.jpg"), RAF, 3, "1 cells, expected 2"),
+    D("cmma", "both splits", edit("text/test.csv", "C_2401,C_2401_U_1", "C_1,C_1_U_1"), "text/test.csv", 2,
+      "is in test and in train"),
+    D("faba_instruct", "both splits", item("FABAInstruct/eval_au_anno.json", 0, id="au0"),
+      "FABAInstruct/eval_au_anno.json", 2, "is in eval-au and in train-au"),
+    D("ferplus", "both splits", edit("fer2013new.csv", "fer0000004", "fer0000000"), "fer2013new.csv", 6,
+      "is in val and in train"),
+    D("ferplus", "missing image", written_pictures("FER2013Train/fer0000001.png"), "fer2013new.csv", 3, "no file"),
+    D("ferv39k", "both splits", add("4_setups/All_scenes/test_All.csv", "Action/Angry/0001 Angry\n"),
+      "4_setups/All_scenes/test_All.csv", 8, "is in test and in train"),
+    D("genki4k", "encoding", remake("genki4k", latin("img/file0001.jpg")), "genki4k.zip", 3, "0xe9 is not UTF-8"),
+    D("genki4k", "both splits", remake("genki4k", swap("img/file0006.jpg", "img/file0000.jpg")), "genki4k.zip", 8,
+      "is in val and in train"),
+    D("gft", "wrong label", edit(PERSON, "\n2,1,", "\n2,7,"), PERSON, 3, "AU01=7"),
+    D("hf_dataset", "missing image", rearrow("train", image=[{"bytes": None, "path": "gone.jpg"}] * 4), ARROW, 1,
+      "no picture: neither its bytes nor a file 'gone.jpg'"),
+    D("hf_dataset", "duplicate", rearrow("train", id=["a", "b", "a", "c"]), ARROW, 3, "id a again"),
+    D("hf_dataset", "encoding", edit("train/dataset_info.json", '"happy"', b'"happ\xe9"'), "train/dataset_info.json", 0,
+      "cannot be read"),
+    D("hf_dataset", "subject in two splits", rearrow("test", subject=["t0", "t0", "train-p1", "t1"]),
+      ARROW.replace("train", "test"), 3, "subject train-p1 is in test and in train"),
+    D("lfw_emotion", "missing image", remake("lfw_emotion", str, "img/000000000002.jpg"), "lfw_emotion.zip", 4,
+      "no member"),
+    D("lfw_emotion", "encoding", remake("lfw_emotion", latin("img/000000000001.jpg")), "lfw_emotion.zip", 3,
+      "0xe9 is not UTF-8"),
+    D("london", "missing image", remake("london", str, "face336/002_neutral.jpg"), "london.zip", 4, "no member"),
+    D("london", "encoding", remake("london", latin("face336/001_happiness.jpg")), "london.zip", 3, "0xe9 is not UTF-8"),
+    D("london", "duplicate", remake("london", swap("face336/002_neutral.jpg", "face336/000_neutral.jpg")),
+      "london.zip", 4, "again"),
+    D("mer2023", "both splits", edit("test1-label.csv", "sample_00000100", "sample_00000000"), "test1-label.csv", 2,
+      "is in test1 and in train"),
 ]  # fmt: skip
 
 
@@ -379,8 +449,31 @@ def test_damage_is_named_with_file_and_line(damage: Damage, copy_of: CopyOf) -> 
     assert named, [str(problem) for problem in problems]
 
 
-def test_every_reader_is_damaged() -> None:
-    assert {damage.name for damage in DAMAGES} == set(READERS)
+KINDS = {
+    "missing pictures": r"missing (image|clip|video)",
+    "wrong label": r"wrong|votes|level",
+    "bad encoding": r"encoding",
+    "duplicate ids": r"duplicate",
+    "in two parts": r"subject in two|both|in two parts|out of protocol",
+}
+# What cannot happen to a dataset, and why.
+IMPOSSIBLE = {
+    "casme2": {"in two parts": "one split"},
+    "emotionet": {"in two parts": "one split"},
+    "expw": {"in two parts": "`test` is drawn from `all`"},
+    "expllm": {"in two parts": "each list stands alone; names repeat across its sources"},
+    "meld": {"in two parts": "ids hold their part, speakers are in all of them by design"},
+    "feafa": {"duplicate ids": "the id is the file's path", "in two parts": "drawn by us, each file once"},
+    "folder": {"missing pictures": "the folder is the list", "bad encoding": "no label file",
+               "duplicate ids": "the id is the file's path", "in two parts": "the id is the file's path"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_kind_of_damage_is_done_to_every_reader(name: str) -> None:
+    done = [damage.kind for damage in DAMAGES if damage.name == name]
+    missing = {kind for kind, words in KINDS.items() if not any(re.search(words, one) for one in done)}
+    assert missing == set(IMPOSSIBLE.get(name, {}))
 
 
 def test_deep_check_tries_every_picture(copy_of: CopyOf) -> None:

@@ -1,4 +1,4 @@
-"""``mien data list|check|stats``: which datasets can be read, whether a copy is sound, what it holds.
+"""``mien data list|check|stats|landmarks|export|convert``: datasets, whether a copy is sound, its faces and dialogues.
 
 This module is imported with the command line itself, so it imports nothing heavy before a command runs.
 """
@@ -6,31 +6,27 @@ This module is imported with the command line itself, so it imports nothing heav
 from __future__ import annotations
 
 import json
-import zipfile
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.core.errors import BadData, MienError
+from mien.app.exchange_command import convert_command, export_command
+from mien.core.errors import BadConfig, BadData, BadInput
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-    from mien.core.nouns import Sample
+    from mien.annotate.face_cache import FaceSummary
+    from mien.face.media import MediaReader
 
-__all__ = ["Stats", "count_labels", "data_app", "show_check", "show_list", "show_stats", "why_unreadable"]
+__all__ = ["data_app", "derive_landmarks", "reader_options", "show_check", "show_list", "show_stats"]
 
 _STATUS = "Exit status: 0 sound; 1 problems were found; 2 nothing could be done."
-_BAR = 24
-_VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 data_app = typer.Typer(
-    help="List the datasets that mien reads, check a copy, count its labels.",
+    help="List the datasets that mien reads, check a copy, count its labels, find its faces.",
     no_args_is_help=True,
     epilog=_STATUS,
 )
@@ -44,9 +40,32 @@ RootOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DeepOption = Annotated[bool, typer.Option("--deep", help="Also open every picture and video (slow).")]
-SplitOption = Annotated[
-    str | None, typer.Option("--split", help="Count this split only.", show_default=False)
+SplitOption = Annotated[str | None, typer.Option("--split", help="This split only.", show_default=False)]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Also draw the distributions: one HTML page.", show_default=False),
 ]
+ReaderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        help="An option of the reader, as NAME=VALUE: classes=7, presence=at-least-2, votes=majority; repeatable.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the faces.", show_default=False)]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a folder that holds faces.")]
+CropOption = Annotated[
+    int | None,
+    typer.Option("--crops", help="Also keep face crops of this many px.", show_default=False, min=8),
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="Threads for the nets.", show_default="all cores", min=1)
+]
+
+
+data_app.command("export")(export_command)
+data_app.command("convert")(convert_command)
 
 
 @data_app.command("list")
@@ -68,10 +87,57 @@ def check_command(
 
 @data_app.command("stats")
 def stats_command(
-    name: NameArgument, root: RootOption = None, split: SplitOption = None, as_json: JsonOption = False
+    name: NameArgument,
+    root: RootOption = None,
+    split: SplitOption = None,
+    as_json: JsonOption = False,
+    plot: PlotOption = None,
+    option: ReaderOption = None,
 ) -> None:
-    """Count samples, subjects, emotions and Action Units of every split."""
-    show_stats(name, root, split, as_json=as_json)
+    """Count samples, subjects, emotions and Action Units of every split; draw them with --plot."""
+    show_stats(name, root, split, as_json=as_json, plot=plot, options=reader_options(option or ()))
+
+
+@data_app.command("landmarks")
+def landmarks_command(
+    name: NameArgument,
+    out: OutOption,
+    root: RootOption = None,
+    split: SplitOption = None,
+    option: ReaderOption = None,
+    crops: CropOption = None,
+    threads: ThreadsOption = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Find the 478 landmarks of every face, once; FacePhi's AffectLandmarkNet is this for affectnet.
+
+    OUT/SPLIT/ holds the faces, OUT/landmarks-SPLIT.safetensors the landmarks in px by sample id. A run that was
+    stopped goes on with --resume. Pictures without a face are named in OUT/SPLIT/errors.jsonl.
+    """
+    summaries = derive_landmarks(
+        name, root, out, split, reader_options(option or ()), crop_size=crops, threads=threads, resume=resume
+    )
+    raise typer.Exit(1 if any(summary.failed for summary in summaries.values()) else 0)
+
+
+def reader_options(given: Sequence[str]) -> dict[str, Any]:
+    """``["classes=7", "votes=majority"]`` -> ``{"classes": 7, "votes": "majority"}``.
+
+    Raises:
+        BadConfig: an entry without ``=``.
+    """
+    options: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise BadConfig(
+                got=f"--option {text}", expected="NAME=VALUE", fix="Write it as in --option classes=7"
+            )
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
 
 
 def show_list(console: Console | None = None) -> None:
@@ -103,9 +169,11 @@ def show_check(
     from rich.markup import escape
 
     from mien.data import open_dataset
+    from mien.face.media import MediaReader
 
     console = _console(console)
-    problems = open_dataset(name).check(root, why_unreadable if deep else None)
+    with MediaReader() as reader:
+        problems = open_dataset(name).check(root, _why_unreadable(reader) if deep else None)
     if as_json:
         rows = [{"file": p.file, "line": p.line, "what": p.what} for p in problems]
         console.print_json(json.dumps({"dataset": name, "problems": rows}, ensure_ascii=False))
@@ -118,72 +186,24 @@ def show_check(
     return not problems
 
 
-def why_unreadable(media: str) -> str | None:
-    """Why a picture or video of a dataset cannot be opened, or None.
+def _why_unreadable(reader: MediaReader) -> Callable[[str], str | None]:
+    def why(media: str) -> str | None:
+        try:
+            reader.open(media)
+        except BadInput as error:
+            return f"cannot be opened: {error}"
+        return None
 
-    Frames of a video are judged by the video; rows of arrays and tables were read with their labels.
-    """
-    from mien.face.images import load_image
-    from mien.face.video import probe
-
-    path, bang, member = media.partition("!")
-    try:
-        if path.endswith(".zip"):
-            with zipfile.ZipFile(path) as archive:
-                load_image(archive.read(member))
-        elif path.lower().endswith(_VIDEOS):
-            probe(Path(path))
-        elif Path(path).is_dir():
-            if not any(Path(path).iterdir()):
-                return f"the folder {path} is empty"
-        elif not bang:
-            load_image(path)
-    except (MienError, OSError, KeyError, zipfile.BadZipFile) as error:
-        return f"cannot be opened: {error}"
-    return None
+    return why
 
 
-@dataclass
-class Stats:
-    """Counts of one split."""
+def _chosen_splits(name: str, root: Path | None, split: str | None) -> tuple[str, ...]:
+    from mien.data import open_dataset
 
-    samples: int = 0
-    unlabelled: int = 0
-    """Samples without any emotion."""
-    subjects: set[str] = field(default_factory=set)
-    emotions: Counter[str] = field(default_factory=Counter)
-    units: dict[str, Counter[str]] = field(default_factory=dict)
-    """AU key or FEAFA name -> how often ``present`` and ``coded``; present: marked so, level >= 1, or intensity > 0."""
-
-    def summary(self) -> dict[str, object]:
-        """The counts as plain JSON values."""
-        return {
-            "samples": self.samples,
-            "without_emotion": self.unlabelled,
-            "subjects": len(self.subjects),
-            "emotions": dict(self.emotions.most_common()),
-            "action_units": {key: dict(counts) for key, counts in sorted(self.units.items())},
-        }
-
-
-def count_labels(samples: Iterable[Sample]) -> Stats:
-    """Count one split in a single pass; memory grows with the number of subjects only."""
-    stats = Stats()
-    for sample in samples:
-        stats.samples += 1
-        labels = sample.labels
-        if sample.subject is not None:
-            stats.subjects.add(sample.subject)
-        if labels.emotion is None:
-            stats.unlabelled += 1
-        else:
-            stats.emotions[labels.emotion] += 1
-        marks: Mapping[str, float] = labels.au_presence or labels.au_level or labels.au_intensity or {}
-        for key, value in marks.items():
-            counts = stats.units.setdefault(key, Counter(present=0, coded=0))
-            counts["coded"] += 1
-            counts["present"] += value > 0
-    return stats
+    splits = (split,) if split is not None else open_dataset(name).splits(root)
+    if not splits:
+        raise BadData(got=f"no split in {root}", expected=f"a copy of {name}", fix="Run `mien data check`")
+    return splits
 
 
 def show_stats(
@@ -192,21 +212,35 @@ def show_stats(
     split: str | None = None,
     *,
     as_json: bool = False,
+    plot: Path | None = None,
+    options: Mapping[str, Any] | None = None,
     console: Console | None = None,
 ) -> None:
-    """Print the distributions of a copy.
+    """Print the distributions of a copy, and draw them.
+
+    Args:
+        name: of the dataset.
+        root: folder of the copy.
+        split: this one only.
+        as_json: JSON instead of tables.
+        plot: where to write a page with charts.
+        options: of the reader.
+        console: where to print.
 
     Raises:
-        BadConfig: no such dataset or split.
+        BadConfig: no such dataset, split or option.
         BadData: the folder is missing or something in it is not in the published format.
+        OutputFailed: the page cannot be written.
     """
+    from mien.app.data_charts import stats_page, write_page
+    from mien.app.data_stats import count_labels, stats_tables
     from mien.data import open_dataset
 
     console, dataset = _console(console), open_dataset(name)
-    splits = (split,) if split is not None else dataset.splits(root)
-    if not splits:
-        raise BadData(got=f"no split in {root}", expected=f"a copy of {name}", fix="Run `mien data check`")
-    found = {one: count_labels(dataset.read(one, root)) for one in splits}
+    splits = _chosen_splits(name, root, split)
+    found = {one: count_labels(dataset.read(one, root, **(options or {}))) for one in splits}
+    if plot is not None:
+        write_page(plot, stats_page(name, dataset.title, found, dataset.published))
     if as_json:
         content = {one: stats.summary() for one, stats in found.items()}
         console.print_json(json.dumps({"dataset": name, "splits": content}, ensure_ascii=False))
@@ -216,36 +250,68 @@ def show_stats(
         note = f" (published: {published:,})" if published is not None else ""
         people = f", {len(stats.subjects):,} subjects" if stats.subjects else ""
         console.print(f"[bold]{name} {one}[/bold]: {stats.samples:,} samples{note}{people}", highlight=False)
-        for table in _tables(stats):
+        for table in stats_tables(stats):
             console.print(table, highlight=False)
+    if plot is not None:
+        console.print(f"Charts: {plot}", highlight=False, soft_wrap=True)
+
+
+def derive_landmarks(
+    name: str,
+    root: Path | None,
+    out: Path,
+    split: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    crop_size: int | None = None,
+    threads: int | None = None,
+    resume: bool = False,
+    console: Console | None = None,
+) -> dict[str, FaceSummary]:
+    """Find and keep the faces of a copy, and write its landmark files.
+
+    Returns:
+        Split -> what became of its samples.
+
+    Raises:
+        BadConfig: no such dataset, split or option, or faces in ``out`` already and ``resume`` is False.
+        BadData: the copy is not in the published format.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from mien.annotate.face_cache import derive_faces
+    from mien.annotate.landmark_export import export_landmarks
+    from mien.data import open_dataset
+
+    console, dataset = _console(console), open_dataset(name)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    summaries = {}
+    for one in _chosen_splits(name, root, split):
+        samples = list(dataset.read(one, root, **(options or {})))
+        # ExpLLM's splits are called train/raf-db and so on.
+        folder = out / one.replace("/", "-")
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(f"{name} {one}", total=len(samples))
+            summary = derive_faces(
+                samples,
+                folder,
+                crop_size=crop_size,
+                threads=threads,
+                resume=resume,
+                on_shard=lambda done, task=task, bar=progress: bar.update(task, completed=done),  # type: ignore[misc]
+            )
+        path = export_landmarks(folder, out / f"landmarks-{folder.name}.safetensors")
+        console.print(
+            f"{name} {one}: {summary.samples:,} samples, {summary.with_landmarks:,} with landmarks, "
+            f"{summary.without_landmarks:,} without, {summary.failed:,} failed -> {path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        summaries[one] = summary
+    return summaries
 
 
 def _console(console: Console | None) -> Console:
     from rich.console import Console
 
     return console or Console()
-
-
-def _tables(stats: Stats) -> list[Table]:
-    from rich.table import Table
-
-    tables = []
-    if stats.emotions:
-        table = Table("emotion", "samples", "share", "", box=None, pad_edge=False)
-        top = max(stats.emotions.values())
-        for word, count in stats.emotions.most_common():
-            bar = "█" * max(1, round(_BAR * count / top))
-            table.add_row(word, f"{count:,}", f"{100 * count / stats.samples:.1f} %", bar)
-        if stats.unlabelled:
-            table.add_row(
-                "(none)", f"{stats.unlabelled:,}", f"{100 * stats.unlabelled / stats.samples:.1f} %", ""
-            )
-        tables.append(table)
-    if stats.units:
-        table = Table("Action Unit", "present", "coded", "share", "", box=None, pad_edge=False)
-        for key, counts in sorted(stats.units.items()):
-            share = counts["present"] / counts["coded"]
-            bar = "█" * round(_BAR * share)
-            table.add_row(key, f"{counts['present']:,}", f"{counts['coded']:,}", f"{100 * share:.1f} %", bar)
-        tables.append(table)
-    return tables

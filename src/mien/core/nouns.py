@@ -191,7 +191,7 @@ class Sample:
     split: str
     """``train``, ``val``, ``test`` or a fold name."""
     media: str
-    """Path of the image or video, or ``archive.zip!member`` / ``array.npz!index`` for packed sets."""
+    """What `mien.face.media` opens: a path, or ``archive.zip!member``, ``array.npz!row``, ``clip.mp4!frame`` …"""
     labels: Labels
     subject: str | None = None
     landmarks: FloatArray | None = None

@@ -1,11 +1,11 @@
-"""Where things lie: the package's own weights, the training data, example files."""
+"""Where things lie: the package's own weights, the training data, keys of servers."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-__all__ = ["data_root", "face_weights", "pocket_weights"]
+__all__ = ["api_key", "data_root", "face_weights", "pocket_weights"]
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -27,3 +27,8 @@ def data_root() -> Path:
     """
     configured = os.environ.get("MIEN_DATA")
     return Path(configured) if configured else PACKAGE.parents[2] / "shared" / "data"
+
+
+def api_key(variable: str) -> str | None:
+    """The key in an environment variable, or None; to be sent to its server and kept nowhere."""
+    return os.environ.get(variable)

@@ -115,6 +115,11 @@ def _scan_npy(split: str, root: Path) -> Iterator[Found]:
     images = sorted((root / folder / "images").glob("*.jpg"), key=lambda path: (len(path.stem), path.stem))
     if not images:
         yield Problem(folder, 0, "no images/*.jpg")
+    stems = {image.stem for image in images}
+    for labelled in sorted((root / folder / "annotations").glob("*_exp.npy")):
+        stem = labelled.name.removesuffix("_exp.npy")
+        if stem not in stems:
+            yield Problem(f"{folder}/annotations/{labelled.name}", 0, f"no file {folder}/images/{stem}.jpg")
     for image in images:
         values = []
         for suffix in ("exp", "val", "aro"):

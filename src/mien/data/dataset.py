@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 
 from mien.core.errors import BadConfig, BadData
@@ -53,9 +54,17 @@ class Dataset:
         """The samples of one split, lazily and in file order.
 
         Raises:
-            BadConfig: no such split or option value.
+            BadConfig: no such split, option or option value.
             BadData: the folder is missing, or something in it is not in the published format.
         """
+        known = list(signature(self.scan).parameters)[2:]
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise BadConfig(
+                got=f"option {unknown[0]!r} of {self.name}",
+                expected=f"one of {', '.join(known)}" if known else "no option at all",
+                fix="Correct the option",
+            )
         place = self._at(root)
         if self.free_splits:
             return self._read_if_any(split, place, options)

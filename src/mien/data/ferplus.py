@@ -58,6 +58,7 @@ def _scan_pack(split: str, root: Path, mode: str) -> Iterator[Found]:
     name = f"ferplus/{split}.npz" if (root / "ferplus").is_dir() else f"{split}.npz"
     path = root / name
     try:
+        pictures = _picture_count(path)
         with np.load(path, allow_pickle=False) as pack:
             table, names = pack["votes"], pack["names"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -65,8 +66,9 @@ def _scan_pack(split: str, root: Path, mode: str) -> Iterator[Found]:
             name, 0, f"no pack with votes and names ({error}); set MIEN_DATA to the folder of the packs"
         )
         return
-    if table.ndim != 2 or table.shape[1] != len(VOTE_NAMES) or len(table) != len(names):
-        yield Problem(name, 0, f"votes of shape {table.shape} for {len(names)} names, expected (N, 10)")
+    if table.ndim != 2 or table.shape[1] != len(VOTE_NAMES) or not len(table) == len(names) == pictures:
+        shapes = f"votes of shape {table.shape} for {len(names)} names and {pictures} images"
+        yield Problem(name, 0, f"{shapes}, expected (N, 10), N and N")
         return
     for index, (file, counts) in enumerate(zip(names.tolist(), table.tolist(), strict=True)):
         if sum(counts) > _RATERS:
@@ -74,6 +76,14 @@ def _scan_pack(split: str, root: Path, mode: str) -> Iterator[Found]:
             continue
         labels = vote_labels(counts, mode)
         yield Entry(Sample(file, "ferplus", split, f"{path}!{index}", labels, cropped=True), name, index + 1)
+
+
+def _picture_count(path: Path) -> int:
+    """Rows of the array ``images``, from its header: the pixels stay packed."""
+    with zipfile.ZipFile(path) as archive, archive.open("images.npy") as member:
+        if np.lib.format.read_magic(member)[0] == 1:
+            return int(np.lib.format.read_array_header_1_0(member)[0][0])
+        return int(np.lib.format.read_array_header_2_0(member)[0][0])
 
 
 def _scan_csv(split: str, root: Path, mode: str) -> Iterator[Found]:

@@ -1,7 +1,7 @@
 """GFT, Sayette Group Formation Task (Girard et al. 2017): 96 people in groups of three, AU occurrence per frame.
 
 On disk: one CSV per person, ``AU_OCC/001A.csv`` (folder: ``labels="…"``), whose header is a frame column and AU
-columns: ``frame,AU1,AU2,AU4,…`` then ``1,0,0,1,…``; 1 present, 0 absent, anything else (-1, 9, -999, blank) not coded.
+columns: ``frame,AU1,AU2,AU4,…`` then ``1,0,0,1,…``; 1 present, 0 absent; -1, 9, 999, -999 and blank: not coded.
 Pictures ``images/001A/1.jpg``, or ``videos/001A.mp4``, whose frame 1 is the media ``001A.mp4!0``.
 The reader follows the description of the release (osf.io/7wcyz); it was never run on a copy, so check first.
 
@@ -30,6 +30,7 @@ from mien.data.tables import csv_rows
 __all__ = ["DATASET", "check", "read", "scan"]
 
 _PARTITION = "partition.json"
+_NOT_CODED = frozenset(("", "-1", "9", "999", "-999", "NaN", "nan"))
 
 
 def scan(split: str, root: Path, units: str = "gft10", labels: str = "AU_OCC") -> Iterator[Found]:
@@ -71,6 +72,14 @@ def _person(split: str, root: Path, person: str, name: str, keys: Sequence[str])
             yield Problem(name, row.line, f"frame {number!r} is no number")
             continue
         codes = {key: row.cells[title].strip() for key, title in columns.items()}
+        wrong = [
+            f"{k}={code}" for k, code in codes.items() if code not in ("0", "1") and code not in _NOT_CODED
+        ]
+        if wrong:
+            yield Problem(
+                name, row.line, f"frame {number}: {' '.join(wrong)}, expected codes 0, 1 or -1, 9, -999"
+            )
+            continue
         present = {key: code == "1" for key, code in codes.items() if code in ("0", "1")}
         media = frames.path(int(number)) if len(frames) else f"{video}!{int(number) - 1}"
         sample = Sample(f"{person}/{number}", "gft", split, media, Labels(au_presence=present), person)

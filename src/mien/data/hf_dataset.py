@@ -7,7 +7,7 @@ On disk: ``dataset_dict.json`` (``{"splits": ["train", "test"]}``) and a folder 
 
 Columns: the first ``Image`` feature, else ``image``, ``media``, ``file`` or ``path``; the first ``ClassLabel`` feature,
 else ``label`` or ``emotion``; ``subject`` and ``id`` where they exist. Class names may be any spelling of the eight or
-words of your own. Media: the picture's own path where there is one, else ``data-….arrow!row``.
+words of your own. Media: ``data-….arrow!row`` where the picture's bytes are stored, else its own path.
 """
 
 from __future__ import annotations
@@ -51,20 +51,23 @@ def scan(split: str, root: Path) -> Iterator[Found]:
         yield Problem(f"{base}dataset_info.json", 0, f"no picture among the features {', '.join(features)}")
         return
     words = features.get(label, {}).get("names") if label else None
-    row = 0
+    total = 0
     for entry in state.get("_data_files", []):
-        name = base + entry["filename"]
+        name, row = base + entry["filename"], 0
         for values in _rows(root, name, [c for c in (image, label or "", "subject", "id") if c in features]):
             if isinstance(values, Problem):
                 yield values
                 continue
-            row += 1
+            row, total = row + 1, total + 1
             labels = _labels(values.get(label) if label else None, words)
             if isinstance(labels, str):
                 yield Problem(name, row, labels)
                 continue
-            key = str(values["id"]) if values.get("id") is not None else f"{split}/{row - 1}"
+            key = str(values["id"]) if values.get("id") is not None else f"{split}/{total - 1}"
             media = _media(values[image], root, name, row - 1)
+            if media is None:
+                yield Problem(name, row, f"no picture: neither its bytes nor a file {values[image][1]!r}")
+                continue
             subject = str(values["subject"]) if values.get("subject") is not None else None
             yield Entry(Sample(key, "hf_dataset", split, media, labels, subject), name, row)
 
@@ -91,24 +94,34 @@ def _rows(root: Path, name: str, columns: list[str]) -> Iterator[dict[str, Any] 
     try:
         with arrow.memory_map(str(root / name)) as source:
             for batch in arrow.ipc.open_stream(source):
-                # Encoded pictures stay on disk: only their paths are taken.
-                plain = {c: _without_bytes(batch.column(c)) for c in columns}
+                image, *others = columns
+                plain = {c: batch.column(c).to_pylist() for c in others}
+                plain[image] = _without_bytes(arrow, batch.column(image))
                 for index in range(batch.num_rows):
                     yield {column: values[index] for column, values in plain.items()}
     except (OSError, KeyError, arrow.ArrowInvalid) as error:
         yield Problem(name, 0, f"no readable Arrow file: {str(error).splitlines()[0]}")
 
 
-def _without_bytes(column: Any) -> list[Any]:
-    names = {field.name for field in column.type} if str(column.type).startswith("struct") else set()
-    values: list[Any] = (column.field("path") if "path" in names else column).to_pylist()
-    return values
+def _without_bytes(arrow: Any, column: Any) -> list[tuple[bool, str | None]]:
+    """Per row: whether a picture's bytes are stored, and its path. The bytes themselves stay on disk."""
+    types, nothing = arrow.types, [None] * len(column)
+    if types.is_struct(column.type):
+        names = {field.name for field in column.type}
+        stored = column.field("bytes").is_valid().to_pylist() if "bytes" in names else nothing
+        paths = column.field("path").to_pylist() if "path" in names else nothing
+    elif types.is_string(column.type) or types.is_large_string(column.type):
+        stored, paths = nothing, column.to_pylist()
+    else:
+        stored, paths = column.is_valid().to_pylist(), nothing
+    return [(bool(kept), path) for kept, path in zip(stored, paths, strict=True)]
 
 
-def _media(value: Any, root: Path, name: str, row: int) -> str:
-    if isinstance(value, str) and value and (root / value).exists():
-        return str(root / value)
-    return f"{root / name}!{row}"
+def _media(picture: tuple[bool, str | None], root: Path, name: str, row: int) -> str | None:
+    stored, path = picture
+    if stored:
+        return f"{root / name}!{row}"
+    return str(root / path) if path and (root / path).exists() else None
 
 
 def _labels(value: Any, words: list[str] | None) -> Labels | str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,33 +18,68 @@ import numpy as np
 from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import LANDMARKS, FloatArray, Sample
 
-__all__ = ["SCALES", "read_landmarks", "scaled", "with_landmarks", "write_landmarks"]
+__all__ = [
+    "SCALES",
+    "LandmarkTable",
+    "read_landmarks",
+    "scaled",
+    "with_landmarks",
+    "write_landmark_rows",
+    "write_landmarks",
+]
 
+_FLOAT = 4
 SCALES = ("px", "minmax_axis", "minmax_global", "unit_sphere")
 """How coordinates are scaled: not at all; each axis to -1..1; the longest axis to -1..1; the farthest point to 1."""
 
 
 def write_landmarks(path: Path, landmarks: Mapping[str, FloatArray]) -> Path:
     """Write id -> (478, 3) px as one file, ids sorted; equal content gives equal bytes."""
-    from safetensors.numpy import save_file
-
     ids = sorted(landmarks)
-    table = np.stack([landmarks[one] for one in ids]) if ids else np.empty((0, LANDMARKS, 3), np.float32)
-    table = np.ascontiguousarray(table, np.float32)
-    if table.shape[1:] != (LANDMARKS, 3):
+    return write_landmark_rows(path, ids, lambda: (landmarks[one] for one in ids))
+
+
+def write_landmark_rows(path: Path, ids: Sequence[str], rows: Callable[[], Iterable[FloatArray]]) -> Path:
+    """The same for more rows than memory holds.
+
+    Args:
+        path: the file; written in full or not at all.
+        ids: of the rows, each once.
+        rows: gives the rows (478, 3) in the order of ``ids``; called twice, first for the hash.
+
+    Raises:
+        BadData: an id twice, another number of rows than ids, or a row of another shape.
+    """
+    known = list(ids)
+    digest, count = hashlib.sha256(json.dumps(known).encode()), 0
+    for row in rows():
+        if row.shape != (LANDMARKS, 3):
+            raise BadData(
+                got=f"landmarks of shape {row.shape}", expected=f"({LANDMARKS}, 3)", fix="Pass all 478 points"
+            )
+        digest.update(np.ascontiguousarray(row, "<f4").data)
+        count += 1
+    if count != len(known) or len(set(known)) != count:
         raise BadData(
-            got=f"landmarks of shape {table.shape[1:]}",
-            expected=f"({LANDMARKS}, 3)",
-            fix="Pass all 478 points",
+            got=f"{count:,} rows for {len(known):,} ids, {len(set(known)):,} of them different",
+            expected="one row per id, every id once",
+            fix="Run `mien data check` on the dataset; it names repeated ids",
         )
-    # One key only: safetensors writes several in any order, and equal content must give equal bytes.
-    about = json.dumps({"ids": ids, "hash": _hash(ids, table)})
-    save_file({"landmarks": table}, path, metadata={"mien": about})
-    return path
+    about = json.dumps({"ids": known, "hash": digest.hexdigest()})
+    shape = [count, LANDMARKS, 3]
+    tensor = {"dtype": "F32", "shape": shape, "data_offsets": [0, math.prod(shape) * _FLOAT]}
+    head = json.dumps({"__metadata__": {"mien": about}, "landmarks": tensor}).encode()
+    head += b" " * (-len(head) % 8)
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for row in rows():
+            file.write(np.ascontiguousarray(row, "<f4").tobytes())
+    return partial.replace(path)
 
 
-def read_landmarks(path: Path) -> dict[str, FloatArray]:
-    """Read what `write_landmarks` wrote.
+def read_landmarks(path: Path) -> LandmarkTable:
+    """Read what `write_landmarks` wrote; rows stay on disk until they are asked for.
 
     Raises:
         BadData: the file is absent, damaged or altered.
@@ -53,22 +89,49 @@ def read_landmarks(path: Path) -> dict[str, FloatArray]:
     try:
         with safe_open(path, framework="np") as file:
             about = json.loads((file.metadata() or {})["mien"])
-            ids, table = about["ids"], file.get_tensor("landmarks")
+            shape = tuple(file.get_slice("landmarks").get_shape())
+        ids, stored = list(about["ids"]), about["hash"]
+        table = _mapped(path, shape)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise BadData(
             got=f"{path}: {error}", expected="a landmark file", fix="Compute the landmarks again"
         ) from error
-    if about.get("hash") != _hash(ids, table) or len(ids) != len(table):
+    digest = hashlib.sha256(json.dumps(ids).encode())
+    for row in table:
+        digest.update(row)
+    if stored != digest.hexdigest() or len(ids) != len(table):
         raise BadData(
             got=f"{path}, whose content does not fit its hash",
             expected="an unaltered landmark file",
             fix="Compute the landmarks again",
         )
-    return {one: row for one, row in zip(ids, table, strict=True)}
+    return LandmarkTable(ids, table)
 
 
-def _hash(ids: list[str], table: FloatArray) -> str:
-    return hashlib.sha256(json.dumps(ids).encode() + table.tobytes()).hexdigest()
+def _mapped(path: Path, shape: tuple[int, ...]) -> FloatArray:
+    if 0 in shape:
+        return np.empty(shape, np.float32)
+    with path.open("rb") as file:
+        # safetensors: 8 bytes that hold the length of a JSON head, the head, the values.
+        start = 8 + int.from_bytes(file.read(8), "little")
+    return np.memmap(path, np.dtype("<f4"), "r", start, shape)
+
+
+class LandmarkTable(Mapping[str, FloatArray]):
+    """Id -> (478, 3) float32 px, mapped from a file."""
+
+    def __init__(self, ids: Sequence[str], table: FloatArray) -> None:
+        self._rows = {one: row for row, one in enumerate(ids)}
+        self._table = table
+
+    def __getitem__(self, sample_id: str) -> FloatArray:
+        return np.array(self._table[self._rows[sample_id]], np.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 def scaled(landmarks: FloatArray, scale: str) -> FloatArray:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mien.data.problems import Problem
-from mien.data.tables import Row
+from mien.data.tables import Row, csv_rows
 
 __all__ = ["pack_member", "pack_name", "pack_rows"]
 
@@ -29,24 +26,7 @@ def pack_member(name: str) -> str:
 def pack_rows(root: Path, name: str, columns: Sequence[str]) -> Iterator[Row | Problem]:
     """Rows of the manifest in pack ``name``; ``columns`` must be among its names."""
     file = pack_name(root, name)
-    try:
-        with zipfile.ZipFile(root / file) as archive, archive.open(_MANIFEST) as handle:
-            reader = csv.reader(io.TextIOWrapper(handle, encoding="utf-8-sig", newline=""))
-            names = next(reader, [])
-            missing = [column for column in columns if column not in names]
-            if missing:
-                yield Problem(file, 1, f"no column {', '.join(missing)} in {_MANIFEST}")
-                return
-            for cells in reader:
-                if len(cells) == len(names):
-                    yield Row(reader.line_num, dict(zip(names, cells, strict=True)))
-                elif cells:
-                    yield Problem(
-                        file, reader.line_num, f"{len(cells)} cells in {_MANIFEST}, expected {len(names)}"
-                    )
-    except FileNotFoundError:
+    if (root / file).is_file():
+        yield from csv_rows(root, file, columns, member=_MANIFEST)
+    else:
         yield Problem(file, 0, "no such pack; set MIEN_DATA to the folder that holds the data packs")
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        yield Problem(file, 0, f"no zip archive with {_MANIFEST}: {error}")
-    except UnicodeDecodeError as error:
-        yield Problem(file, 0, f"{_MANIFEST} is not UTF-8: {error.reason}")

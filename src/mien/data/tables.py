@@ -7,12 +7,15 @@ relative to ``root``; a missing file is one problem.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 from xml.etree import ElementTree
 
 from mien.core.errors import require
@@ -44,6 +47,7 @@ def csv_rows(
     *,
     header: Sequence[str] | None = None,
     delimiter: str = ",",
+    member: str | None = None,
 ) -> Iterator[Row | Problem]:
     """Rows of a UTF-8 CSV file (a byte-order mark is allowed).
 
@@ -53,8 +57,9 @@ def csv_rows(
         columns: names that the header must hold.
         header: the column names of a file without a header line; a first line equal to it is skipped.
         delimiter: cell separator.
+        member: the table is this member of the zip archive ``name``.
     """
-    lines = _Lines(root, name)
+    lines = _Lines(root, name, member)
     reader = csv.reader(lines, delimiter=delimiter)
     names = [column.strip() for column in header] if header is not None else None
     try:
@@ -104,13 +109,13 @@ def text_rows(root: Path, name: str, columns: Sequence[str], rest: bool = False)
 class _Lines(Iterable[str]):
     """Lines of a UTF-8 file; undecodable ones come out empty and are noted as problems."""
 
-    def __init__(self, root: Path, name: str) -> None:
-        self._path, self._name = root / name, name
+    def __init__(self, root: Path, name: str, member: str | None = None) -> None:
+        self._path, self._name, self._member = root / name, name, member
         self.problems: list[Problem] = []
 
     def __iter__(self) -> Iterator[str]:
         try:
-            with self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            with _opened(self._path, self._member) as file:
                 for number, line in enumerate(file, 1):
                     if not line.isascii() and (byte := _bad_byte(line)) is not None:
                         self.problems.append(
@@ -119,10 +124,22 @@ class _Lines(Iterable[str]):
                     yield line
         except OSError as error:
             self.problems.append(Problem(self._name, 0, f"cannot be read: {error.strerror or error}"))
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+            self.problems.append(Problem(self._name, 0, f"no zip archive with {self._member}: {error}"))
 
     def drain(self) -> list[Problem]:
         noted, self.problems = self.problems, []
         return noted
+
+
+@contextmanager
+def _opened(path: Path, member: str | None) -> Iterator[TextIO]:
+    if member is None:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            yield file
+        return
+    with zipfile.ZipFile(path) as archive, archive.open(member) as data:
+        yield io.TextIOWrapper(data, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _bad_byte(line: str) -> int | None:

@@ -59,7 +59,7 @@ _DECODE_ERRORS = (OSError, SyntaxError, EOFError, ValueError, IndexError, struct
 _MAX_12_BIT = 4095
 
 
-def load_image(source: ImageSource, limits: ImageLimits = LIMITS) -> Image:
+def load_image(source: ImageSource, limits: ImageLimits = LIMITS, name: str | None = None) -> Image:
     """Read one picture as upright RGB.
 
     EXIF orientation is applied; 16-bit grey is scaled to 8 bit (values that fit in 12 bit as 12 bit);
@@ -69,6 +69,7 @@ def load_image(source: ImageSource, limits: ImageLimits = LIMITS) -> Image:
         source: path, encoded bytes, Pillow image, or uint8 array (H, W), (H, W, 1), (H, W, 3) RGB or
             (H, W, 4) RGBA.
         limits: size limits, checked before decoding.
+        name: what errors call bytes in memory.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous.
@@ -82,7 +83,7 @@ def load_image(source: ImageSource, limits: ImageLimits = LIMITS) -> Image:
     if isinstance(source, pillow.Image):
         return _to_rgb(source, "the Pillow image", limits)
     if isinstance(source, bytes):
-        return _decode(source, f"{len(source)} bytes in memory", limits)
+        return _decode(source, name or f"{len(source)} bytes in memory", limits)
     path = _checked_path(source)
     size = path.stat().st_size
     if size > limits.max_bytes:

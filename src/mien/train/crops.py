@@ -1,50 +1,55 @@
-"""Packed pictures of a dataset -> one array of grey crops, cached under a content hash."""
+"""Pictures of a dataset -> one array of grey crops, cached under a hash of the files' contents."""
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.core.errors import MienError
 from mien.core.nouns import Image, Sample
-from mien.face.images import load_image
+from mien.face.media import iter_media, split_media
 
 __all__ = ["grey_crops", "iter_pixels", "sample_hash"]
 
 
 def iter_pixels(samples: Sequence[Sample]) -> Iterator[Image]:
-    """(H, W, 3) uint8 pictures of `samples` in order; archives and arrays are opened once."""
-    archives: dict[str, zipfile.ZipFile] = {}
-    arrays: dict[str, npt.NDArray[np.uint8]] = {}
-    try:
-        for sample in samples:
-            path, _, member = sample.media.partition("!")
-            if path.endswith(".npz"):
-                if path not in arrays:
-                    with np.load(path, allow_pickle=False) as pack:
-                        arrays[path] = pack["images"]
-                picture = arrays[path][int(member)]
-                yield picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
-            else:
-                if path not in archives:
-                    archives[path] = zipfile.ZipFile(path)
-                yield load_image(archives[path].read(member))
-    finally:
-        for archive in archives.values():
-            archive.close()
+    """(H, W, 3) uint8 pictures of `samples` in order; archives and arrays are opened once.
+
+    Raises:
+        MienError: at the first picture that cannot be read; a training set has none of these.
+    """
+    for picture in iter_media(sample.media for sample in samples):
+        if isinstance(picture, MienError):
+            raise picture
+        yield picture
 
 
 def sample_hash(samples: Sequence[Sample], *settings: object) -> str:
-    """Short content key of a list of samples and the settings applied to them."""
-    digest = hashlib.sha256(repr(settings).encode())
+    """Short key of the pixels of a list of samples and the settings applied to them.
+
+    Files are hashed whole, each once, and named by their content: a pack may lie anywhere.
+    """
+    digest, contents = hashlib.sha256(repr(settings).encode()), dict[str, str]()
     for sample in samples:
-        path, _, member = sample.media.partition("!")
-        digest.update(f"{Path(path).name}!{member}\n".encode())
+        path, member = split_media(sample.media)
+        if path not in contents:
+            contents[path] = _file_hash(Path(path))
+        digest.update(f"{contents[path]}!{member}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _file_hash(path: Path) -> str:
+    if path.is_dir():
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        return hashlib.sha256(
+            "".join(f"{file.name}{_file_hash(file)}" for file in inside).encode()
+        ).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def grey_crops(samples: Sequence[Sample], size: int, cache: Path) -> npt.NDArray[np.uint8]:
