@@ -24,6 +24,17 @@ FORMS = (
     "Observations: {a}\n\nInterpretation: {b}\n\nConclusions: {c}",
     "{a}\n\n{b}\n\n{c}",
     "\n\n{a}\n  \n{b}\n\n\n{c}\n\n",
+    "**Key Observations** - {a}\n\n**Overall Emotional Interpretation** - {b}\n\n**Conclusion** - {c}",
+    "**Face Analysis**\n\n**Key Observations:** {a}\n\n**Interpretation:** {b}\n\n**Conclusion:** {c}",
+    # One heading left out.
+    "{a}\n\n**Overall Emotional Interpretation:** {b}\n\n**Conclusion:** {c}",
+    "**Key Observations:** {a}\n\n{b}\n\n**Conclusion:** {c}",
+    "**Key Observations:** {a}\n\n**Overall Emotional Interpretation:** {b}\n\n{c}",
+    # Two parts in one paragraph, with and without bold headings, with a list, with a tab.
+    "**Key Observations:** {a} **Overall Emotional Interpretation:** {b}\n\n**Conclusion:** {c}",
+    "**Key Observations:** {a}\n\n**Overall Emotional Interpretation:** {b} Conclusion: {c}",
+    "__Key Observations:__ {a}\n__Overall Emotional Interpretation:__ {b}\n__Conclusion:__ {c}",
+    "**1. Key Observations:** {a}\n\n**2. Emotional Interpretation:** {b}\n\n**3. Conclusion:** {c}",
     "**Key Observation:** {a}\r\n\r\n**Emotional Interpretation:** {b}\r\n\r\n**Conclusion:** {c}",
 )
 REFUSED = (
@@ -36,6 +47,11 @@ REFUSED = (
     "Key Observations:\n\nOverall Emotional Interpretation: b\n\nConclusion: c",
     "Key Observations: a\n\nOverall Emotional Interpretation: b\n\nConclusion: ",
     "Key Observations: a\n\nOverall Emotional Interpretation: **\n\nConclusion: c",
+    # Two headings left out leave too much open.
+    "First.\n\nSecond.\n\nConclusion: c",
+    "Key Observations: a\n\nSecond.\n\nThird.",
+    "Conclusion: c\n\nKey Observations: a\n\nSecond.",
+    "Here is the analysis:\n\nInterpretation: b\n\nConclusion: c",
 )  # fmt: skip
 
 
@@ -61,6 +77,21 @@ def test_extra_bold_words_lose_their_marks():
         f"**Key Observations:** {A}\n\n**Interpretation:** {B}\n\n**Conclusion:** It is **sadness**."
     )
     assert read.conclusion == "It is sadness."
+
+
+def test_bold_words_and_lists_inside_a_part_are_kept_as_words():
+    body = "- **Eyes:** narrowed.\n- **Mouth:** **strongly** pressed."
+    read = read_explanation(
+        f"**Key Observations:**\n{body}\n\n**Interpretation:** {B}\n\n**Conclusion:** {C}"
+    )
+    assert read.observations == "- Eyes: narrowed. - Mouth: strongly pressed."
+
+
+def test_a_left_out_heading_takes_the_paragraphs_of_its_place():
+    read = read_explanation(f"**Key Observations:** {A}\n\n{B}\n\nIt is open.\n\n**Conclusion:** {C}")
+    assert (read.observations, read.interpretation) == (A, f"{B} It is open.")
+    read = read_explanation(f"Key Observations: {A}\n\nInterpretation: {B}\n\nIt is open.\n\n{C}")
+    assert (read.interpretation, read.conclusion) == (f"{B} It is open.", C)
 
 
 def test_words_inside_sentences_are_no_headings():

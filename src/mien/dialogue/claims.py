@@ -31,10 +31,21 @@ _SEEN = r"(?:visible|seen|present|observed|apparent|evident|detected|found|noted
 _DENIED_AFTER = re.compile(
     r"\s*\)?,?\s*(?:(?:is|are|was|were|remains?|seems?|appears?)\s+(?:also\s+|both\s+|all\s+)*"
     rf"(?:(?:not|never|nowhere)\s+(?:to\s+be\s+)?(?:{MASK}+\s+)?{_SEEN}|absent|missing|lacking|inactive)"
-    rf"|(?:isn't|aren't)\s+{_SEEN}|can(?:not|\s+not|'t)\s+be\s+{_SEEN}|do(?:es)?\s+not\s+(?:appear|occur|show))",
+    rf"|(?:isn't|aren't)\s+{_SEEN}|can(?:not|\s+not|'t)\s+be\s+{_SEEN}|do(?:es)?\s+not\s+(?:appear|occur|show)"
+    r"|(?:(?:is|are|was|were)\s+not|isn't|aren't)(?=\s*(?:[.,;)]|$)))"
+    rf"|\s*\)?\**\s*[-:=(,–]?\**\s*(?:not\s+(?:{MASK}+\s+)?{_SEEN}|(?:absent|inactive)\b"
+    r"|(?<=[-:=(–*\s])(?:no|none|n/a)(?=\s*(?:[.,;)]|$)))",
     re.IGNORECASE,
 )
-_JOIN = re.compile(r"\s*\)?(?:,?\s*(?P<word>or|nor|and)|,)\s+(?:(?:the|any|a|an|both)\s+)*$", re.IGNORECASE)
+# The last two lines of the pattern read "while AU4 is not." and entries such as "AU4 (brow lowerer): not present".
+_JOIN = re.compile(
+    r"\s*\)?(?:(?:,?\s*(?P<word>or|nor|and)|,)\s+|\s*[+/&]\s*)(?:(?:the|any|a|an|both)\s+)*$", re.IGNORECASE
+)
+_EXCEPTED = re.compile(
+    r"\b(?:except(?:ing)?(?:\s+for)?|excluding|other\s+than|apart\s+from|besides)\s+(?:the\s+)?$",
+    re.IGNORECASE,
+)
+_ENTRY = re.compile(r"\s*\)?\**\s*[:–-]")
 _CONDITION = re.compile(r"\b(?:if|unless|would|were\s+there)\b", re.IGNORECASE)
 _NEAR = re.compile(r"[\s(\[:,-]{0,3}$")
 
@@ -59,24 +70,41 @@ def _denied_before(text: str, masked: str, floor: int, one: Statement) -> tuple[
     return True, match.start(), degree is not None and degree[0] > HIGHEST_DENIED
 
 
+def _named_again(masked: str, one: Statement, other: Statement) -> bool:
+    """Whether ``other`` is the same AU in other words right behind ``one``: "AU6 (cheek raiser)"."""
+    return one.au == other.au and _NEAR.fullmatch(masked, one.end, other.start) is not None
+
+
+def _linked(masked: str, items: list[Statement], place: int) -> bool:
+    """Whether the statement at ``place`` continues a list with the one before it."""
+    if not place:
+        return False
+    before, one = items[place - 1], items[place]
+    return _named_again(masked, before, one) or _JOIN.fullmatch(masked, before.end, one.start) is not None
+
+
 def _settle(text: str, masked: str, floor: int, items: list[Statement]) -> list[Statement]:
     """Apply denials that stand outside the statements of one sentence, and let them run along lists."""
     settled: list[Statement] = []
-    reach = False
+    reach = excepted = False
     for place, one in enumerate(items):
         denied, start, vague = _denied_before(text, masked, floor, one)
+        excepted = bool(_EXCEPTED.search(masked, floor, one.start)) or (
+            excepted and _linked(masked, items, place)
+        )
         if not denied and place and reach:
             between = _JOIN.fullmatch(masked, items[place - 1].end, one.start)
             denied = between is not None and (between["word"] in {"or", "nor"} or not one.finite)
+            denied = denied or _named_again(masked, items[place - 1], one)
         # A statement that shares its words with the one before (two AUs in one phrase) shares its denial.
         reach = denied
-        if not vague:
+        if not vague and not excepted:
             settled.append(replace(one, start=start, denies=True, level=None) if denied else one)
     after = False
     for place in reversed(range(len(settled))):
         one = settled[place]
-        joined = place + 1 < len(settled) and _JOIN.fullmatch(masked, one.end, settled[place + 1].start)
-        after = bool(_DENIED_AFTER.match(masked, one.end)) or (after and bool(joined) and not one.finite)
+        joined = place + 1 < len(settled) and _linked(masked, settled, place + 1)
+        after = bool(_DENIED_AFTER.match(masked, one.end)) or (after and joined and not one.finite)
         if after:
             settled[place] = replace(one, denies=True, level=None)
     return settled
@@ -103,12 +131,21 @@ def _merge(text: str, items: list[Statement]) -> Iterator[Statement]:
     yield from kept
 
 
+def _without_headings(text: str, items: list[Statement]) -> Iterator[Statement]:
+    """Leave out an AU that only heads an entry which denies it: "AU26 (jaw drop): there is no jaw drop"."""
+    for place, one in enumerate(items):
+        heads = not one.denies and one.level is None and _ENTRY.match(text, one.end)
+        if not (heads and any(other.au == one.au and other.denies for other in items[place + 1 :])):
+            yield one
+
+
 def read_claims(text: str) -> tuple[Claim, ...]:
     """Every statement of ``text`` about an Action Unit, in text order, verdicts still open (``unmeasured``).
 
     Understands movements ("the cheeks are slightly raised"), numbers ("AU6", "Action Unit 6 at level 3"), FACS
-    names, lists, denials ("without lowered brows") and degree words (`mien.dialogue.degrees`). Conditional
-    sentences and denials of a high degree ("not strongly raised") hold no claim.
+    names, lists and ranges ("AU23 to AU25"), denials ("without lowered brows") and degree words
+    (`mien.dialogue.degrees`). Conditional sentences, denials of a high degree ("not strongly raised") and exceptions
+    ("apart from AU4") hold no claim.
     """
     masked = mask_degrees(text)
     order = sorted(
@@ -121,7 +158,8 @@ def read_claims(text: str) -> tuple[Claim, ...]:
         inside = [one for one in order if start <= one.start < limit]
         settled = _settle(text, masked, start, inside)
         claims += [
-            Claim(one.au, not one.denies, one.level, one.start, one.end) for one in _merge(text, settled)
+            Claim(one.au, not one.denies, one.level, one.start, one.end)
+            for one in _without_headings(text, list(_merge(text, settled)))
         ]
     return tuple(sorted(claims, key=lambda claim: (claim.start, claim.end, claim.au)))
 

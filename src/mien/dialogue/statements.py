@@ -170,7 +170,7 @@ _REVERSE_GAP = (
 _BEFORE = rf"(?:(?P<before>{_DEG})(?:\s+(?:the|both|left|right))?\s+)?"
 _NUMBER = (
     r"\s*[(,]?\s*(?:(?:with\s+|at\s+)?(?:an?\s+)?(?:intensity|density|degree|value)\s*(?:of|=|:)?\s*)?"
-    r"(?P<number>[01]?\.\d+)\)?"
+    r"(?P<number>[01]?\.\d+)(?:\s*(?:-|–|to\b)\s*(?P<top>[01]?\.\d+))?\)?"
 )
 _AFTER = rf"(?:\s+(?P<after>{_DEG})(?!\s+{_ANY_ACTION})|{_NUMBER})?"
 
@@ -215,9 +215,8 @@ def _statements(text: str, match: re.Match[str], aus: tuple[str, ...], denies: b
     if denied and level is not None and level[0] > HIGHEST_DENIED and _NOT_DEGREE.search(match["all"]):
         return
     if match["number"]:
-        value = min(float(match["number"]), 1.0)
-        nearest = int(5.0 * value + 0.5)
-        denied, level = denied or nearest == 0, (nearest, nearest)
+        ends = [int(5.0 * min(float(end), 1.0) + 0.5) for end in (match["number"], match["top"]) if end]
+        denied, level = denied or max(ends) == 0, (max(min(ends), 1), max(ends))
     absent = denied != denies
     finite = match.start("subject") < match.start("action") and bool(_FINITE.search(gap))
     for au in aus:

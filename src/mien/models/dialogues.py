@@ -1,0 +1,217 @@
+"""Sample -> Dialogue in the exact words of each published system, for its training and its evaluation.
+
+    rng = random.Random(0)
+    build("facephi", "emotion", sample, rng)
+    build("expllm", "cot", sample, rng, order="label-first")
+
+The words stand in each system's own file; what the systems share stands in `mien.dialogue.builders`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+
+from mien.core.emotions import EMOTIONS, canonical
+from mien.core.errors import BadConfig
+from mien.core.nouns import Dialogue, Sample
+from mien.dialogue import builders
+from mien.dialogue.attributes import say_attributes
+from mien.dialogue.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
+from mien.models import au_llava, emo_llama, emola, expllm, facephi
+
+__all__ = ["MIXES", "TASKS", "adapt", "build"]
+
+Builder = Callable[..., Dialogue | None]
+"""``builder(sample, rng, **options)``."""
+
+EMO_LLAMA_QUESTION = "What is the emotion of the person in the {where}?"
+"""The free question that the paper prints; the others of its conversations were machine-made."""
+
+
+def _facephi(sample: Sample, rng: random.Random) -> Dialogue | None:
+    label = sample.labels.emotion
+    question, answer = rng.randrange(len(facephi.QUESTIONS)), rng.randrange(len(facephi.ANSWERS))
+    if label not in EMOTIONS:
+        return None
+    return Dialogue("emotion", facephi.dialogue(label, question, answer), sample.id)
+
+
+def _emola_asked(kind: str, rng: random.Random, layout: str, questions: str) -> str:
+    pools: Mapping[str, Sequence[str]] = {
+        "evaluation": (emola.EVALUATION_QUESTIONS[kind],),
+        "published": emola.QUESTIONS[kind],
+        "own": EMOTION_INSTRUCTIONS if kind == "emotion" else AU_INSTRUCTIONS,
+    }
+    if questions not in pools:
+        raise BadConfig(
+            got=f"questions {questions!r}", expected=f"one of {', '.join(pools)}", fix="Choose one of these"
+        )
+    return emola.ask(kind, rng.choice(pools[questions]), layout)
+
+
+def _emola(
+    kind: str, described: bool, sample: Sample, rng: random.Random, layout: str = "after", questions: str = ""
+) -> Dialogue | None:
+    asked = _emola_asked(kind, rng, layout, questions or ("own" if described else "evaluation"))
+    if described:
+        found = (
+            builders.description(sample, asked)
+            if kind == "emotion"
+            else builders.au_description(sample, asked, rng)
+        )
+    elif kind == "emotion":
+        found = builders.emotion(sample, asked, str.capitalize)
+    else:
+        found = builders.au_list(sample, asked)
+    return found
+
+
+def _agr(attributes: Mapping[str, str] | None) -> str | None:
+    return say_attributes(attributes) if attributes else None
+
+
+def _category(
+    listed: str,
+    sample: Sample,
+    rng: random.Random,
+    labels: Sequence[str] = (),
+    frames: int = 1,
+    attributes: Mapping[str, str] | None = None,
+    guard: bool = False,
+) -> Dialogue | None:
+    words = tuple(labels) or emo_llama.LABELS[listed]
+    # A list may name an emotion its own way: MELD's "joy" is happiness.
+    word = next((word for word in words if sample.labels.emotion in (word, canonical(word))), None)
+    question = emo_llama.category_question(words, video=listed != "image")
+    asked = emo_llama.ask(question, frames, _agr(attributes), guard=guard)
+    if sample.labels.emotion is None or word is None:
+        return None
+    return builders.emotion(replace(sample, labels=replace(sample.labels, emotion=word)), asked, str, words)
+
+
+def _conversation(
+    sample: Sample,
+    rng: random.Random,
+    video: bool = False,
+    frames: int = 1,
+    attributes: Mapping[str, str] | None = None,
+) -> Dialogue | None:
+    question = EMO_LLAMA_QUESTION.format(where="video" if video else "image")
+    said = builders.description(sample, emo_llama.ask(question, frames, _agr(attributes)))
+    return None if said is None else replace(said, task="conversation")
+
+
+def _array(task: str, sample: Sample, rng: random.Random, cut_off: int | None = None) -> Dialogue | None:
+    format = au_llava.TASKS[task][0]
+    return builders.au_array(sample, au_llava.ask(task), format, au_llava.units(task), cut_off)
+
+
+def _label(sample: Sample, rng: random.Random) -> Dialogue | None:
+    label = sample.labels.emotion
+    return Dialogue("emotion", expllm.dialogue(label), sample.id) if label in EMOTIONS else None
+
+
+def _cot(sample: Sample, rng: random.Random, order: str = "cot-first") -> Dialogue | None:
+    label, text = sample.labels.emotion, sample.labels.chain_of_thought
+    if label not in EMOTIONS or not text:
+        return None
+    return Dialogue("explanation", expllm.dialogue(label, text, order, rng), sample.id)
+
+
+_BUILDERS: Mapping[str, Mapping[str, Builder]] = MappingProxyType(
+    {
+        "facephi": {"emotion": _facephi},
+        "emola": {
+            "emotion": partial(_emola, "emotion", False),
+            "au": partial(_emola, "au", False),
+            "emotion-description": partial(_emola, "emotion", True),
+            "au-description": partial(_emola, "au", True),
+        },
+        "emo-llama": {
+            **{listed: partial(_category, listed) for listed in emo_llama.LABELS},
+            "conversation": _conversation,
+        },
+        "au-llava": {task: partial(_array, task) for task in au_llava.TASKS},
+        "expllm": {"label": _label, "cot": _cot},
+    }
+)
+
+TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {system: tuple(tasks) for system, tasks in _BUILDERS.items()}
+)
+"""System -> tasks that a sample can be turned into. Where a task is also one of the system's ``read``, they agree."""
+
+MIXES: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {"expllm": dict(zip(("label", "cot"), (passes / sum(expllm.MIX) for passes in expllm.MIX), strict=True))}
+)
+"""System -> share of each task among its training items, where published: ExpLLM's 0.75 : 0.25."""
+
+_EVIDENCE: Mapping[str, str] = MappingProxyType(
+    {
+        "facephi": f"{facephi.PLACEHOLDER} ",
+        "emola": emola.LAYOUTS["after"],
+        "emo-llama": "<image>\n",
+        # The template itself shows the picture.
+        "au-llava": "",
+        "expllm": "",
+    }
+)
+
+
+def _tasks(system: str) -> Mapping[str, Builder]:
+    if system not in _BUILDERS:
+        raise BadConfig(
+            got=f"system {system!r}", expected=f"one of {', '.join(_BUILDERS)}", fix="Choose one of these"
+        )
+    return _BUILDERS[system]
+
+
+def build(system: str, task: str, sample: Sample, rng: random.Random, **options: object) -> Dialogue | None:
+    """One training item of a published system; None when the sample lacks the label that the task needs.
+
+    Args:
+        system: a name of `mien.models.systems.SYSTEMS`.
+        task: one of ``TASKS[system]``.
+        sample: the labelled face or clip.
+        rng: chooses question, answer template and order.
+        **options: ``emola``: ``layout``, ``questions`` (``own``, ``published`` or ``evaluation``; by default mien's
+            hundred instructions for descriptions and the fixed question for categories). ``emo-llama``: ``frames``,
+            ``attributes`` (see `say_attributes`), and for categories ``labels`` (another list) and ``guard``, for
+            conversations ``video``. ``au-llava``: ``cut_off`` for presence from levels. ``expllm``: ``order`` of
+            ``cot``.
+
+    Raises:
+        BadConfig: unknown system, task, option or value of one.
+    """
+    tasks = _tasks(system)
+    if task not in tasks:
+        raise BadConfig(
+            got=f"task {task!r} of {system}", expected=f"one of {', '.join(tasks)}", fix="Choose one of these"
+        )
+    known = tuple(inspect.signature(tasks[task]).parameters)[2:]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise BadConfig(
+            got=f"option {', '.join(unknown)} of {system} {task}",
+            expected=f"one of {', '.join(known)}" if known else "no options",
+            fix="Leave it out",
+        )
+    return tasks[task](sample, rng, **options)
+
+
+def adapt(system: str, dialogue: Dialogue) -> Dialogue:
+    """A dialogue of the data itself (FABA-Instruct's turns, a data engine's) with the system's evidence placeholder.
+
+    Evidence goes to the front of the first question, wherever the data put it: FABA-Instruct has ``<image>`` at the
+    end, and the released preprocessing moves it too.
+
+    Raises:
+        BadConfig: unknown system.
+    """
+    _tasks(system)
+    return builders.show(dialogue, _EVIDENCE[system])

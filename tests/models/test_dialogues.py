@@ -1,0 +1,167 @@
+"""Sample -> Dialogue in the words of each published system, read back by the system's own reader."""
+
+import random
+
+import pytest
+
+from mien.core.aus import AU_SETS, FEAFA_24
+from mien.core.emotions import EMOTIONS
+from mien.core.errors import BadConfig
+from mien.core.nouns import Dialogue, Labels, Sample, Turn
+from mien.dialogue.attributes import read_attributes
+from mien.dialogue.faba_instructions import EMOTION_INSTRUCTIONS
+from mien.models import dialogues, emola, facephi
+from mien.models.systems import SYSTEMS, open_system
+
+CHAIN = "**Key Observations:** a\n\n**Overall Emotional Interpretation:** b\n\n**Conclusion:** fear"
+LEVELS = {key: place % 6 for place, key in enumerate(AU_SETS["disfa8"])}
+PRESENT = {key: place % 3 == 0 for place, key in enumerate(AU_SETS["bp4d12"])}
+FEAFA = {value.name: place / 30 for place, value in enumerate(FEAFA_24)}
+
+
+def sample_of(labels: Labels) -> Sample:
+    return Sample("1", "made", "train", "1.jpg", labels)
+
+
+def rng() -> random.Random:
+    return random.Random(7)
+
+
+PUBLISHED = Labels(
+    "happiness", au_presence=PRESENT, au_level=LEVELS, au_intensity=FEAFA, description="A warm smile.",
+    chain_of_thought=CHAIN,
+)  # fmt: skip
+
+
+def test_every_system_and_task_reads_its_own_answer():
+    assert set(dialogues.TASKS) == set(SYSTEMS)
+    for system, tasks in dialogues.TASKS.items():
+        for task in tasks:
+            dialogue = dialogues.build(system, task, sample_of(PUBLISHED), rng())
+            assert dialogue == dialogues.build(system, task, sample_of(PUBLISHED), rng())
+            assert dialogues.build(system, task, sample_of(Labels()), rng()) is None
+            if task in ("conversation", "emotion-description", "au-description", "cot"):
+                continue
+            keyword = {} if task == "emotion" else {"task": task}
+            if (system, task) == ("emola", "au"):
+                keyword["units"] = "bp4d12"
+            labels = open_system(system).read(dialogue.turns[-1].text, **keyword).labels
+            wanted = {"bp4d": PRESENT, "disfa": LEVELS, "au": PRESENT}.get(task)
+            if wanted is not None:
+                assert wanted in (labels.au_presence, labels.au_level)
+            elif task == "feafa":
+                assert labels.au_intensity == pytest.approx(FEAFA, abs=0.0051)
+            else:
+                assert labels.emotion in ("happiness", "joy"), (system, task)
+
+
+def test_facephi_draws_all_questions_answers_and_emotions():
+    source, said, asked = random.Random(0), set(), set()
+    for _ in range(400):
+        for emotion in EMOTIONS:
+            first, second = dialogues.build("facephi", "emotion", sample_of(Labels(emotion)), source).turns
+            asked.add(first.text)
+            said.add(second.text)
+    assert asked == {facephi.ask(number) for number in range(15)}
+    assert said == {text.format(label=one.capitalize()) for text in facephi.ANSWERS for one in EMOTIONS}
+    assert (len(asked), len(said)) == (15, 80)
+    assert dialogues.build("facephi", "emotion", sample_of(Labels("anxiety")), source) is None
+
+
+def test_emola_questions_and_layouts():
+    sample = sample_of(PUBLISHED)
+    for questions, pool in (
+        ("own", EMOTION_INSTRUCTIONS),
+        ("published", emola.QUESTIONS["emotion"]),
+        ("evaluation", [emola.EVALUATION_QUESTIONS["emotion"]]),
+    ):
+        turn = dialogues.build(
+            "emola", "emotion-description", sample, rng(), questions=questions, layout="before"
+        ).turns[0]
+        assert turn.text.removeprefix("<prior><image>\n") in pool
+    assert dialogues.build("emola", "emotion", sample, rng()).turns[1].text == "Happiness"
+    with pytest.raises(BadConfig, match="own"):
+        dialogues.build("emola", "emotion", sample, rng(), questions="all")
+
+
+def test_emo_llama_lists_options_and_says_its_own_words():
+    sample = sample_of(Labels("happiness", group={"age": "20-29"}))
+    asked, said = dialogues.build("emo-llama", "video", sample, rng(), frames=3, guard=True).turns
+    assert asked.text.startswith(
+        "<image><image><image>\nWhat is the facial expression of the person in the video?"
+    )
+    assert "{sadness, joy, surprise, neutral, fear, anger, disgust}" in asked.text
+    assert "My choice is" in asked.text
+    assert said.text == "joy"
+    assert dialogues.build("emo-llama", "image", sample_of(Labels("contempt")), rng()) is None
+    assert (
+        dialogues.build("emo-llama", "mafw", sample_of(Labels("anxiety")), rng()).turns[1].text == "anxiety"
+    )
+    own = dialogues.build("emo-llama", "video", sample, rng(), labels=("happy", "sad"))
+    assert (own.turns[1].text, "{happy, sad}" in own.turns[0].text) == ("happy", True)
+
+
+def test_emo_llama_is_told_facial_evidence_only_when_it_is_passed():
+    """Group labels serve audits and never reach a prompt."""
+    sample = sample_of(Labels("happiness", group={"age": "20-29", "gender": "male"}))
+    assert "20-29" not in dialogues.build("emo-llama", "image", sample, rng()).turns[0].text
+    values = {"age": "30-39", "gender": "female", "race": "Asian"}
+    asked = dialogues.build("emo-llama", "image", sample, rng(), attributes=values).turns[0].text
+    assert read_attributes(asked.splitlines()[-1]) == values
+
+
+def test_au_llava_takes_each_data_set_in_its_own_format():
+    levels = Labels(au_level=LEVELS)
+    assert (
+        dialogues.build("au-llava", "disfa", sample_of(levels), rng()).turns[1].text
+        == "[0, 1, 2, 3, 4, 5, 0, 1]"
+    )
+    assert dialogues.build("au-llava", "bp4d", sample_of(levels), rng()) is None
+    twelve = Labels(au_level=dict.fromkeys(AU_SETS["bp4d12"], 2))
+    said = [
+        dialogues.build("au-llava", "bp4d", sample_of(twelve), rng(), cut_off=cut).turns[1].text
+        for cut in (2, 3)
+    ]
+    assert [text.count("1") for text in said] == [12, 0]
+
+
+def test_expllm_orders_and_the_mix_by_name():
+    sample = sample_of(PUBLISHED)
+    for order, first in (("cot-first", CHAIN), ("label-first", "Happiness")):
+        turns = dialogues.build("expllm", "cot", sample, rng(), order=order).turns
+        assert [turn.role for turn in turns] == ["user", "assistant"] * 2
+        assert turns[1].text == first
+    drawn = {
+        dialogues.build("expllm", "cot", sample, random.Random(seed), order="random").turns[1].text
+        for seed in range(9)
+    }
+    assert drawn == {CHAIN, "Happiness"}
+    assert dialogues.MIXES["expllm"] == {"label": 0.75, "cot": 0.25}
+
+
+def test_dialogues_of_the_data_get_each_systems_evidence():
+    turns = (Turn("user", "What is the emotion of this face?\n<image>"), Turn("assistant", "Calm."))
+    told = Dialogue("emotion-description", turns, "1")
+    starts = {system: dialogues.adapt(system, told).turns[0].text for system in dialogues.TASKS}
+    question = "What is the emotion of this face?"
+    assert starts == {
+        "facephi": f"[LM PAD] {question}",
+        "emola": f"<image><prior>\n{question}",
+        "emo-llama": f"<image>\n{question}",
+        "au-llava": question,
+        "expllm": question,
+    }
+
+
+def test_wrong_names_are_refused():
+    sample = sample_of(PUBLISHED)
+    with pytest.raises(BadConfig, match="facephi, emola"):
+        dialogues.build("llava", "emotion", sample, rng())
+    with pytest.raises(BadConfig, match="label, cot"):
+        dialogues.build("expllm", "emotion", sample, rng())
+    with pytest.raises(BadConfig, match="order"):
+        dialogues.build("expllm", "cot", sample, rng(), sort="x")
+    with pytest.raises(BadConfig, match="no options"):
+        dialogues.build("facephi", "emotion", sample, rng(), frames=2)
+    with pytest.raises(BadConfig, match="facephi, emola"):
+        dialogues.adapt("llava", Dialogue("t", ()))
