@@ -28,7 +28,7 @@ $(VENV)/.installed-demo: $(PROJECT) | $(PY)
 	@touch $@
 
 $(VENV)/.installed-test: $(PROJECT) | $(PY)
-	$(INSTALL) -e '.[video,parquet,train,eval,tools,dev]'
+	$(INSTALL) -e '.[video,parquet,train,eval,llm,tools,dev]'
 	@touch $@ $(VENV)/.installed-demo
 
 demo: $(VENV)/.installed-demo

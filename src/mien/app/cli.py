@@ -15,7 +15,9 @@ import typer
 
 from mien import __version__
 from mien.app import DEFAULT_MODEL
+from mien.app.annotate_command import annotate_app
 from mien.app.data_command import data_app
+from mien.app.models_transfer import add_transfer
 from mien.core.errors import MienError
 
 __all__ = ["app", "main"]
@@ -33,9 +35,13 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="List, describe and verify the models.", no_args_is_help=True, epilog=_STATUS)
+models_app = typer.Typer(
+    help="List, describe, verify, import and export models.", no_args_is_help=True, epilog=_STATUS
+)
 app.add_typer(models_app, name="models")
+add_transfer(models_app)
 app.add_typer(data_app, name="data")
+app.add_typer(annotate_app, name="annotate")
 
 PathsArgument = Annotated[
     list[str],

@@ -1,0 +1,1 @@
+"""Evaluation of whole systems: judges, protocols, and their results by name."""
