@@ -328,6 +328,10 @@ def test_bad_inputs_are_said() -> None:
         model(input_ids=ids, evidence={"voice": torch.zeros(1, 3)})
     with pytest.raises(BadInput, match=r"shape \(1, 2, 12\) from evidence 'crop'. Expected \(N, 3, 12\)"):
         model(input_ids=ids, evidence={"crop": torch.zeros(1, 2, 12)})
+    with pytest.raises(BadInput, match="evidence 'crop' as torch.uint8"):
+        model(input_ids=ids, evidence={"crop": torch.zeros(1, ROWS, 12, dtype=torch.uint8)})
+    with pytest.raises(BadInput, match="a prompt of 65 tokens, evidence rows included. Expected at most 64"):
+        model(input_ids=torch.full((1, 65), 5))
     with pytest.raises(BadInput, match="Call embed"):
         model(inputs_embeds=torch.zeros(1, 2, WIDTH), evidence=items(1))
     with pytest.raises(BadInput, match="both or neither"):

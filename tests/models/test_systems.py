@@ -1,12 +1,13 @@
-"""The contract of every system at scale tiny: build, learn what was declared, save, generate, pad."""
+"""The contract of every system at scales tiny and small: build, learn what was declared, save, generate, pad."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -15,6 +16,7 @@ from torch import Tensor
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Turn
 from mien.models.backbones import SCALES
+from mien.models.encoder_export import export_onnx, export_torch
 from mien.models.facial_lm import EvidenceInput, FacialLM
 from mien.models.processing import IGNORED, collate
 from mien.models.systems import SYSTEMS, Lora, Stage, System, open_system, prepare
@@ -45,25 +47,39 @@ def letters(system: System) -> Tokenizer:
     return tokenizer
 
 
-def items(name: str, count: int, seed: int = 0) -> dict[str, EvidenceInput]:
+@dataclass(frozen=True)
+class Case:
+    """One system at one scale."""
+
+    system: System
+    scale: str
+
+    @property
+    def name(self) -> str:
+        return self.system.name
+
+
+def items(case: Case, count: int, seed: int = 0) -> dict[str, EvidenceInput]:
     generator = torch.Generator().manual_seed(seed)
+    name, tiny = case.name, case.scale == "tiny"
+    side = 28 if tiny else 112
 
     def random(*shape: int) -> Tensor:
         return torch.randn(count, *shape, generator=generator)
 
     if name == "facephi":
-        return {"landmarks": random(60, 3)}
+        return {"landmarks": random(60 if tiny else 478, 3)}
     if name == "emo-llama":
         ids = torch.randint(1, 60, (count, 5), generator=generator)
         frame: Mapping[str, Tensor] = {
-            "pixels": random(3, 28, 28),
+            "pixels": random(3, side, side),
             "instruction_ids": ids,
             "instruction_mask": torch.ones_like(ids),
-            "face": random(49, 8),
+            "face": random(49, 8 if tiny else 256),
             "landmarks": random(68, 2).clamp(-1, 1),
         }
         return {"image": frame}
-    evidence: dict[str, EvidenceInput] = {"image": random(3, 28, 28)}
+    evidence: dict[str, EvidenceInput] = {"image": random(3, side, side)}
     return {**evidence, "prior": random(212)} if name == "emola" else evidence
 
 
@@ -77,9 +93,9 @@ def one(evidence: Mapping[str, EvidenceInput], row: int) -> dict[str, EvidenceIn
     }
 
 
-def build(system: System, **options: Any) -> FacialLM:
+def build(case: Case, **options: Any) -> FacialLM:
     torch.manual_seed(0)
-    model = FacialLM(system.configure("tiny", **options)).eval()
+    model = FacialLM(case.system.configure(case.scale, **options)).eval()
     with torch.no_grad():  # wide logits: an argmax that rounding cannot turn
         for parameter in model.lm_head.parameters():
             parameter.normal_(0.0, 1.0)
@@ -100,7 +116,13 @@ def system(request: pytest.FixtureRequest) -> System:
     return open_system(request.param)
 
 
-def test_backward_reaches_exactly_what_is_declared(system: System) -> None:
+@pytest.fixture(params=["tiny", pytest.param("small", marks=pytest.mark.slow)])
+def case(request: pytest.FixtureRequest, system: System) -> Case:
+    return Case(system, request.param)
+
+
+def test_backward_reaches_exactly_what_is_declared(case: Case) -> None:
+    system = case.system
     # Stages that differ in their figures alone reach the same parameters.
     distinct = {
         (stage.trains, stage.lora): name
@@ -109,11 +131,11 @@ def test_backward_reaches_exactly_what_is_declared(system: System) -> None:
     }
     for name in distinct.values():
         stage = system.stages[name]
-        model = build(system, **({"priors": "none"} if name == "llama-vid" else {}))
+        model = build(case, **({"priors": "none"} if name == "llama-vid" else {}))
         declared = prepare(model, stage)
         inputs = batch(system, model, ["Happiness.", "Fear"], system.padding)
         model.train()
-        loss = model(**{**inputs, "evidence": items(system.name, 2)}).loss
+        loss = model(**{**inputs, "evidence": items(case, 2)}).loss
         loss.backward()
         reached = sorted(
             parameter_name
@@ -125,20 +147,20 @@ def test_backward_reaches_exactly_what_is_declared(system: System) -> None:
         assert (stage.lora is None) == (not any(".lora_" in parameter_name for parameter_name in declared))
 
 
-def test_saved_and_loaded_is_equal(system: System, tmp_path: Path) -> None:
-    model = build(system)
+def test_saved_and_loaded_is_equal(case: Case, tmp_path: Path) -> None:
+    system, model = case.system, build(case)
     model.save_pretrained(tmp_path)
     loaded = FacialLM.from_pretrained(tmp_path).eval()
-    inputs = {**batch(system, model, ["Happiness."]), "evidence": items(system.name, 1)}
+    inputs = {**batch(system, model, ["Happiness."]), "evidence": items(case, 1)}
     with torch.no_grad():
-        torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, atol=2e-5, rtol=0.0)
+        torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, atol=1e-4, rtol=0.0)
     weights = model.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in loaded.state_dict().items())
     assert loaded.config.to_dict()["evidence"] == model.config.to_dict()["evidence"]
 
 
-def test_generation_is_deterministic_and_a_row_of_the_batch(system: System) -> None:
-    model, evidence = build(system), items(system.name, 2)
+def test_generation_is_deterministic_and_a_row_of_the_batch(case: Case) -> None:
+    system, model, evidence = case.system, build(case), items(case, 2)
     long = [Turn("user", SHORT[system.name]), Turn("assistant", "Fear"), Turn("user", "Are you sure?")]
     short = [Turn("user", SHORT[system.name])]
     encoded = [system.encode(turns, letters(system), model.config) for turns in (long, short)]
@@ -162,8 +184,8 @@ def test_generation_is_deterministic_and_a_row_of_the_batch(system: System) -> N
     assert answer([1])[0].tolist() == together[1].tolist()
 
 
-def test_padding_and_company_change_nothing(system: System) -> None:
-    model, evidence = build(system), items(system.name, 2)
+def test_padding_and_company_change_nothing(case: Case) -> None:
+    system, model, evidence = case.system, build(case), items(case, 2)
     alone = batch(system, model, ["Fear"])
     length = alone["input_ids"].shape[1]
     with torch.no_grad():
@@ -172,6 +194,42 @@ def test_padding_and_company_change_nothing(system: System) -> None:
             inputs = batch(system, model, ["Happiness, it seems.", "Fear"], side)
             got = model(**{**inputs, "evidence": evidence}).logits[1, place]
             torch.testing.assert_close(got, expected, atol=2e-4, rtol=0.0)
+
+
+# Warnings of the exporter about negative indices are answered by the comparison below.
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",
+    "ignore::torch.jit.TracerWarning",
+    "ignore:Exporting aten..index:UserWarning",
+)
+def test_encoders_leave_torch_as_onnx_graphs(case: Case, tmp_path: Path) -> None:
+    model = build(case)
+    for name, example in items(case, 2).items():
+        path = tmp_path / f"{name}.onnx"
+        names = export_onnx(model, name, example, path)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for given in (example, items(case, 3, seed=1)[name]):  # another number of faces than was exported
+            values = list(given.values()) if isinstance(given, Mapping) else [given]
+            feed = {key: value.numpy() for key, value in zip(names, values, strict=True)}
+            wanted = {entry.name for entry in session.get_inputs()}
+            (rows,) = session.run(None, {key: value for key, value in feed.items() if key in wanted})
+            with torch.no_grad():
+                expected = model.model.project(name, given)
+            assert rows.shape == tuple(expected.shape)
+            torch.testing.assert_close(torch.from_numpy(rows), expected, atol=2e-4, rtol=1e-3)
+
+
+def test_encoders_are_exported_by_torch(case: Case) -> None:
+    model = build(case)
+    for name, example in items(case, 2).items():
+        program = export_torch(model, name, example)
+        given = items(case, 2, seed=1)[name]
+        values = list(given.values()) if isinstance(given, Mapping) else [given]
+        with torch.no_grad():
+            rows, expected = program.module()(*values), model.model.project(name, given)
+        torch.testing.assert_close(rows, expected, atol=2e-4, rtol=1e-3)
+    with pytest.raises(BadInput, match="'voice'"):
+        export_torch(model, "voice", torch.zeros(1))
 
 
 def test_only_answers_and_end_tokens_are_learnt(system: System) -> None:
@@ -200,26 +258,22 @@ def test_cut_at_the_length_but_never_through_evidence(system: System) -> None:
     assert short.ids == whole.ids[:-5] and short.labels == whole.labels[:-5]
     with pytest.raises(BadInput, match="Shorten the question"):
         replace(system, max_length=4).encode(turns, tokenizer, config)
-
-
-@pytest.mark.slow
-def test_small_scale_builds_and_freezes(system: System) -> None:
-    model = FacialLM(system.configure("small"))
-    stage = next(stage for stage in system.stages.values() if stage.objective == "language")
-    assert prepare(model, stage)
-    assert sum(p.numel() for p in model.parameters()) < 60e6
+    with pytest.raises(BadInput, match="Shorten the question"):
+        system.begun(turns[:1], "Fear " * 900, tokenizer, config)
+    config.text_config.max_position_embeddings = len(whole.ids) - 5  # the decoder's context is shorter still
+    assert system.encode(turns, tokenizer, config) == short
 
 
 def test_every_system_has_every_scale(system: System) -> None:
     for scale in SCALES:
         assert system.configure(scale).evidence
-    with pytest.raises(BadConfig, match="paper, small, tiny"):
+    with pytest.raises(BadConfig, match="paper, base, small, tiny"):
         system.configure("large")
     assert open_system(system.name) is system
 
 
 def test_a_miss_is_never_silent() -> None:
-    model = build(open_system("expllm"))
+    model = build(Case(open_system("expllm"), "tiny"))
     stage = Stage(("model.projectors.image.",), 1e-4, 1, 1, lora=Lora((r".*\.q_proj", r".*\.query"), 2, 2))
     with pytest.raises(BadConfig, match=r"query'"):
         prepare(model, stage)

@@ -167,16 +167,17 @@ def test_real_faces_are_taught_by_the_mesh_and_weigh_less() -> None:
     assert not np.allclose(made.base, made.blind_base)
 
 
-def test_detail_corrects_large_crops_only() -> None:
+def test_details_correct_aus_alone_and_only_where_they_are_given() -> None:
     torch.manual_seed(0)
     net = PocketEvidence(PocketEvidenceConfig()).eval()
     large = torch.rand(3, 1, 128, 128)
-    inputs = torch.zeros(3, net.config.landmark_features), torch.ones(3), torch.ones(3)
+    inputs = large, torch.zeros(3, net.config.landmark_features), torch.ones(3), torch.ones(3)
     with torch.no_grad():
-        detailed = net(large, *inputs)
-        plain = net(torch.nn.functional.avg_pool2d(large, 2), *inputs)
-    assert torch.allclose(detailed.emotion_logits, plain.emotion_logits, atol=1e-5)
-    assert not torch.allclose(detailed.au_logits, plain.au_logits)
+        plain = net(*inputs)
+        detailed = net(*inputs, large, torch.tensor([1.0, 0.0, 1.0]))
+    assert torch.equal(detailed.emotion_logits, plain.emotion_logits)
+    assert torch.allclose(detailed.au_logits[1], plain.au_logits[1])
+    assert not torch.allclose(detailed.au_logits[0], plain.au_logits[0])
 
 
 def _arrays(count: int, side: int = 64) -> EvidenceArrays:
@@ -192,6 +193,7 @@ def _arrays(count: int, side: int = 64) -> EvidenceArrays:
         intensity=np.full((count, UNITS), np.nan, np.float32),
         presence=np.full((count, UNITS), np.nan, np.float32),
         points=rng.uniform(-1, 1, (count, 68, 2)).astype(np.float32),
+        framed=np.ones(count, np.float32),
     )
 
 

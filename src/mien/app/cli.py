@@ -197,15 +197,21 @@ def doctor() -> None:
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="What to train: pocket.")],
-    renders: Annotated[Path, typer.Option(help="Shards that tools/render_faces.py wrote.")],
+    recipe: Annotated[
+        str, typer.Argument(help="pocket, facephi, emola, emo-llama, au-llava, expllm, or a YAML file.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; a killed run goes on from it.")],
+    changes: Annotated[
+        list[str] | None, typer.Argument(help="key=value entries of the recipe, such as stages.0.epochs=2.")
+    ] = None,
+    scale: Annotated[str, typer.Option(help="tiny, small or paper; pocket has one scale.")] = "small",
+    renders: Annotated[Path | None, typer.Option(help="Shards that tools/render_faces.py wrote.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data packs; default $MIEN_DATA.")] = None,
 ) -> None:
-    """Train a model by its recipe and export it."""
+    """Train a model by its recipe."""
     from mien.app.train_command import run_recipe
 
-    typer.echo(run_recipe(recipe, renders, out, data))
+    typer.echo(run_recipe(recipe, renders, out, data, scale=scale, changes=changes or ()))
 
 
 @models_app.command("list")

@@ -2,26 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mien.core.errors import BadConfig, require
 from mien.core.paths import data_root
 
-__all__ = ["RECIPES", "run_recipe"]
+__all__ = ["POCKET", "run_recipe"]
 
-RECIPES: tuple[str, ...] = ("pocket",)
+POCKET = "pocket"
+"""The embedded model's recipe; it has no scales and needs rendered faces."""
 
 
-def run_recipe(name: str, renders: Path, out: Path, data: Path | None) -> Path:
-    """Train `name` and return the folder of the exported model.
+def run_recipe(
+    name: str,
+    renders: Path | None,
+    out: Path,
+    data: Path | None,
+    *,
+    scale: str = "small",
+    changes: Sequence[str] = (),
+) -> Path:
+    """Train a recipe and return the folder of the result.
+
+    Args:
+        name: ``pocket``, a system's recipe (``facephi``, ``emola``, …), or the path of a YAML file.
+        renders: shards of ``tools/render_faces.py``; for ``pocket``, and in place of the recipe's own folder.
+        out: run folder; a killed run goes on from it.
+        data: folder of the data packs; where the recipe names no folder of its own.
+        scale: ``tiny``, ``small`` or ``paper``; ``pocket`` has one only.
+        changes: ``key=value`` entries that replace the recipe's.
 
     Raises:
-        BadConfig: an unknown recipe, or a missing data folder.
+        BadConfig: an unknown recipe, entry or folder.
         MissingDependency: the training packages are not installed.
     """
-    if name not in RECIPES:
+    needed = ("torch", "transformers", "accelerate", "peft", "yaml") if name != POCKET else (
+        "torch", "transformers", "accelerate", "onnx")  # fmt: skip
+    for module in needed:
+        require(module, extra="train", purpose="training")
+    if name == POCKET:
+        return _train_pocket(renders, out, data, changes)
+    from mien.train.recipe import load_recipe
+    from mien.train.runs import run_recipe as run
+
+    recipe = load_recipe(name, scale, changes)
+    parts = {
+        field: tuple(
+            part.model_copy(update={"root": renders if part.dataset == "renders" else data})
+            if (renders if part.dataset == "renders" else part.root is None and data) is not None
+            else part
+            for part in getattr(recipe, field)
+        )
+        for field in ("data", "validation")
+    }
+    return run(recipe.model_copy(update=parts), out)
+
+
+def _train_pocket(renders: Path | None, out: Path, data: Path | None, changes: Sequence[str]) -> Path:
+    if renders is None or changes:
         raise BadConfig(
-            got=f"recipe {name!r}", expected=f"one of {', '.join(RECIPES)}", fix="Choose one of these"
+            got=f"recipe pocket with {', '.join(changes) or 'no --renders'}",
+            expected="--renders FOLDER and no key=value",
+            fix="Run: python tools/render_faces.py --count 27136 --size 144 --out FOLDER",
         )
     root = data or data_root()
     if not root.is_dir():
@@ -30,8 +73,6 @@ def run_recipe(name: str, renders: Path, out: Path, data: Path | None) -> Path:
             expected="the training packs (docs/pocket.md lists them)",
             fix="Pass --data FOLDER, or set MIEN_DATA",
         )
-    for module in ("torch", "transformers", "accelerate", "onnx"):
-        require(module, extra="train", purpose="training")
     from mien.train.pocket import PocketRecipe, train_pocket
 
     return train_pocket(PocketRecipe(), renders, out, root)

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, require
 from mien.core.nouns import Answer, Evidence, Explanation, FaceResult
 
 __all__ = ["FOLDER_FILES", "READERS", "Reader", "open_reader"]
@@ -19,9 +19,11 @@ READERS: dict[str, str] = {
 """Reader name -> ``module:factory``. A factory takes ``folder`` (None for the embedded weights) and ``threads``."""
 
 FOLDER_FILES: dict[str, str] = {
-    "bundle.json": "pocket",
+    "bundle.json": READERS["pocket"],
+    "mien.json": "mien.backends.torch:open_torch",
 }
-"""File that marks a model folder -> the reader that opens it."""
+"""File that marks a model folder -> factory of the reader that opens it."""
+_NEEDS = {"mien.backends.torch": ("torch", "transformers")}
 
 
 class Reader(Protocol):
@@ -44,11 +46,12 @@ class Reader(Protocol):
         """Answer one question about one face."""
 
 
-def _reader_of(folder: Path) -> str:
-    """The reader that opens a model folder."""
-    for file, name in FOLDER_FILES.items():
-        if (folder / file).is_file():
-            return name
+def _reader_of(folder: Path) -> tuple[str, Path]:
+    """The factory for a model folder, and the folder itself: a run keeps its model in ``model``."""
+    for inner in (folder, folder / "model"):
+        for file, factory in FOLDER_FILES.items():
+            if (inner / file).is_file():
+                return factory, inner
     raise BadConfig(
         got=f"the folder {folder} without a model",
         expected=f"a model folder with one of {', '.join(FOLDER_FILES)}",
@@ -66,10 +69,12 @@ def open_reader(name_or_dir: str, threads: int | None = None) -> Reader:
     Raises:
         BadConfig: no such reader, or the folder holds no model.
         MissingWeights: the reader's weights are absent or damaged.
+        MissingDependency: a trained system's folder, but no torch.
     """
     folder = None
-    name = name_or_dir
-    if name not in READERS:
+    if name_or_dir in READERS:
+        place = READERS[name_or_dir]
+    else:
         folder = Path(name_or_dir)
         if not folder.is_dir():
             raise BadConfig(
@@ -77,7 +82,9 @@ def open_reader(name_or_dir: str, threads: int | None = None) -> Reader:
                 expected=f"one of {', '.join(READERS)}, or an existing model folder",
                 fix="Run `mien models list` to see the models",
             )
-        name = _reader_of(folder)
-    module, factory = READERS[name].split(":")
+        place, folder = _reader_of(folder)
+    module, factory = place.split(":")
+    for package in _NEEDS.get(module, ()):
+        require(package, extra="train", purpose="trained systems")
     opened = cast(Callable[..., Reader], getattr(import_module(module), factory))
     return opened(folder=folder, threads=threads)

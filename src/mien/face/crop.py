@@ -16,7 +16,7 @@ from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import CropTransform, Face, FloatArray, Image
 from mien.face.pose import align
 
-__all__ = ["BOX_SIDE", "FRAME_CENTRE", "FRAME_SIDE", "canonical_crop", "warp", "whole_image"]
+__all__ = ["BOX_SIDE", "FRAME_CENTRE", "FRAME_SIDE", "canonical_crop", "reframed", "warp", "whole_image"]
 
 FRAME_CENTRE = (0.0, 0.29, 0.175)
 """The point of the mean face that lies in the middle of a FER+ picture (a little below the eyes, inside the head)."""
@@ -62,6 +62,29 @@ def canonical_crop(image: Image, face: Face, size: int) -> tuple[Image, CropTran
         raise BadConfig(got=f"a crop of {size} px", expected="8 px or more", fix="Pass a larger size")
     transform = _transform(face, size)
     return warp(image, transform), transform
+
+
+def reframed(crop: Image, face: Face) -> Image:
+    """A crop of `canonical_crop` as its landmarks frame it: a given face crop, which kept its own framing, is cut anew.
+
+    Args:
+        crop: (S, S, 3) uint8 RGB.
+        face: its face, with landmarks in px of the picture; without a `Face.crop` the crop counts as framed.
+
+    Returns:
+        (S, S, 3) uint8 RGB; `crop` itself when it is framed so already.
+    """
+    if face.crop is None or face.landmarks is None:
+        return crop
+    size = crop.shape[0]
+    last = np.array([[0.0, 0.0, 1.0]])
+    shown = np.vstack([face.crop.matrix * (size / face.crop.size), last])
+    wanted = np.vstack([_from_landmarks(face.landmarks, size).matrix, last])
+    change = wanted @ np.linalg.inv(shown)
+    corners = np.array([[0.0, size, 0.0], [0.0, 0.0, size], [1.0, 1.0, 1.0]])
+    if np.abs((change @ corners - corners)[:2]).max() < 0.5:
+        return crop
+    return warp(crop, CropTransform(change[:2], size))
 
 
 def _transform(face: Face, size: int) -> CropTransform:

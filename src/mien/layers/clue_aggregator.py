@@ -99,13 +99,22 @@ class ClueAggregator(nn.Module):
         return states
 
     def forward(
-        self, visual: Tensor, face: Tensor | None, input_ids: Tensor, attention_mask: Tensor
+        self,
+        visual: Tensor,
+        face: Tensor | None,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        pooled: Tensor | None = None,
     ) -> Tensor:
         """(B, N, C) visual rows, (B, N', face_width) facial rows, (B, T) instruction -> (B, C) clue.
+
+        The clue is a mixture of the visual rows, or of ``pooled`` (B, N'', C) where they differ: LLaMA-VID's queries
+        read the class token, its clue leaves it out.
 
         Raises:
             BadInput: facial rows lack.
         """
         queries = self.match_query(self.refined(visual, face, input_ids, attention_mask))
         scale = self.width**-0.5 if self.generation == "llama-vid" else 1.0
-        return generate_clue(queries, self.match_key(visual), visual, scale)
+        rows = visual if pooled is None else pooled
+        return generate_clue(queries, self.match_key(rows), rows, scale)

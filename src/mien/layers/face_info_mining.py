@@ -6,6 +6,7 @@ not published. Each open point is an option here, with the usual choice as defau
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 
 import torch
@@ -52,7 +53,7 @@ def region_centres(landmarks: Tensor) -> Tensor:
     unit = (landmarks[:, left, 0] - landmarks[:, right, 0]).abs()
     centres = []
     for pair, shift in AU_REGIONS.values():
-        points = landmarks[:, list(pair)]
+        points = torch.stack([landmarks[:, place] for place in pair], dim=1)
         down = torch.stack([torch.zeros_like(unit), shift * unit], dim=-1)
         centres.append(points + down[:, None])
     return torch.stack(centres, dim=1)
@@ -82,7 +83,7 @@ def region_rows(face: Tensor, landmarks: Tensor) -> Tensor:
     Raises:
         BadInput: the rows form no square map.
     """
-    size = round(face.shape[1] ** 0.5)
+    size = math.isqrt(int(face.shape[1]))
     if size * size != face.shape[1]:
         raise BadInput(
             got=f"{face.shape[1]} facial rows", expected="a square map such as 56 · 56", fix="Pass every row"

@@ -11,12 +11,19 @@ from torch import Tensor, nn
 from mien.core.errors import BadConfig
 from mien.layers.clue_aggregator import ClueAggregator
 from mien.layers.face_info_mining import FaceInfoMining
+from mien.layers.face_rows import FaceRows
 from mien.layers.vision_tower import VisionTower
 
 __all__ = ["ROWS", "FacialClues"]
 
 ROWS: tuple[str, ...] = ("clue", "visual", "landmarks")
 """H^T, H^V and H^L, in the order in which the decoder reads them."""
+
+
+def _tower(options: Mapping[str, Any], layer: int | str) -> FaceRows | VisionTower:
+    if options.get("model_type") != "face-rows":
+        return VisionTower(options, layer, class_token=True)
+    return FaceRows(**{key: value for key, value in options.items() if key != "model_type"}, class_token=True)
 
 
 def _projector(width_in: int, width: int) -> nn.Sequential:
@@ -27,10 +34,12 @@ class FacialClues(nn.Module):
     """Frames with what the facial expert says of them -> (N, rows, decoder_width).
 
     Args:
-        tower: configuration of `VisionTower`; the class token is kept for the clue and left out of the mined rows.
+        tower: configuration of `VisionTower`, or ``{"model_type": "face-rows"}`` with the arguments of `FaceRows`; the
+            class token is kept for the clue and left out of the mined rows.
         decoder_width: hidden size of the decoder. Projectors live here as each row has its own.
         face_width: of the expert's rows (FaceXFormer: 256).
-        clue: options of `ClueAggregator`.
+        clue: options of `ClueAggregator`. With ``generation="llama-vid"`` all is as in that code: the tower is read
+            before its last norm, the clue is pooled without the class token, and one layer projects it.
         mining: options of `FaceInfoMining`; None pools the visual rows plainly (LLaMA-VID: no facial embedding).
         rows: which of `ROWS`; ablations leave ``"landmarks"`` out.
 
@@ -52,7 +61,8 @@ class FacialClues(nn.Module):
             raise BadConfig(
                 got=f"rows {list(rows)}", expected=f"some of {', '.join(ROWS)}, in order", fix="Correct them"
             )
-        self.tower = VisionTower(tower, class_token=True)
+        self.released = (clue or {}).get("generation") == "llama-vid"
+        self.tower = _tower(tower, -1 if self.released else "final")
         width = self.tower.width
         if "clue" in rows:
             self.aggregator = ClueAggregator(width, face_width, **(clue or {}))
@@ -60,6 +70,8 @@ class FacialClues(nn.Module):
             self.mining = FaceInfoMining(width, face_width, **mining)
         widths = {"clue": width, "visual": width, "landmarks": 68 * 2}
         self.projectors = nn.ModuleDict({name: _projector(widths[name], decoder_width) for name in rows})
+        if self.released and "clue" in rows:
+            self.projectors["clue"] = nn.Linear(width, decoder_width)
         self.mines = mining is not None
 
     def forward(
@@ -100,7 +112,8 @@ class FacialClues(nn.Module):
         made = []
         for name, projector in self.projectors.items():
             if name == "clue":
-                row = self.aggregator(visual, face, instruction_ids, instruction_mask)
+                pooled = visual[:, 1:] if self.released else visual
+                row = self.aggregator(visual, face, instruction_ids, instruction_mask, pooled)
             elif name == "visual":
                 patches = visual[:, 1:]
                 row = self.mining(patches, face, landmarks) if self.mines else patches.mean(dim=1)

@@ -61,7 +61,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
         distance = torch.zeros_like(nearest_chosen)
         for axis in axes:
             distance += (axis - axis.gather(1, chosen[:, None])).square_()
-        torch.minimum(nearest_chosen, distance, out=nearest_chosen)
+        nearest_chosen = torch.minimum(nearest_chosen, distance)
         chosen = nearest_chosen.argmax(dim=1)
         indices.append(chosen)
     sampled = torch.stack(indices, dim=1)

@@ -242,7 +242,10 @@ class PointMLP(nn.Module):
         Raises:
             BadInput: another shape, or points that are not finite.
         """
-        if points.ndim != 3 or points.shape[2] != 3 or not bool(points.isfinite().all()):
+        # A graph that is being exported cannot look at values, and wants operations that do not depend on the batch.
+        exporting = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        shaped = points.ndim == 3 and points.shape[2] == 3
+        if not shaped or not (exporting or bool(points.isfinite().all())):
             raise BadInput(
                 got=f"points of shape {tuple(points.shape)}",
                 expected="finite values of shape (clouds, points, 3)",
@@ -250,7 +253,7 @@ class PointMLP(nn.Module):
             )
         cloud = normalize_points(points, self.normalization)
         features: Tensor = self.embedding(cloud.transpose(1, 2)).transpose(1, 2)
-        fused = not self.training and not torch.is_grad_enabled()
+        fused = not (self.training or exporting or torch.is_grad_enabled())
         for stage in range(len(self.anchor_counts)):
             anchors = self._anchors(stage, cloud)
             centres = pick(cloud, anchors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,14 +25,15 @@ def make_projector(options: Mapping[str, Any], width: int, decoder_width: int) -
             * ``"identity"``: the rows already have the decoder's width;
             * ``"linear"``: one layer (AU-LLaVA);
             * ``"mlp2x_gelu"``, ``"mlp3x_gelu"`` …: so many layers with GELU between (LLaVA-1.5, EmoLA, ExpLLM), keys
-              as in LLaVA's ``mm_projector``; ``"hidden"`` sets the inner width (default: the decoder's).
+              as in LLaVA's ``mm_projector``; ``"hidden"`` sets the inner width (default: the decoder's), or
+              lists them.
         width: width of the incoming rows.
         decoder_width: hidden size of the decoder.
 
     Raises:
         BadConfig: an unknown type or option, or ``identity`` between different widths.
     """
-    kind, hidden = str(options.get("type", "")), int(options.get("hidden", decoder_width))
+    kind, hidden = str(options.get("type", "")), options.get("hidden", decoder_width)
     unknown = set(options) - {"type", "hidden"}
     if unknown:
         raise BadConfig(
@@ -57,7 +58,14 @@ def make_projector(options: Mapping[str, Any], width: int, decoder_width: int) -
             expected="'identity', 'linear' or 'mlp2x_gelu' (any number of layers)",
             fix="Choose one of these",
         )
-    widths = [width, *[hidden] * (int(match[1]) - 1), decoder_width]
+    inner = list(hidden) if isinstance(hidden, Sequence) else [int(hidden)] * (int(match[1]) - 1)
+    if len(inner) != int(match[1]) - 1:
+        raise BadConfig(
+            got=f"{len(inner)} inner widths for {kind!r}",
+            expected=f"{int(match[1]) - 1}",
+            fix="Give one width, or one less than there are layers",
+        )
+    widths = [width, *inner, decoder_width]
     layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
     for before, after in pairwise(widths[1:]):
         layers += [nn.GELU(), nn.Linear(before, after)]

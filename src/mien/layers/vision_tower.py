@@ -81,7 +81,8 @@ class VisionTower(nn.Module):
         config: ``{"model_type": "clip_vision_model" | "dinov2" | …, …}``, fields of that transformers configuration.
         layer: ``"final"``: last hidden state with its norm (DINOv2's ``x_norm_patchtokens``); an integer counts hidden
             states as transformers does: -2 is LLaVA-1.5's choice.
-        class_token: keep the class token (LLaMA-VID's aggregator reads it, everyone else drops it).
+        class_token: keep the class token (LLaMA-VID's aggregator reads it, everyone else drops it); a tower without
+            one gives the mean of its rows in that place. Register tokens are always dropped.
 
     Raises:
         BadConfig: the model type is unknown.
@@ -104,7 +105,7 @@ class VisionTower(nn.Module):
         eva = kind == InstructBlipVisionModel.config_class.model_type
         self.model = InstructBlipVisionModel(settings) if eva else AutoModel.from_config(settings)
         self.layer, self.class_token = layer, class_token
-        self.width = int(settings.hidden_size)
+        self.width, self.patch = int(settings.hidden_size), int(settings.patch_size)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Patch rows.
@@ -123,4 +124,10 @@ class VisionTower(nn.Module):
         else:
             output = self.model(pixel_values=pixels, output_hidden_states=True)
             rows = output.hidden_states[int(self.layer)]
-        return rows if self.class_token else rows[:, 1:]
+        # Before the patches: CLIP and DINOv2 have a class token, some have registers too, SigLIP has nothing.
+        others = rows.shape[1] - (pixels.shape[2] // self.patch) * (pixels.shape[3] // self.patch)
+        if not self.class_token:
+            return rows[:, others:]
+        if others == 0:
+            return torch.cat([rows.mean(dim=1, keepdim=True), rows], dim=1)
+        return torch.cat([rows[:, :1], rows[:, others:]], dim=1) if others > 1 else rows

@@ -15,7 +15,7 @@ from mien.core.aus import AUS, FEAFA_24, au_set
 from mien.core.errors import BadConfig
 from mien.core.nouns import Answer
 from mien.dialogue.au_arrays import read_array
-from mien.models.backbones import WEIGHTS, at_scale, decoder, vision_evidence
+from mien.models.backbones import WEIGHTS, at_scale, decoder_fields, vision_evidence
 from mien.models.facial_lm import FacialLMConfig
 from mien.models.processing import Template
 from mien.models.systems import Generation, Lora, Stage, System
@@ -59,26 +59,39 @@ _PLAIN_WHERE = {"jaw slide left": "jaw", "jaw slide right": "jaw", "jaw thrust":
 _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "paper": {"decoder": "vicuna-7b", "tower": "dinov2-l", "image": 224},
+        "base": {"decoder": "qwen3-0.6b", "tower": "dinov2-s", "image": 224},
         "small": {"decoder": "llama-small", "tower": "dinov2-small", "image": 112},
         "tiny": {"decoder": "llama-tiny", "tower": "dinov2-tiny", "image": 28},
     }
 )
 
 
-def configure(scale: str, vocabulary: int | None = None, *, projector: str = "linear") -> FacialLMConfig:
+def configure(
+    scale: str,
+    vocabulary: int | None = None,
+    *,
+    projector: str = "linear",
+    decoder: str | None = None,
+    tower: str | None = None,
+    image_size: int | None = None,
+) -> FacialLMConfig:
     """The composite's configuration.
 
     Args:
-        scale: ``"paper"``, ``"small"`` or ``"tiny"``.
+        scale: one of `mien.models.backbones.SCALES`.
         vocabulary: of the tokenizer, where it is not the decoder's own.
         projector: one fully connected layer as published.
+        decoder: another decoder: a name in `mien.models.backbones`, a folder or a hub id.
+        tower: another vision tower, likewise.
+        image_size: side of its pictures in px.
 
     Raises:
-        BadConfig: unknown scale.
+        BadConfig: unknown scale or backbone.
     """
     shape = at_scale(_SCALES, scale)
-    evidence = {"image": vision_evidence(shape["tower"], shape["image"], projector, -200)}
-    return FacialLMConfig(text_config=decoder(shape["decoder"], vocabulary), evidence=evidence)
+    seen = vision_evidence(tower or shape["tower"], image_size or shape["image"], projector, -200)
+    text = decoder_fields(decoder or shape["decoder"], vocabulary)
+    return FacialLMConfig(text_config=text, evidence={"image": seen})
 
 
 def _task(task: str) -> tuple[str, str]:
@@ -176,5 +189,7 @@ SYSTEM = System(
     generation=Generation(max_new_tokens=160),
     ask=ask,
     read=read,
+    wrap=lambda question, options: f"{_PURPOSE['binary']}\nQuestion: {question}",
     weights={"decoder": WEIGHTS["vicuna-7b"], "image": WEIGHTS["dinov2-l"]},
+    base_weights={"decoder": WEIGHTS["qwen3-0.6b"], "image": WEIGHTS["dinov2-s"]},
 )

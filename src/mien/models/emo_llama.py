@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadConfig
 from mien.core.nouns import Answer, Labels
-from mien.models.backbones import TOWERS, WEIGHTS, at_scale, decoder
+from mien.models.backbones import WEIGHTS, at_scale, decoder_fields, tower_fields
 from mien.models.facial_lm import FacialLMConfig
+from mien.models.frames import frame_indices
 from mien.models.processing import TEMPLATES
-from mien.models.systems import Generation, Lora, Stage, System
+from mien.models.systems import Generation, LabelTask, Lora, Stage, System
 
 __all__ = [
     "AGR_PROMPT",
@@ -28,6 +29,7 @@ __all__ = [
     "category_question",
     "configure",
     "frame_indices",
+    "labels",
     "read",
 ]
 
@@ -69,6 +71,10 @@ PRIORS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "paper": {"decoder": "vicuna-7b", "tower": "eva-g", "qformer": {}, "queries": 32, "heads": 8, "face": 256},
+        "base": {
+            "decoder": "qwen3-0.6b", "tower": "dinov2-s", "qformer": {"num_hidden_layers": 6}, "queries": 32,
+            "heads": 6, "face": 256,
+        },
         "small": {
             "decoder": "llama-small", "tower": "eva-small", "queries": 32, "heads": 4, "face": 256,
             "qformer": {
@@ -80,7 +86,7 @@ _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "decoder": "llama-tiny", "tower": "eva-tiny", "queries": 3, "heads": 2, "face": 8,
             "qformer": {
                 "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
-                "vocab_size": 60, "max_position_embeddings": 64,
+                "vocab_size": 300, "max_position_embeddings": 64,
             },
         },
     }
@@ -94,31 +100,39 @@ def configure(
     priors: str = "all",
     generation: str = "paper",
     residual: bool = True,
+    decoder: str | None = None,
+    tower: str | None = None,
 ) -> FacialLMConfig:
     """The composite's configuration; the evidence takes what `FacialClues` takes, by name.
 
     Args:
-        scale: ``"paper"``, ``"small"`` or ``"tiny"``.
+        scale: one of `mien.models.backbones.SCALES`.
         vocabulary: of the tokenizer, where it is not the decoder's own.
         priors: one of `PRIORS`.
         generation: Eq. 2 as printed (``"paper"``) or as in ``"llama-vid"``.
         residual: see `FaceInfoMining`.
+        decoder: another decoder: a name in `mien.models.backbones`, a folder or a hub id.
+        tower: another vision tower, likewise.
 
     Raises:
         BadConfig: unknown scale or priors.
     """
     shape, chosen = at_scale(_SCALES, scale), at_scale(PRIORS, priors)
-    text = decoder(shape["decoder"], vocabulary)
+    qformer = dict(shape["qformer"])
+    if vocabulary is not None and "vocab_size" in qformer:
+        # Where it is no published Q-Former, its instruction is in the decoder's tokens.
+        qformer["vocab_size"] = vocabulary
+    text = decoder_fields(decoder or shape["decoder"], vocabulary)
     mining = chosen["mining"]
     clue = {
-        "qformer": dict(shape["qformer"]),
+        "qformer": qformer,
         "queries": shape["queries"],
         "keys": "visual" if mining is None else "joint",
         "generation": generation,
     }
     encoder: dict[str, Any] = {
         "type": "facial-clues",
-        "tower": dict(TOWERS[shape["tower"]]),
+        "tower": tower_fields(tower or shape["tower"]),
         "decoder_width": text["hidden_size"],
         "face_width": shape["face"],
         "clue": clue,
@@ -135,27 +149,6 @@ def configure(
         }
     }
     return FacialLMConfig(text_config=text, evidence=evidence)
-
-
-def frame_indices(frames: int, rate: float, limit: int | None = None) -> list[int]:
-    """Frames that are read of a video: about one per second, as LLaMA-VID does it.
-
-    Args:
-        frames: how many the video has.
-        rate: its frames per second. Below 0.5 the released code fails; here every frame is taken.
-        limit: at most so many, spread evenly; None for all, which a long video's prompt may not hold.
-
-    Raises:
-        BadInput: no frames, or no positive rate.
-    """
-    if frames < 1 or not rate > 0.0:
-        raise BadInput(
-            got=f"{frames} frames at {rate} per second", expected="both above 0", fix="Check the video"
-        )
-    chosen = list(range(0, frames, max(1, round(rate))))
-    if limit is not None and len(chosen) > limit:
-        chosen = [chosen[place * len(chosen) // limit] for place in range(limit)]
-    return chosen
 
 
 def category_question(labels: Sequence[str], video: bool = False) -> str:
@@ -213,6 +206,16 @@ def read(text: str, task: str = "image") -> Answer:
     )
 
 
+def labels(options: Mapping[str, Any]) -> LabelTask:
+    """The category question with the list ``labels`` of `LABELS`, the image list by default.
+
+    Raises:
+        BadConfig: unknown list.
+    """
+    listed = at_scale(LABELS, str(options.get("labels", "image")))
+    return LabelTask(ask(category_question(listed)), {label: label for label in listed})
+
+
 _LORA = Lora((r"model\.language_model\.layers\.\d+\..*_proj",), rank=128, alpha=256)
 _ENCODER = "model.encoders.image."
 
@@ -238,6 +241,9 @@ SYSTEM = System(
     generation=Generation(max_new_tokens=512, do_sample=True, temperature=0.2, top_p=0.7),
     ask=ask,
     read=read,
+    wrap=lambda question, options: ask(question),
+    labels=labels,
     weights={"decoder": WEIGHTS["vicuna-7b"], "image": WEIGHTS["eva-g"]},
+    base_weights={"decoder": WEIGHTS["qwen3-0.6b"], "image": WEIGHTS["dinov2-s"]},
 )
 """Stage ``llama-vid`` goes with ``priors="none"``, which has no mining module."""

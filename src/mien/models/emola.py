@@ -12,15 +12,25 @@ from types import MappingProxyType
 from typing import Any
 
 from mien.core.aus import au_key, au_set
+from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Answer, Labels
 from mien.dialogue.emotion_words import read_emotion_answer
-from mien.models.backbones import WEIGHTS, at_scale, decoder, vision_evidence
+from mien.models.backbones import WEIGHTS, at_scale, decoder_fields, vision_evidence
 from mien.models.facial_lm import FacialLMConfig
 from mien.models.processing import TEMPLATES
-from mien.models.systems import Generation, Lora, Stage, System
+from mien.models.systems import Generation, LabelTask, Lora, Stage, System
 
-__all__ = ["EVALUATION_QUESTIONS", "LAYOUTS", "QUESTIONS", "SYSTEM", "ask", "configure", "read"]
+__all__ = [
+    "EVALUATION_QUESTIONS",
+    "LAYOUTS",
+    "QUESTIONS",
+    "SYSTEM",
+    "ask",
+    "configure",
+    "labels",
+    "read",
+]
 
 LAYOUTS: Mapping[str, str] = MappingProxyType(
     {
@@ -88,6 +98,7 @@ QUESTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "paper": {"decoder": "vicuna-7b", "tower": "clip-l-336", "image": 336},
+        "base": {"decoder": "qwen3-0.6b", "tower": "siglip-b", "image": 224},
         "small": {"decoder": "llama-small", "tower": "clip-small", "image": 112},
         "tiny": {"decoder": "llama-tiny", "tower": "clip-tiny", "image": 28},
     }
@@ -101,13 +112,24 @@ def _check(table: Mapping[str, Any], name: str, kind: str) -> None:
         )
 
 
-def configure(scale: str, vocabulary: int | None = None, *, layout: str = "after") -> FacialLMConfig:
+def configure(
+    scale: str,
+    vocabulary: int | None = None,
+    *,
+    layout: str = "after",
+    decoder: str | None = None,
+    tower: str | None = None,
+    image_size: int | None = None,
+) -> FacialLMConfig:
     """The composite's configuration.
 
     Args:
-        scale: ``"paper"``, ``"small"`` or ``"tiny"``.
+        scale: one of `mien.models.backbones.SCALES`.
         vocabulary: of the tokenizer, where it is not the decoder's own.
         layout: one of `LAYOUTS`; it decides which evidence there is.
+        decoder: another decoder: a name in `mien.models.backbones`, a folder or a hub id.
+        tower: another vision tower, likewise.
+        image_size: side of its pictures in px.
 
     Raises:
         BadConfig: unknown scale or layout.
@@ -115,7 +137,9 @@ def configure(scale: str, vocabulary: int | None = None, *, layout: str = "after
     shape = at_scale(_SCALES, scale)
     _check(LAYOUTS, layout, "layout")
     entries = {
-        "image": vision_evidence(shape["tower"], shape["image"], "mlp2x_gelu", -200, layer=-2),
+        "image": vision_evidence(
+            tower or shape["tower"], image_size or shape["image"], "mlp2x_gelu", -200, layer=-2
+        ),
         "prior": {
             "encoder": {"type": "cached"},
             "width": 212,
@@ -125,7 +149,8 @@ def configure(scale: str, vocabulary: int | None = None, *, layout: str = "after
         },
     }
     evidence = {name: entry for name, entry in entries.items() if f"<{name}>" in LAYOUTS[layout]}
-    return FacialLMConfig(text_config=decoder(shape["decoder"], vocabulary), evidence=evidence)
+    text = decoder_fields(decoder or shape["decoder"], vocabulary)
+    return FacialLMConfig(text_config=text, evidence=evidence)
 
 
 def ask(task: str = "emotion", question: str | None = None, layout: str = "after") -> str:
@@ -137,6 +162,12 @@ def ask(task: str = "emotion", question: str | None = None, layout: str = "after
     _check(EVALUATION_QUESTIONS, task, "task")
     _check(LAYOUTS, layout, "layout")
     return LAYOUTS[layout] + (question or EVALUATION_QUESTIONS[task])
+
+
+def labels(options: Mapping[str, Any]) -> LabelTask:
+    """The evaluation's emotion question, answered with one capitalised word."""
+    question = ask("emotion", layout=str(options.get("layout", "after")))
+    return LabelTask(question, {label: label.capitalize() for label in EMOTIONS})
 
 
 def read(text: str, task: str = "emotion", units: str = "faba12") -> Answer:
@@ -156,9 +187,9 @@ def read(text: str, task: str = "emotion", units: str = "faba12") -> Answer:
     _check(EVALUATION_QUESTIONS, task, "task")
     if task == "emotion":
         return read_emotion_answer(text)
-    named = {au_key(number) for number in re.findall(r"AU(\d+)", text)}
     if not text.strip():
         return Answer(text, "unparsed", "empty answer")
+    named = {au_key(number) for number in re.findall(r"AU(\d+)", text)}
     return Answer(text, "parsed", labels=Labels(au_presence={key: key in named for key in au_set(units)}))
 
 
@@ -187,6 +218,9 @@ SYSTEM = System(
     generation=Generation(max_new_tokens=2048, do_sample=True, temperature=0.01, top_p=0.5),
     ask=ask,
     read=read,
+    wrap=lambda question, options: LAYOUTS[options.get("layout", "after")] + question,
+    labels=labels,
     weights={"decoder": "liuhaotian/llava-v1.5-7b", "image": WEIGHTS["clip-l-336"]},
+    base_weights={"decoder": WEIGHTS["qwen3-0.6b"], "image": WEIGHTS["siglip-b"]},
 )
 """Evaluation in the released code uses the layout ``TEMPLATES["llava_v1"]``, which differs by one word."""

@@ -15,10 +15,10 @@ from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Answer, Explanation, Labels, Turn
 from mien.dialogue.cot import Unparsed, read_explanation
-from mien.models.backbones import WEIGHTS, at_scale, decoder, vision_evidence
+from mien.models.backbones import WEIGHTS, at_scale, decoder_fields, vision_evidence
 from mien.models.facial_lm import FacialLMConfig
 from mien.models.processing import Template
-from mien.models.systems import Generation, Lora, Stage, System
+from mien.models.systems import Generation, LabelTask, Lora, Stage, System
 
 __all__ = ["MIX", "ORDERS", "SYSTEM", "TASKS", "ask", "configure", "dialogue", "read"]
 
@@ -101,26 +101,39 @@ MIX = (3, 1)
 _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "paper": {"decoder": "vicuna-7b", "tower": "dinov2-l", "image": 224},
+        "base": {"decoder": "qwen3-0.6b", "tower": "dinov2-s", "image": 224},
         "small": {"decoder": "llama-small", "tower": "dinov2-small", "image": 112},
         "tiny": {"decoder": "llama-tiny", "tower": "dinov2-tiny", "image": 28},
     }
 )
 
 
-def configure(scale: str, vocabulary: int | None = None, *, projector: str = "mlp2x_gelu") -> FacialLMConfig:
+def configure(
+    scale: str,
+    vocabulary: int | None = None,
+    *,
+    projector: str = "mlp2x_gelu",
+    decoder: str | None = None,
+    tower: str | None = None,
+    image_size: int | None = None,
+) -> FacialLMConfig:
     """The composite's configuration.
 
     Args:
-        scale: ``"paper"``, ``"small"`` or ``"tiny"``.
+        scale: one of `mien.models.backbones.SCALES`.
         vocabulary: of the tokenizer, where it is not the decoder's own.
         projector: two layers as published; ``"linear"`` is LocLLM's.
+        decoder: another decoder: a name in `mien.models.backbones`, a folder or a hub id.
+        tower: another vision tower, likewise.
+        image_size: side of its pictures in px.
 
     Raises:
-        BadConfig: unknown scale.
+        BadConfig: unknown scale or backbone.
     """
     shape = at_scale(_SCALES, scale)
-    evidence = {"image": vision_evidence(shape["tower"], shape["image"], projector, -200)}
-    return FacialLMConfig(text_config=decoder(shape["decoder"], vocabulary), evidence=evidence)
+    seen = vision_evidence(tower or shape["tower"], image_size or shape["image"], projector, -200)
+    text = decoder_fields(decoder or shape["decoder"], vocabulary)
+    return FacialLMConfig(text_config=text, evidence={"image": seen})
 
 
 def ask(task: str = "label") -> str:
@@ -225,6 +238,9 @@ SYSTEM = System(
     generation=Generation(max_new_tokens=800),
     ask=ask,
     read=read,
+    wrap=lambda question, options: f"{TASKS['cot'][0]}\nUSER: {question}",
+    labels=lambda options: LabelTask(ask("label"), {label: label.capitalize() for label in EMOTIONS}),
     weights={"decoder": WEIGHTS["vicuna-7b"], "image": WEIGHTS["dinov2-l"]},
+    base_weights={"decoder": WEIGHTS["qwen3-0.6b"], "image": WEIGHTS["dinov2-s"]},
 )
 """The released code generates 100 tokens for a label and 800 for a chain of thought, greedily."""

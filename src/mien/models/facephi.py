@@ -14,12 +14,22 @@ from typing import Any
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Answer, Labels, Turn
-from mien.models.backbones import WEIGHTS, at_scale, decoder
+from mien.models.backbones import WEIGHTS, at_scale, decoder_fields
 from mien.models.facial_lm import FacialLMConfig
 from mien.models.processing import Template
-from mien.models.systems import Generation, Stage, System
+from mien.models.systems import Generation, LabelTask, Stage, System
 
-__all__ = ["ANSWERS", "QUESTIONS", "SYSTEM", "alignment_text", "ask", "configure", "dialogue", "read"]
+__all__ = [
+    "ANSWERS",
+    "QUESTIONS",
+    "SYSTEM",
+    "alignment_text",
+    "ask",
+    "configure",
+    "dialogue",
+    "labels",
+    "read",
+]
 
 PLACEHOLDER = "[LM PAD]"
 LANDMARKS = 478
@@ -60,6 +70,11 @@ ANSWERS: tuple[str, ...] = (
 _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "paper": {"decoder": "phi-2", "encoder": {"variant": "pointmlp", "points": 1024}, "width": 256},
+        "base": {
+            "decoder": "smollm2-135m",
+            "encoder": {"variant": "pointmlp", "points": LANDMARKS},
+            "width": 256,
+        },
         "small": {"decoder": "phi-small", "encoder": {"variant": "elite", "points": LANDMARKS}, "width": 256},
         "tiny": {
             "decoder": "phi-tiny",
@@ -77,15 +92,17 @@ def configure(
     projector: str = "mlp2x_gelu",
     normalization: str = "minmax_global",
     points: int | None = None,
+    decoder: str | None = None,
 ) -> FacialLMConfig:
     """The composite's configuration.
 
     Args:
-        scale: ``"paper"``, ``"small"`` or ``"tiny"``.
+        scale: one of `mien.models.backbones.SCALES`.
         vocabulary: of the tokenizer, where it is not the decoder's own.
         projector: the text says MLP-based, Figure 1 linear.
         normalization: the paper says that coordinates span -1..1; see `normalize_points`.
         points: PointMLP's 1024 by default; 478 gives 239, 119, 59 and 29 anchors.
+        decoder: another decoder: a name in `mien.models.backbones`, a folder or a hub id.
 
     Raises:
         BadConfig: unknown scale or option.
@@ -103,7 +120,8 @@ def configure(
             "token_id": -200,
         }
     }
-    return FacialLMConfig(text_config=decoder(shape["decoder"], vocabulary), evidence=evidence)
+    text = decoder_fields(decoder or shape["decoder"], vocabulary)
+    return FacialLMConfig(text_config=text, evidence=evidence)
 
 
 def _pick(templates: tuple[str, ...], index: int, kind: str) -> str:
@@ -157,6 +175,17 @@ def read(text: str, task: str = "emotion") -> Answer:
     return Answer(text, "unparsed", f"several labels: {', '.join(found)}" if found else "no label")
 
 
+def labels(options: Mapping[str, Any]) -> LabelTask:
+    """The read-out's closed question: question ``question`` and answer ``answer`` of the options, 0 and 7 by default.
+
+    Answer 8 of Table 3 is the shortest that ends with its label.
+    """
+    said = _pick(ANSWERS, int(options.get("answer", 7)), "answer")
+    until = said[: said.index("{label}") + len("{label}")]
+    answers = {label: until.format(label=label.capitalize()) for label in EMOTIONS}
+    return LabelTask(ask(int(options.get("question", 0))), answers)
+
+
 SYSTEM = System(
     name="facephi",
     configure=configure,
@@ -203,7 +232,10 @@ SYSTEM = System(
     generation=Generation(max_new_tokens=64),
     ask=ask,
     read=read,
+    wrap=lambda question, options: f"{PLACEHOLDER} {question}",
+    labels=labels,
     padding="left",
     special_tokens=False,
     weights={"decoder": WEIGHTS["phi-2"]},
+    base_weights={"decoder": WEIGHTS["smollm2-135m"]},
 )

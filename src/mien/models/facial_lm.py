@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from importlib import import_module
 from typing import Any, cast
 
 import torch
@@ -28,25 +27,13 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 
 from mien.core.errors import BadConfig, BadInput
 from mien.layers.projectors import make_projector
+from mien.models.encoders import ENCODERS, check_entry, make_encoder
 
 __all__ = ["ENCODERS", "EvidenceInput", "FacialLM", "FacialLMConfig", "FacialLMModel"]
-
-ENCODERS: dict[str, str] = {
-    "cached": "mien.layers.cached:CachedRows",
-    "facial-clues": "mien.layers.facial_clues:FacialClues",
-    "landmark-mlp": "mien.layers.landmark_mlp:LandmarkMLP",
-    "pointmlp": "mien.layers.pointmlp:PointMLP",
-    "vision": "mien.layers.vision_tower:VisionTower",
-}
-"""Encoder type -> ``"module:Class"``, imported when a configuration names it. A class takes the remaining entries of
-``encoder`` as keyword arguments; it maps N items to (N, rows, width), or to (N, width) when rows is 1. It
-keeps its own initialisation, so its layers are either torch's or have ``reset_parameters``; buffers are persistent.
-"""
 
 EvidenceInput = Tensor | Mapping[str, Tensor]
 """What one encoder reads for N items: a tensor (N, ...), or several by argument name."""
 
-_ENTRY_KEYS = {"encoder", "width", "rows", "projector", "token_id"}
 # Decoders that rescale logits after the head; only their own class does it right.
 _LOGIT_SCALES = {"final_logit_softcapping": None, "logit_scale": 1.0, "logits_scaling": 1.0}
 
@@ -82,7 +69,7 @@ class FacialLMConfig(PreTrainedConfig):
         text_config = cast(PreTrainedConfig, self.text_config)
         self.tie_word_embeddings = bool(getattr(text_config, "tie_word_embeddings", False))
         for name, entry in self.evidence.items():
-            _check_entry(name, entry)
+            check_entry(name, entry)
         ids = [entry["token_id"] for entry in self.evidence.values()]
         if len(set(ids)) < len(ids):
             raise BadConfig(
@@ -90,34 +77,6 @@ class FacialLMConfig(PreTrainedConfig):
                 expected="another id for each evidence",
                 fix="Give each its own token_id",
             )
-
-
-def _check_entry(name: str, entry: Mapping[str, Any]) -> None:
-    kind = entry.get("encoder", {}).get("type")
-    if set(entry) != _ENTRY_KEYS or not name.isidentifier():
-        raise BadConfig(
-            got=f"evidence {name!r} with the keys {sorted(entry)}",
-            expected=f"an identifier with the keys {sorted(_ENTRY_KEYS)}",
-            fix="Correct the entry",
-        )
-    if kind not in ENCODERS:
-        raise BadConfig(
-            got=f"encoder type {kind!r} of evidence {name!r}",
-            expected=f"one of {', '.join(ENCODERS)}",
-            fix="Choose one of these, or add yours to mien.models.facial_lm.ENCODERS before loading",
-        )
-    if entry["rows"] < 1 or entry["width"] < 1:
-        raise BadConfig(
-            got=f"evidence {name!r} with rows {entry['rows']}, width {entry['width']}",
-            expected="both >= 1",
-            fix="Correct the entry",
-        )
-
-
-def _make_encoder(options: Mapping[str, Any]) -> nn.Module:
-    module, _, class_name = ENCODERS[options["type"]].partition(":")
-    arguments = {key: value for key, value in options.items() if key != "type"}
-    return cast(nn.Module, getattr(import_module(module), class_name)(**arguments))
 
 
 def _like_weights(tensor: Tensor, module: nn.Module) -> Tensor:
@@ -167,7 +126,7 @@ class FacialLMModel(_FacialPreTrained):
         self.encoders = nn.ModuleDict()
         self.projectors = nn.ModuleDict()
         for name, entry in config.evidence.items():
-            self.encoders[name] = _keep_initialisation(_make_encoder(entry["encoder"]))
+            self.encoders[name] = _keep_initialisation(make_encoder(entry["encoder"]))
             projector = make_projector(entry["projector"], entry["width"], text_config.hidden_size)
             self.projectors[name] = _keep_initialisation(projector)
         self.language_model = (
@@ -195,6 +154,12 @@ class FacialLMModel(_FacialPreTrained):
             )
         entry = self.config.evidence[name]
         encoder = self.encoders[name]
+        if isinstance(items, Tensor) and not items.is_floating_point():
+            raise BadInput(
+                got=f"evidence {name!r} as {items.dtype}",
+                expected="real numbers of any precision, prepared as the encoder wants them",
+                fix="Prepare it with mien.models.evidence_inputs or mien.layers.vision_tower.prepare_pixels",
+            )
         if isinstance(items, Mapping):
             encoded = encoder(**{key: _like_weights(value, encoder) for key, value in items.items()})
         else:
@@ -219,6 +184,13 @@ class FacialLMModel(_FacialPreTrained):
             BadInput: placeholders and evidence rows do not match.
         """
         evidence = evidence or {}
+        limit = getattr(self.config.text_config, "max_position_embeddings", None)
+        if limit is not None and input_ids.shape[1] > limit:
+            raise BadInput(
+                got=f"a prompt of {input_ids.shape[1]} tokens, evidence rows included",
+                expected=f"at most {limit}, the decoder's context",
+                fix="Shorten the question, or pass fewer frames",
+            )
         masks = {name: input_ids == entry["token_id"] for name, entry in self.config.evidence.items()}
         # Placeholder ids may lie outside the vocabulary: look up a harmless id instead.
         ids = input_ids

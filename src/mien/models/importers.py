@@ -1,38 +1,42 @@
 """Published checkpoints into mien's models: key by key, with a report of what was not used and what is missing.
 
-A checkpoint is a path or a state dictionary in memory. Pickled files are read with ``weights_only=True`` and can run no
-code.
+`import_checkpoint` builds the model that a format belongs to; `import_weights` fills one that exists. A checkpoint is a
+path, or a state dictionary in memory. Pickled files are read with ``weights_only=True`` and can run no code.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
+from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mien.core.errors import BadConfig, BadInput, MissingWeights
+from mien.layers.facexformer import FaceXFormer
+from mien.layers.pointmlp import PointMLP
+from mien.models.checkpoints import read_checkpoint
+from mien.models.facial_lm import FacialLM, FacialLMConfig
+from mien.models.layouts import LAYOUTS, Layout, join_query_value_bias, own_keys
+from mien.models.systems import open_system
 
-__all__ = ["LAYOUTS", "ImportReport", "Layout", "import_weights", "read_checkpoint"]
+__all__ = [
+    "LAYOUTS",
+    "ImportReport",
+    "Imported",
+    "Layout",
+    "import_checkpoint",
+    "import_weights",
+    "read_checkpoint",
+]
 
+Source = str | Path | Mapping[str, object]
+"""A weight file, a folder of them, or a dictionary of tensors."""
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How the keys of a published checkpoint become a model's."""
-
-    rules: tuple[tuple[str, str], ...]
-    """(expression over a whole published key, our key); the first match counts, a key without one is unused."""
-    covers: str
-    """Expression over our keys: those that the checkpoint has to bring."""
-    published: str
-    """Where the weights are found."""
+_LORA = re.compile(r"(.+)\.lora_([AB])\.default\.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,165 +49,101 @@ class ImportReport:
     """Published keys that no rule takes, or that this model has no place for."""
     missing: tuple[str, ...]
     """Our keys that the checkpoint should have brought."""
+    merged: tuple[str, ...] = ()
+    """Our keys whose weights took up a low-rank adapter, as this model has no adapters."""
 
 
-_CLIP = r"(?:vision_model\.)?((?:embeddings|pre_layrnorm|encoder|post_layernorm)\..+)"
-_DECODER = r"((?:embed_tokens|layers|norm)\..+)"
-_PEFT = r"(?:base_model\.model\.)?(?:model\.)?"
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A model made from a published checkpoint."""
 
-LAYOUTS: Mapping[str, Layout] = MappingProxyType(
-    {
-        "pointmlp": Layout(((r"(?:module\.)?(.+)", r"\1"),), r".*", "ma-xu/pointMLP-pytorch"),
-        "ulip-pointmlp": Layout(
-            ((r"(?:module\.)?point_encoder\.(.+)", r"\1"),), r".*", "salesforce/ULIP, checkpoint of PointMLP"
-        ),
-        "llava-1.5": Layout(
-            (
-                (rf"model\.{_DECODER}", r"model.language_model.\1"),
-                (r"lm_head\.weight", "lm_head.weight"),
-                (r"model\.mm_projector\.(\d+\..+)", r"model.projectors.image.\1"),
-                (rf"model\.vision_tower\.vision_tower\.{_CLIP}", r"model.encoders.image.model.\1"),
-            ),
-            r"(?:model\.(?:language_model|projectors\.image)|lm_head)\..+",
-            "liuhaotian/llava-v1.5-7b",
-        ),
-        "llava-1.5-hf": Layout(
-            (
-                (rf"(?:language_model\.model|model\.language_model)\.{_DECODER}", r"model.language_model.\1"),
-                (r"(?:language_model\.)?lm_head\.weight", "lm_head.weight"),
-                (r"(?:model\.)?multi_modal_projector\.linear_1\.(.+)", r"model.projectors.image.0.\1"),
-                (r"(?:model\.)?multi_modal_projector\.linear_2\.(.+)", r"model.projectors.image.2.\1"),
-                (rf"(?:model\.)?vision_tower\.{_CLIP}", r"model.encoders.image.model.\1"),
-            ),
-            r"(?:model\.(?:language_model|projectors\.image|encoders\.image)|lm_head)\..+",
-            "llava-hf/llava-1.5-7b-hf",
-        ),
-        "emola": Layout(
-            (
-                (
-                    rf"{_PEFT}(?:model\.)?(layers\..+\.lora_[AB])(?:\.default)?\.weight",
-                    r"model.language_model.\1.default.weight",
-                ),
-                (rf"{_PEFT}(?:model\.)?landmark_feature_projector\.(\d+\..+)", r"model.projectors.prior.\1"),
-                (rf"{_PEFT}(?:model\.)?mm_projector\.(\d+\..+)", r"model.projectors.image.\1"),
-            ),
-            r"model\.(?:projectors\.prior\..+|language_model\..+\.lora_[AB]\..+)",
-            "JackYFL/EmoLA: adapter, non_lora_trainables.bin and landmark_feature_projector.bin",
-        ),
-    }
-)
-"""Published layouts by name. ``emola`` adds to a model that holds LLaVA-1.5's weights and was prepared for a stage with
-adapters."""
-
-_WRAPPERS = ("state_dict", "net", "model")
+    model: nn.Module
+    """A `FacialLM` for the formats of systems, else the encoder; in evaluation mode."""
+    report: ImportReport
+    format: str
+    scale: str
+    system: str | None = None
+    """System whose configuration it has; None for an encoder."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """What the system's ``configure``, or the encoder, was given."""
 
 
-def _read_file(path: Path) -> Mapping[str, object]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise MissingWeights(
-            got=f"{path.name}, which cannot be read as plain weights ({str(error).splitlines()[0]})",
-            expected="a whole .safetensors file, or a pickled one that holds tensors only",
-            fix="Download it again, or convert it to .safetensors where you trust it",
-        ) from error
-    if not isinstance(loaded, Mapping):
-        raise MissingWeights(
-            got=f"{path.name}, which holds a {type(loaded).__name__}",
-            expected="a dictionary of tensors",
-            fix="Save the model's state_dict()",
-        )
-    return loaded
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A checkpoint under our names."""
+
+    values: dict[str, Tensor]
+    unused: list[str]
+    merged: list[str]
 
 
-def read_checkpoint(source: str | Path | Mapping[str, object]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, with the dictionaries of training scripts unwrapped.
-
-    Args:
-        source: a file (.safetensors, .bin, .pt, .pth), a folder with such files, or a dictionary.
-
-    Raises:
-        MissingWeights: nothing there, or nothing that can be read safely.
-    """
-    if isinstance(source, Mapping):
-        state: dict[str, object] = dict(source)
-    else:
-        path = Path(source)
-        suffixes = {".safetensors", ".bin", ".pt", ".pth"}
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        files = [file for file in files if file.is_file() and file.suffix in suffixes]
-        if not files:
-            raise MissingWeights(
-                got=f"{path}, where no weight file is",
-                expected=f"a file or a folder with {', '.join(sorted(suffixes))}",
-                fix="Download the published weights and pass their path",
-            )
-        state = {key: value for file in files for key, value in _read_file(file).items()}
-    for wrapper in _WRAPPERS:
-        inner = state.get(wrapper)
-        if isinstance(inner, Mapping):
-            state = dict(inner)
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
-
-
-def import_weights(
-    model: nn.Module,
-    source: str | Path | Mapping[str, object],
-    layout: str,
-    *,
-    partial: bool = False,
-) -> ImportReport:
-    """Fill a model with published weights, in the model's own precision.
-
-    Args:
-        model: an encoder for the layouts of encoders, else a `FacialLM`.
-        source: see `read_checkpoint`.
-        layout: one of `LAYOUTS`.
-        partial: accept that keys are missing, as with one of several files; the report names them.
-
-    Raises:
-        BadConfig: unknown layout.
-        BadInput: a tensor has another shape than its place; nothing is changed then.
-        MissingWeights: keys are missing; nothing is changed then.
-    """
-    if layout not in LAYOUTS:
+def _layout(name: str) -> Layout:
+    if name not in LAYOUTS:
         raise BadConfig(
-            got=f"checkpoint layout {layout!r}",
+            got=f"checkpoint layout {name!r}",
             expected=f"one of {', '.join(LAYOUTS)}",
             fix="Choose one of these",
         )
-    chosen, own = LAYOUTS[layout], model.state_dict()
-    renamed: dict[str, Tensor] = {}
+    return LAYOUTS[name]
+
+
+def _place(name: str, own: Mapping[str, Tensor]) -> str | None:
+    """Our key of that name; within an adapted layer the weights moved to ``base_layer``."""
+    if name in own:
+        return name
+    stem, _, leaf = name.rpartition(".")
+    adapted = f"{stem}.base_layer.{leaf}"
+    return adapted if adapted in own else None
+
+
+def _match(state: Mapping[str, Tensor], own: Mapping[str, Tensor], layout: Layout) -> _Match:
+    """Rename, cut and merge; nothing is loaded yet."""
+    values: dict[str, Tensor] = {}
+    adapters: dict[str, dict[str, Tensor]] = {}
     unused = []
-    for key, value in read_checkpoint(source).items():
-        matches = (
-            match.expand(ours)
-            for theirs, ours in chosen.rules
-            if (match := re.fullmatch(theirs, key)) is not None
-        )
-        name = next(matches, None)
-        if name is None or name not in own:
-            unused.append(key)
+    for key, value in join_query_value_bias(state).items():
+        if re.fullmatch(layout.derived, key):
+            continue
+        names = next(filter(None, (own_keys(rule, key) for rule in layout.rules)), ())
+        places = [_place(name, own) for name in names]
+        pair = _LORA.fullmatch(names[0]) if names else None
+        if names and None not in places:
+            parts = value.chunk(len(places)) if len(places) > 1 else (value,)
+            values.update(zip(cast("list[str]", places), parts, strict=True))
+        elif pair is not None and f"{pair[1]}.weight" in own:
+            adapters.setdefault(f"{pair[1]}.weight", {})[pair[2]] = value
         else:
-            renamed[name] = value
-    _check_shapes(renamed, own)
-    missing = sorted(key for key in own.keys() - renamed.keys() if re.fullmatch(chosen.covers, key))
-    if not renamed or (missing and not partial):
+            unused.append(key)
+    _check_shapes(values, own)
+    for name, adapter in adapters.items():
+        values[name] = _merge(name, values.get(name, own[name]), adapter, layout.lora_scale)
+    return _Match(values, sorted(unused), sorted(adapters))
+
+
+def _merge(name: str, base: Tensor, adapter: Mapping[str, Tensor], scale: float) -> Tensor:
+    """W + scale · B A, summed in float32."""
+    if set(adapter) != {"A", "B"} or base.is_meta:
         raise MissingWeights(
-            got=f"a checkpoint without {len(missing)} of {len(own)} keys: {', '.join(missing[:4])} …",
-            expected=f"the whole layout {layout!r} ({chosen.published})",
-            fix="Pass every file of the checkpoint, check the model's scale, or allow partial=True",
+            got=f"half an adapter of {name}"
+            if not base.is_meta
+            else f"an adapter of {name} without its base",
+            expected="both matrices of the adapter, and the weights that they change",
+            fix="Pass every file of the checkpoint, and the base model as base=",
         )
-    model.load_state_dict(renamed, strict=False)
-    return ImportReport(tuple(sorted(renamed)), tuple(sorted(unused)), tuple(missing))
+    a, b = adapter["A"].float(), adapter["B"].float()
+    if a.shape[0] != b.shape[1] or (b.shape[0], a.shape[1]) != tuple(base.shape):
+        raise BadInput(
+            got=f"an adapter of {name} with A {tuple(a.shape)} and B {tuple(b.shape)}",
+            expected=f"A (rank, {base.shape[1]}) and B ({base.shape[0]}, rank)",
+            fix="Build the model at the checkpoint's scale",
+        )
+    return (base.float() + scale * (b @ a)).to(base.dtype)
 
 
-def _check_shapes(renamed: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+def _check_shapes(values: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     wrong = [
         f"{name} {tuple(value.shape)} for {tuple(own[name].shape)}"
-        for name, value in renamed.items()
+        for name, value in values.items()
         if value.shape != own[name].shape
     ]
     if wrong:
@@ -212,3 +152,176 @@ def _check_shapes(renamed: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> N
             expected="the shapes of this model",
             fix="Build the model at the checkpoint's scale, with its variant and vocabulary",
         )
+
+
+def _report(match: _Match, own: Mapping[str, Tensor], name: str, covers: str, partial: bool) -> ImportReport:
+    layout = LAYOUTS[name]
+    missing = sorted(
+        key
+        for key in own.keys() - match.values.keys()
+        if re.fullmatch(covers, key) and not re.fullmatch(layout.idle, key)
+    )
+    if not match.values or (missing and not partial):
+        tower = f"; its vision tower is in {layout.tower}" if layout.tower else ""
+        raise MissingWeights(
+            got=f"a checkpoint without {len(missing)} of {len(own)} keys: {', '.join(missing[:4])} …",
+            expected=f"the whole layout {name!r} ({layout.published}{tower})",
+            fix="Pass every file of the checkpoint, check the model's scale, or allow partial=True",
+        )
+    loaded = tuple(sorted(match.values))
+    return ImportReport(loaded, tuple(match.unused), tuple(missing), tuple(match.merged))
+
+
+def import_weights(
+    model: nn.Module,
+    source: Source | Sequence[Source],
+    layout: str,
+    *,
+    partial: bool = False,
+) -> ImportReport:
+    """Fill a model with published weights, in the model's own precision.
+
+    Low-rank adapters go to the model's adapters where it was prepared with some (`mien.models.systems.prepare`), and
+    are added to its weights where it was not: then a second import of the same adapter would add it twice.
+
+    Args:
+        model: an encoder for the layouts of encoders, else a `FacialLM`.
+        source: see `read_checkpoint`; several are read as one.
+        layout: one of `LAYOUTS`.
+        partial: accept that keys are missing, as with one of several files; the report names them.
+
+    Raises:
+        BadConfig: unknown layout.
+        BadInput: a tensor has another shape than its place; nothing is changed then.
+        MissingWeights: keys are missing; nothing is changed then.
+    """
+    chosen, own = _layout(layout), model.state_dict()
+    match = _match(read_checkpoint(*_sources(source)), own, chosen)
+    report = _report(match, own, layout, chosen.covers, partial)
+    model.load_state_dict(match.values, strict=False)
+    return report
+
+
+def _sources(source: Source | Sequence[Source]) -> tuple[Source, ...]:
+    return (source,) if isinstance(source, str | Path | Mapping) else tuple(source)
+
+
+def import_checkpoint(
+    path_or_state_dict: Source | Sequence[Source],
+    format: str,
+    *,
+    model: nn.Module | None = None,
+    scale: str = "paper",
+    options: Mapping[str, object] | None = None,
+    base: Source | Sequence[Source] | None = None,
+    partial: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Imported:
+    """A published checkpoint as a model of mien, adapters merged.
+
+    Args:
+        path_or_state_dict: see `read_checkpoint`; several are read as one, such as a checkpoint and the vision tower
+            that it leaves out.
+        format: one of `LAYOUTS`.
+        model: a model to fill, such as EMO-LLaMA's with LLaMA-VID's weights; by default the one that the format belongs
+            to is built, with the checkpoint's vocabulary.
+        scale: of the model that is built.
+        options: of the system's ``configure``, over those of the format.
+        base: what the checkpoint comes on top of: LLaVA-1.5 and its tower for ``"emola"``.
+        partial: accept keys that no source fills; they keep their first values and stand in the report.
+        dtype: of the model that is built; float32 by default.
+
+    Raises:
+        BadConfig: unknown format or scale, or a base where the format has none.
+        BadInput: a tensor has another shape than its place.
+        MissingWeights: keys are missing, or nothing is there.
+    """
+    layout = _layout(format)
+    if base is not None and layout.base is None:
+        raise BadConfig(
+            got=f"a base for format {format!r}",
+            expected="none: its checkpoint is complete",
+            fix="Leave base out; pass several sources to read them as one",
+        )
+    state = read_checkpoint(*_sources(path_or_state_dict))
+    if model is not None:
+        if base is not None:
+            import_weights(model, base, cast(str, layout.base), partial=True)
+        report = import_weights(model, cast("Mapping[str, object]", state), format, partial=partial)
+        return Imported(model.eval(), report, format, scale, layout.system, dict(options or {}))
+    if layout.system is None:
+        return _import_encoder(state, format, scale, dtype, partial)
+    return _import_system(state, format, scale, dict(options or {}), base, dtype, partial)
+
+
+def _import_encoder(
+    state: Mapping[str, Tensor], format: str, scale: str, dtype: torch.dtype | None, partial: bool
+) -> Imported:
+    build, options = _encoder(state, format, scale)
+    model = build(**options)
+    report = import_weights(model, cast("Mapping[str, object]", state), format, partial=partial)
+    return Imported(model.to(dtype).eval() if dtype else model.eval(), report, format, scale, None, options)
+
+
+def _encoder(
+    state: Mapping[str, Tensor], format: str, scale: str
+) -> tuple[Callable[..., nn.Module], dict[str, object]]:
+    """The encoder's class and arguments, by scale and by the shapes that tell variants apart."""
+    if format == "facexformer":
+        return FaceXFormer, {"variant": "base" if scale == "paper" else scale}
+
+    def shape(ending: str) -> tuple[int, ...]:
+        return next((tuple(value.shape) for key, value in state.items() if key.endswith(ending)), ())
+
+    variants = {64: "pointmlp", 32: "elite"}
+    first, last = shape("embedding.net.0.weight"), shape("classifier.8.weight")
+    variant = variants.get(first[0] if first else 64, "pointmlp") if scale == "paper" else scale
+    return PointMLP, {"variant": variant, "classes": last[0] if last else None}
+
+
+def _fit_vocabularies(config: FacialLMConfig, state: Mapping[str, Tensor]) -> None:
+    """Published vocabularies differ by added tokens: the decoder's, and the Q-Former's (BERT's and ``[DEC]``)."""
+    for key, value in state.items():
+        if key.endswith("embed_tokens.weight"):
+            cast(Any, config.text_config).vocab_size = len(value)
+        elif key.endswith("bert.embeddings.word_embeddings.weight"):
+            for entry in config.evidence.values():
+                entry["encoder"].get("clue", {}).get("qformer", {})["vocab_size"] = len(value)
+
+
+def _import_system(
+    state: dict[str, Tensor],
+    format: str,
+    scale: str,
+    options: dict[str, object],
+    base: Source | Sequence[Source] | None,
+    dtype: torch.dtype | None,
+    partial: bool,
+) -> Imported:
+    layout = LAYOUTS[format]
+    system, chosen = open_system(cast(str, layout.system)), {**layout.options, **options}
+    under: dict[str, Tensor] = {}
+    if layout.base is not None:
+        under = read_checkpoint(*_sources(base)) if base is not None else {}
+    config = system.configure(scale, **chosen)
+    _fit_vocabularies(config, {**under, **state})
+    with torch.device("meta"):
+        own: dict[str, Tensor] = FacialLM(config).state_dict()
+    covers = r".*"
+    if under:
+        below = _match(under, own, LAYOUTS[cast(str, layout.base)])
+        own = {**own, **below.values}
+        above = _match(state, own, layout)
+        found = _Match({**below.values, **above.values}, sorted(below.unused + above.unused), above.merged)
+    else:
+        found = _match(state, own, layout)
+    report = _report(found, own, format, covers, partial)
+    if report.missing:
+        # New parts start as they would without a checkpoint.
+        model = FacialLM(config).to(dtype or torch.float32)
+        model.load_state_dict(found.values, strict=False)
+    else:
+        model = FacialLM.from_pretrained(
+            None, config=config, state_dict=found.values, dtype=dtype or torch.float32
+        )
+    return Imported(model.eval(), report, format, scale, layout.system, chosen)

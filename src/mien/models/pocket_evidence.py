@@ -80,16 +80,23 @@ class PocketEvidence(nn.Module):
         self.register_buffer("rest", torch.full((units,), 0.1))
 
     def forward(
-        self, crop: Tensor, landmarks: Tensor, has_crop: Tensor, has_landmarks: Tensor
+        self,
+        crop: Tensor,
+        landmarks: Tensor,
+        has_crop: Tensor,
+        has_landmarks: Tensor,
+        detail: Tensor | None = None,
+        has_detail: Tensor | None = None,
     ) -> PocketEvidenceOutput:
         """Measure a batch.
 
         Args:
-            crop: (B, 1, S, S) grey 0..1; any values where `has_crop` is 0. S is `crop_size`; at `appearance_size`,
-                as the training stages before it use, detail is left out.
+            crop: (B, 1, S, S) grey 0..1, S a multiple of `appearance_size`; any values where `has_crop` is 0.
             landmarks: (B, F) features; any finite values where `has_landmarks` is 0.
             has_crop: (B,) 0 or 1.
             has_landmarks: (B,) 0 or 1.
+            detail: (B, 1, `crop_size`, `crop_size`) the crop as its landmarks frame it.
+            has_detail: (B,) 0 or 1; without it no details are looked at, as in the stages before theirs.
         """
         seen, shaped = has_crop[:, None].to(crop.dtype), has_landmarks[:, None].to(crop.dtype)
         rows, summary = self._look(crop, has_crop)
@@ -99,8 +106,9 @@ class PocketEvidence(nn.Module):
         joint = torch.cat([summary, shape], dim=1)
         visual = torch.cat([rows, summary[:, None]], dim=1)
         units = self.au_head(joint)
-        if crop.shape[-1] == self.config.crop_size and self._any(has_crop):
-            units = seen * self.detail(crop, shape, units).au_logits + (1 - seen) * units
+        if detail is not None and has_detail is not None and self._any(has_detail):
+            near = has_detail[:, None].to(crop.dtype)
+            units = near * self.detail(detail, shape, units).au_logits + (1 - near) * units
         return PocketEvidenceOutput(units, self.emotion_head(joint), visual, shape[:, None])
 
     def _look(self, crop: Tensor, has_crop: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,9 +120,9 @@ class PocketEvidence(nn.Module):
         return rows, summary
 
     @staticmethod
-    def _any(has_crop: Tensor) -> bool:
+    def _any(flags: Tensor) -> bool:
         tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-        return tracing or bool(has_crop.any())
+        return tracing or bool(flags.any())
 
     def calibrate(self, raw: Tensor) -> Tensor:
         """(B, 22) raw intensity 0..1 -> calibrated: linear from 0 to ``rest`` (which gives 0.1), linear on to 1."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mien.core.nouns import Evidence, FloatArray, Image
+from mien.face.crop import reframed
 from mien.face.geometry import GEOMETRY_NAMES, aligned_landmarks, geometry_features
 
 __all__ = [
@@ -40,13 +41,18 @@ def grey(crop: Image) -> FloatArray:
 
 
 def batch_inputs(batch: Sequence[Evidence], size: int) -> dict[str, FloatArray]:
-    """Inputs of the evidence graph for N faces, with zeros and a flag where a kind of evidence is missing."""
+    """Inputs of the evidence graph for N faces, with zeros and a flag where a kind of evidence is missing.
+
+    Details are looked at where landmarks say how to frame them.
+    """
     count = len(batch)
     inputs = {
         "crop": np.zeros((count, 1, size, size), np.float32),
+        "detail": np.zeros((count, 1, size, size), np.float32),
         "landmarks": np.zeros((count, LANDMARK_FEATURES), np.float32),
         "has_crop": np.zeros(count, np.float32),
         "has_landmarks": np.zeros(count, np.float32),
+        "has_detail": np.zeros(count, np.float32),
     }
     for row, evidence in enumerate(batch):
         if evidence.crop is not None:
@@ -54,6 +60,9 @@ def batch_inputs(batch: Sequence[Evidence], size: int) -> dict[str, FloatArray]:
         if evidence.face.landmarks is not None:
             inputs["landmarks"][row] = landmark_vector(evidence.face.landmarks)
             inputs["has_landmarks"][row] = 1.0
+        if evidence.crop is not None and evidence.face.landmarks is not None:
+            inputs["detail"][row, 0] = grey(reframed(evidence.crop, evidence.face))
+            inputs["has_detail"][row] = 1.0
     return inputs
 
 

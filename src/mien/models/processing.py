@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from tokenizers import Tokenizer
+from torch.nn import functional
 
 from mien.core.errors import BadInput
 from mien.core.nouns import Turn
-from mien.models.facial_lm import FacialLMConfig
+from mien.models.facial_lm import EvidenceInput, FacialLMConfig
 
 __all__ = [
     "IGNORED",
@@ -156,7 +157,7 @@ def _learnt_characters(parts: Sequence[Part]) -> list[bool]:
 
 def collate(
     batch: Sequence[Encoded],
-    evidence: Sequence[Mapping[str, torch.Tensor]],
+    evidence: Sequence[Mapping[str, EvidenceInput]],
     *,
     pad_id: int,
     side: Literal["left", "right"] = "right",
@@ -165,12 +166,13 @@ def collate(
 
     Args:
         batch: B dialogues.
-        evidence: for each, name -> (n, ...) items in the order of its placeholders; n may differ, names may lack.
+        evidence: for each, name -> (n, ...) items in the order of its placeholders, or several tensors of n items by
+            argument name; n may differ, names may lack. Rows of token ids and masks (n, T) are padded with 0.
         pad_id: id for padding; never attended to and never learnt.
         side: ``"right"`` for training, ``"left"`` for generation.
 
     Raises:
-        BadInput: the two sequences differ in length, or are empty.
+        BadInput: the two sequences differ in length or are empty, or evidence of one name comes in several forms.
     """
     if not batch or len(batch) != len(evidence):
         raise BadInput(
@@ -189,5 +191,24 @@ def collate(
         "input_ids": torch.tensor([pad(one.ids, pad_id) for one in batch]),
         "attention_mask": torch.tensor([pad([1] * len(one.ids), 0) for one in batch]),
         "labels": torch.tensor([pad(one.labels, IGNORED) for one in batch]),
-        "evidence": {name: torch.cat([items[name] for items in evidence if name in items]) for name in names},
+        "evidence": {name: _join([items[name] for items in evidence if name in items]) for name in names},
     }
+
+
+def _join(parts: Sequence[EvidenceInput]) -> EvidenceInput:
+    """Items one after the other; rows of different length are filled up with 0."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        known = [part if isinstance(part, Mapping) else {} for part in parts]
+        if any(set(part) != set(first) for part in known):
+            raise BadInput(
+                got=f"evidence with {' and with '.join(sorted({', '.join(part) or 'one tensor' for part in known}))}",
+                expected="the same tensors for each item",
+                fix="Prepare all items of a batch in the same way",
+            )
+        return {key: cast(torch.Tensor, _join([part[key] for part in known])) for key in first}
+    tensors = [part for part in parts if isinstance(part, torch.Tensor)]
+    if first.ndim == 2 and not first.is_floating_point():
+        longest = max(tensor.shape[1] for tensor in tensors)
+        tensors = [functional.pad(tensor, (0, longest - tensor.shape[1])) for tensor in tensors]
+    return torch.cat(tensors)

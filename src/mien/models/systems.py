@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from peft import LoraConfig, inject_adapter_in_model
 from tokenizers import Tokenizer
@@ -18,10 +18,11 @@ from torch import nn
 
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Answer, Turn
+from mien.models.backbones import BASE_END
 from mien.models.facial_lm import FacialLMConfig
 from mien.models.processing import Encoded, Template, encode, lay_out
 
-__all__ = ["SYSTEMS", "Generation", "Lora", "Stage", "System", "open_system", "prepare"]
+__all__ = ["SYSTEMS", "Generation", "LabelTask", "Lora", "Stage", "System", "open_system", "prepare"]
 
 SYSTEMS: Mapping[str, str] = MappingProxyType(
     {
@@ -88,6 +89,16 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelTask:
+    """A closed question: the answers whose likelihoods are compared."""
+
+    question: str
+    """The user's turn, placeholders included."""
+    answers: Mapping[str, str]
+    """Label -> answer up to and including the label; none begins another."""
+
+
+@dataclass(frozen=True, slots=True)
 class System:
     """One published system on the composite."""
 
@@ -103,6 +114,10 @@ class System:
     """A user's turn for a task, placeholders included."""
     read: Callable[..., Answer]
     """``read(text, task=…)``: what the answer says."""
+    wrap: Callable[[str, Mapping[str, Any]], str]
+    """``wrap(question, options)``: a user's own question as a turn, for a model built with these options."""
+    labels: Callable[[Mapping[str, Any]], LabelTask] | None = None
+    """The closed question on the emotion, for a model built with these options; None where there is none."""
     max_length: int = 2048
     padding: Literal["left", "right"] = "right"
     """Side of padding in training; generation always pads left."""
@@ -110,6 +125,8 @@ class System:
     """Whether the tokenizer adds its start token; False where the template writes it."""
     weights: Mapping[str, str] = field(default_factory=dict)
     """Part -> where its published weights are (hub id), at scale ``paper``."""
+    base_weights: Mapping[str, str] = field(default_factory=dict)
+    """The same at scale ``base``."""
 
     def expansions(self, config: FacialLMConfig) -> dict[str, tuple[int, ...]]:
         """Placeholder text -> ids of the rows it becomes, for the evidence that this configuration has."""
@@ -120,8 +137,41 @@ class System:
             if name in entries
         }
 
+    def limit(self, config: FacialLMConfig) -> int:
+        """Most tokens of a dialogue: `max_length`, or the decoder's context where it is shorter."""
+        context = getattr(config.text_config, "max_position_embeddings", None)
+        return self.max_length if context is None else min(self.max_length, int(context))
+
+    def instruction(self, turns: Sequence[Turn]) -> str:
+        """What an encoder that reads a question is told: the user's first turn, without its placeholders."""
+        text = next((turn.text for turn in turns if turn.role == "user"), "")
+        for placeholder in self.placeholders:
+            text = text.replace(placeholder, "")
+        return text.strip()
+
+    def begun(
+        self, turns: Sequence[Turn], said: str, tokenizer: Tokenizer, config: FacialLMConfig
+    ) -> tuple[int, ...]:
+        """Tokens of an open dialogue whose answer has begun with ``said``.
+
+        Raises:
+            BadInput: as `encode`, or it is too long.
+        """
+        self.encode(turns, tokenizer, config)
+        blank = " " * (len(self.template.assistant) - len(self.template.assistant.rstrip(" ")))
+        parts = [*lay_out(turns, self.template), (blank + said, True)]
+        known = self.expansions(config)
+        ids = encode(parts, tokenizer, known, special_tokens=self.special_tokens).ids
+        if len(ids) > self.limit(config):
+            raise BadInput(
+                got=f"a prompt and the start of an answer of {len(ids)} tokens",
+                expected=f"at most {self.limit(config)}",
+                fix="Shorten the question, or pass fewer frames",
+            )
+        return ids
+
     def encode(self, turns: Sequence[Turn], tokenizer: Tokenizer, config: FacialLMConfig) -> Encoded:
-        """A dialogue as tokens and labels, in the system's published layout; the end is cut at `max_length`.
+        """A dialogue as tokens and labels, in the system's published layout; the end is cut at `limit`.
 
         Raises:
             BadInput: turns do not alternate, evidence has no place in this configuration, or the cut goes through
@@ -138,22 +188,27 @@ class System:
                 fix="Build the prompt with the options that the model was built with",
             )
         whole = encode(parts, tokenizer, known, special_tokens=self.special_tokens)
-        if len(whole.ids) <= self.max_length:
+        limit = self.limit(config)
+        if len(whole.ids) <= limit:
             return whole
-        cut = Encoded(whole.ids[: self.max_length], whole.labels[: self.max_length])
+        cut = Encoded(whole.ids[:limit], whole.labels[:limit])
         rows = {token for ids in known.values() for token in ids}
         spoken = {label for label in cut.labels if label >= 0}
-        if not spoken or any(token in rows for token in whole.ids[self.max_length :]):
+        if not spoken or any(token in rows for token in whole.ids[limit:]):
             raise BadInput(
                 got=f"a prompt of {len(whole.ids)} tokens",
-                expected=f"at most {self.max_length}, evidence and the start of an answer included",
+                expected=f"at most {limit}, evidence and the start of an answer included",
                 fix="Shorten the question, or pass fewer frames",
             )
         return cut
 
 
-def open_system(name: str) -> System:
+def open_system(name: str, scale: str | None = None) -> System:
     """A system by name.
+
+    Args:
+        name: a key of `SYSTEMS`.
+        scale: at scale ``base`` answers end with the decoders' own end token, and no start token is added.
 
     Raises:
         BadConfig: the name is not in `SYSTEMS`.
@@ -163,7 +218,10 @@ def open_system(name: str) -> System:
             got=f"system {name!r}", expected=f"one of {', '.join(SYSTEMS)}", fix="Choose one of these"
         )
     module, _, attribute = SYSTEMS[name].partition(":")
-    return cast(System, getattr(import_module(module), attribute))
+    system = cast(System, getattr(import_module(module), attribute))
+    if scale != "base":
+        return system
+    return replace(system, template=replace(system.template, end=BASE_END), special_tokens=False)
 
 
 def prepare(model: nn.Module, stage: Stage) -> list[str]:
@@ -185,10 +243,11 @@ def prepare(model: nn.Module, stage: Stage) -> list[str]:
             target_modules="|".join(f"(?:{target})" for target in stage.lora.targets),
         )
         inject_adapter_in_model(settings, model)
-    names = [name for name, _ in model.named_parameters()]
+    # A tied head has its embedding's name; both names may be given.
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     for beginning in (*stage.trains, *stage.rates):
         _require(beginning, [name for name in names if name.startswith(beginning)])
-    for name, parameter in model.named_parameters():
+    for name, parameter in model.named_parameters(remove_duplicate=False):
         if name.startswith(tuple(stage.trains)) and ".lora_" not in name:
             parameter.requires_grad_(True)
     return sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)

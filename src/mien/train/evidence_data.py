@@ -75,6 +75,7 @@ def real_table(samples: Sequence[Sample], size: int, cache: Path) -> EvidenceArr
         intensity=np.full((count, len(UNITS)), np.nan, np.float32),
         presence=presence,
         points=np.full((count, POINTS, 2), np.nan, np.float32),
+        framed=np.zeros(count, np.float32),
     )
 
 
@@ -96,7 +97,8 @@ def framed_table(samples: Sequence[Sample], size: int, cache: Path, table: Evide
     pictures = iter_pixels([samples[int(row)] for row in found])
     for place, (row, picture) in enumerate(zip(found, pictures, strict=True)):
         crops[place], points[place] = _framed(picture, landmarks[row], landmarks[row, MESH_POINTS, :2], size)
-    return replace(take(table, found), crops=crops, points=points)
+    framed = np.ones(len(found), np.float32)
+    return replace(take(table, found), crops=crops, points=points, framed=framed)
 
 
 def render_table(renders: Renders, size: int, cache: Path, name: str) -> EvidenceArrays:
@@ -115,6 +117,7 @@ def render_table(renders: Renders, size: int, cache: Path, name: str) -> Evidenc
         intensity=renders.aus[found],
         presence=np.full((count, len(UNITS)), np.nan, np.float32),
         points=np.stack([points for _, points in framed]),
+        framed=np.ones(count, np.float32),
     )
     return with_landmarks(table, landmarks[found])
 

@@ -51,6 +51,8 @@ class EvidenceArrays:
     """(N, 22) AU presence 0/1 or NaN."""
     points: npt.NDArray[np.float32]
     """(N, 68, 2) x and y in -1..1 of the crop, in iBUG's order, or NaN."""
+    framed: npt.NDArray[np.float32]
+    """(N,) 1 where landmarks frame the crop, as details need it; 0 for pictures taken whole."""
 
     def __len__(self) -> int:
         return len(self.crops)

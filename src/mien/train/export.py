@@ -31,10 +31,8 @@ class _EvidenceGraph(nn.Module):
         super().__init__()
         self.net, self.projectors = net, composite.model.projectors
 
-    def forward(
-        self, crop: Tensor, landmarks: Tensor, has_crop: Tensor, has_landmarks: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        out = self.net(crop, landmarks, has_crop, has_landmarks)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        out = self.net(*inputs)
         intensity = self.net.calibrate(torch.sigmoid(out.au_logits))
         level = torch.floor(5.0 * intensity + 0.5)
         one_hot = (level[..., None] == torch.arange(6.0)).float()
@@ -52,12 +50,14 @@ class _EvidenceGraph(nn.Module):
 def export_evidence(net: PocketEvidence, composite: FacialLM, path: Path) -> None:
     """One graph from inputs to AU intensities, classifier logits and the decoder's evidence rows.
 
-    Inputs crop (N, 1, S, S), landmarks (N, F), has_crop (N,), has_landmarks (N,); outputs aus (N, 22) calibrated,
+    Inputs crop (N, 1, S, S), landmarks (N, F), has_crop (N,), has_landmarks (N,), detail (N, 1, S, S), has_detail (N,);
+    outputs aus (N, 22) calibrated,
     emotion_logits (N, 8), rows (N, 10, D) in prompt order.
     """
     size, features = net.config.crop_size, net.config.landmark_features
-    example = (torch.rand(2, 1, size, size), torch.randn(2, features), torch.ones(2), torch.ones(2))
-    names = ["crop", "landmarks", "has_crop", "has_landmarks"]
+    crop, there = torch.rand(2, 1, size, size), torch.ones(2)
+    example = (crop, torch.randn(2, features), there, there, crop, there)
+    names = ["crop", "landmarks", "has_crop", "has_landmarks", "detail", "has_detail"]
     outputs = ["aus", "emotion_logits", "rows"]
     axes = {name: {0: "n"} for name in names + outputs}
     torch.onnx.export(

@@ -63,7 +63,9 @@ def predict(
     parts: list[list[Tensor]] = [[] for _ in names]
     for start in range(0, len(table), _BATCH):
         batch = collator(list(range(start, min(start + _BATCH, len(table)))))
-        out = net(*(batch[key] for key in ("crop", "landmarks", "has_crop", "has_landmarks")))
+        near = batch["has_crop"] * torch.from_numpy(table.framed[start : start + _BATCH])
+        evidence = [batch[key] for key in ("crop", "landmarks", "has_crop", "has_landmarks")]
+        out = net(*evidence, batch["crop"], near)
         for part, name in zip(parts, names, strict=True):
             part.append(getattr(out, name))
     return [torch.cat(part).numpy() for part in parts]

@@ -177,8 +177,9 @@ def _measurement(
 def _detail(net: PocketEvidence, recipe: PocketRecipe, tables: Tables, renders: Path, out: Path) -> None:
     if _restore(net, out / "evidence.safetensors"):
         return
-    rested = (tables.real.emotion[:, 0] >= 0.9) & (tables.real.has_landmarks > 0)
-    neutral = take(tables.real, np.flatnonzero(rested))
+    rested = np.flatnonzero((tables.real.emotion[:, 0] >= 0.9) & (tables.real.has_landmarks > 0))
+    samples = [tables.samples[int(row)] for row in rested]
+    neutral = framed_table(samples, recipe.crop_size, out / "cache", take(tables.real, rested))
     if not _restore(net, out / "fine.safetensors"):
         held_back = render_table(read_renders(renders, "val"), recipe.crop_size, out / "cache", "val")
         validation = detail_arrays(net, held_back, None)

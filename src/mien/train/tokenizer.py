@@ -15,12 +15,18 @@ _PIECES = r", (?=\d|$)|\d| ?[A-Za-z]+| ?[^\sA-Za-z\d]|\s+"
 """A digit, an array's comma, a word or a mark with the space before it: what one token may hold at most."""
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int, single: Sequence[str]) -> Tokenizer:
+def train_tokenizer(
+    texts: Iterable[str],
+    vocabulary: int,
+    single: Sequence[str],
+    special: Sequence[str] = SPECIAL_TOKENS,
+) -> Tokenizer:
     """Train on `texts`.
 
     Args:
         vocabulary: largest number of tokens, special ones included.
         single: strings that must be one token each: label words, digits and the marks of arrays.
+        special: tokens that stand for no text, in id order from 0.
 
     Raises:
         BadConfig: one of `single` came out as several tokens; the texts hold too few examples of it.
@@ -35,7 +41,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, single: Sequence[str]
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -1,0 +1,86 @@
+"""EmoLA's category-answer mode for traditional data sets (its Tables 3 to 6): the label is the whole answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from mien.core.aus import au_key, au_set
+from mien.core.emotions import canonical, order
+from mien.core.errors import BadConfig
+from mien.core.nouns import Answer, Labels
+
+__all__ = ["CATEGORIES", "DISFA_PRESENT_FROM", "Category", "read_category", "say_category"]
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A traditional data set whose labels are the whole answer: ``Happiness``, or ``AU1, AU4``."""
+
+    task: str
+    names: tuple[str, ...]
+    """Emotion words in the released index order, or AU keys that are scored."""
+
+
+CATEGORIES: Mapping[str, Category] = MappingProxyType(
+    {
+        "rafdb": Category("emotion", order("rafdb")),
+        "bp4d": Category("au", au_set("bp4d12")),
+        "disfa": Category("au", au_set("disfa8")),
+        "gft": Category("au", au_set("gft10")),
+    }
+)
+"""Data set -> its answers."""
+DISFA_PRESENT_FROM = 2
+"""Level from which EmoLA counts an AU of DISFA as present; AU-LLaVA counts above 2."""
+
+
+def _open(dataset: str) -> Category:
+    if dataset not in CATEGORIES:
+        raise BadConfig(
+            got=f"data set {dataset!r}", expected=f"one of {', '.join(CATEGORIES)}", fix="Choose one of these"
+        )
+    return CATEGORIES[dataset]
+
+
+def say_category(dataset: str, label: str | Collection[str]) -> str:
+    """The answer for a data set of `CATEGORIES`: its word for an emotion, or its AUs that are present.
+
+    Args:
+        dataset: a key of `CATEGORIES`.
+        label: an emotion, or AU keys that are present; those that the set does not score are left out.
+
+    Raises:
+        BadConfig: unknown data set, or an emotion that it does not name.
+    """
+    known = _open(dataset)
+    if known.task == "au":
+        return ", ".join(f"AU{int(key[2:])}" for key in known.names if key in label) or "None"
+    words = {canonical(word) or word.lower(): word for word in known.names}
+    if label not in words:
+        raise BadConfig(
+            got=f"emotion {label!r} of {dataset}",
+            expected=f"one of {', '.join(words)}",
+            fix="Choose one of these",
+        )
+    return words[str(label)]
+
+
+def read_category(text: str, dataset: str) -> Answer:
+    """A category answer as the released evaluation reads it: the data set's own word, case and all; or ``AU`` numbers.
+
+    Raises:
+        BadConfig: unknown data set.
+    """
+    known = _open(dataset)
+    if known.task == "emotion":
+        word = text.strip()
+        if word in known.names:
+            return Answer(text, "parsed", labels=Labels(emotion=canonical(word)))
+        return Answer(text, "unparsed", f"not one of {', '.join(known.names)}")
+    if not text.strip():
+        return Answer(text, "unparsed", "empty answer")
+    named = {au_key(number) for number in re.findall(r"AU(\d+)", text)}
+    return Answer(text, "parsed", labels=Labels(au_presence={key: key in named for key in known.names}))

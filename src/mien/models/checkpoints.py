@@ -1,0 +1,126 @@
+"""Tensors of a checkpoint on disk or in memory, read without running code that came with it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mien.core.errors import MissingWeights
+
+__all__ = ["read_checkpoint"]
+
+_SUFFIXES = (".bin", ".pt", ".pth", ".safetensors")
+_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+# What trainers leave beside the weights; the first holds pickled classes.
+_TRAINING_STATE = re.compile(r"(?:training_args|optimizer|scheduler|scaler|rng_state|trainer_state).*")
+_WRAPPERS = ("state_dict", "state_dict_backbone", "net", "model")
+
+
+def _read_file(path: Path) -> Mapping[str, object]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise MissingWeights(
+            got=f"{path.name}, which cannot be read as plain weights ({str(error).splitlines()[0]})",
+            expected="a whole .safetensors file, or a pickled one that holds tensors only",
+            fix="Download it again, or convert it to .safetensors where you trust it",
+        ) from error
+    if not isinstance(loaded, Mapping):
+        raise MissingWeights(
+            got=f"{path.name}, which holds a {type(loaded).__name__}",
+            expected="a dictionary of tensors",
+            fix="Save the model's state_dict()",
+        )
+    return loaded
+
+
+def _indexed(index: Path) -> list[Path]:
+    """The shards that an index names."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MissingWeights(
+            got=f"{index}, which is no index of shards ({type(error).__name__})",
+            expected='JSON with a "weight_map" from keys to file names',
+            fix="Download it again",
+        ) from error
+    absent = [name for name in names if not (index.parent / name).is_file()]
+    if absent:
+        raise MissingWeights(
+            got=f"{index.parent} without {len(absent)} of {len(names)} shards: {', '.join(absent[:4])}",
+            expected=f"every file that {index.name} names",
+            fix="Download the missing ones into this folder",
+        )
+    return [index.parent / name for name in names]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path] if path.is_file() and path.suffix in _SUFFIXES else []
+    files = [
+        file
+        for file in sorted(path.iterdir())
+        if file.is_file() and file.suffix in _SUFFIXES and not _TRAINING_STATE.fullmatch(file.name)
+    ]
+    shards: list[Path] = []
+    for index in (path / name for name in _INDEXES):
+        if index.is_file() and not shards:
+            shards = _indexed(index)
+    whole = shards or [file for file in files if file.name == "model.safetensors"]
+    if whole:
+        # The same weights in the other form are left alone; adapters and projectors beside them are read.
+        files = [file for file in files if not re.match(r"(?:pytorch_)?model\b", file.name)]
+    return sorted({*whole, *files})
+
+
+def _tensors(source: str | Path | Mapping[str, object]) -> dict[str, Tensor]:
+    state: dict[str, object]
+    if isinstance(source, Mapping):
+        state = dict(source)
+    else:
+        files = _files(Path(source))
+        if not files:
+            raise MissingWeights(
+                got=f"{source}, where no weight file is",
+                expected=f"a file or a folder with {', '.join(_SUFFIXES)}",
+                fix="Download the published weights and pass their path",
+            )
+        state = {}
+        for file in files:
+            read = _read_file(file)
+            state.update(_unwrapped(read))
+    return {key: value for key, value in _unwrapped(state).items() if isinstance(value, Tensor)}
+
+
+def _unwrapped(state: Mapping[str, object]) -> dict[str, object]:
+    for wrapper in _WRAPPERS:
+        inner = state.get(wrapper)
+        if isinstance(inner, Mapping):
+            state = inner
+    return dict(state)
+
+
+def read_checkpoint(*sources: str | Path | Mapping[str, object]) -> dict[str, Tensor]:
+    """The tensors of one or several checkpoints, with the dictionaries of training scripts unwrapped.
+
+    Args:
+        sources: files (.safetensors, .bin, .pt, .pth), folders with such files (with an index of shards: the shards
+            that it names), or dictionaries. What a later source holds replaces an earlier one's.
+
+    Raises:
+        MissingWeights: nothing there, a shard is absent, or nothing that can be read safely.
+    """
+    tensors: dict[str, Tensor] = {}
+    for source in sources:
+        tensors.update(_tensors(source))
+    return tensors

@@ -1,0 +1,101 @@
+"""Encoders of a composite as graphs: evidence in, rows of the decoder's width out, for runtimes without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mien.core.errors import BadInput
+from mien.models.facial_lm import EvidenceInput, FacialLM
+
+__all__ = ["EvidenceGraph", "export_onnx", "export_torch"]
+
+_OPSET = 17
+
+
+class EvidenceGraph(nn.Module):
+    """One encoder with its projector; inputs by position.
+
+    Args:
+        model: the composite; its weights are shared, not copied.
+        name: of the evidence.
+        arguments: names of the encoder's inputs, where it takes several.
+
+    Raises:
+        BadInput: the composite has no such evidence.
+    """
+
+    def __init__(self, model: FacialLM, name: str, arguments: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        if name not in model.model.encoders:
+            raise BadInput(
+                got=f"evidence {name!r}",
+                expected=f"one of {', '.join(model.model.encoders)}",
+                fix="Correct the name",
+            )
+        self.encoder, self.projector = model.model.encoders[name], model.model.projectors[name]
+        self.arguments = arguments
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        named = dict(zip(self.arguments, inputs, strict=True)) if self.arguments else {}
+        rows: Tensor = self.encoder(**named) if named else self.encoder(*inputs)
+        return cast(Tensor, self.projector(rows.unsqueeze(1) if rows.ndim == 2 else rows))
+
+
+def _inputs(items: EvidenceInput) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
+    return (tuple(items), tuple(items.values())) if isinstance(items, Mapping) else ((), (items,))
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Torch's fused attention for evaluation has no ONNX counterpart."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@torch.no_grad()
+def export_onnx(model: FacialLM, name: str, items: EvidenceInput, path: Path) -> list[str]:
+    """Write the ONNX graph of evidence ``name``: N items -> ``rows`` (N, rows, decoder width), N free.
+
+    Args:
+        model: in evaluation mode.
+        name: of the evidence.
+        items: an example, at least two items.
+        path: of the file.
+
+    Returns:
+        Names of the graph's inputs; a single input is called as the evidence is.
+
+    Raises:
+        BadInput: the composite has no such evidence.
+    """
+    arguments, example = _inputs(items)
+    names = list(arguments) or [name]
+    axes = {key: {0: "n"} for key in [*names, "rows"]}
+    with _plain_attention():
+        torch.onnx.export(
+            EvidenceGraph(model, name, arguments).eval(), example, str(path), input_names=names,
+            output_names=["rows"], dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
+        )  # fmt: skip
+    return names
+
+
+@torch.no_grad()
+def export_torch(model: FacialLM, name: str, items: EvidenceInput) -> torch.export.ExportedProgram:
+    """The same graph as a ``torch.export`` program, for batches as large as the example.
+
+    Raises:
+        BadInput: the composite has no such evidence.
+    """
+    arguments, example = _inputs(items)
+    with _plain_attention():
+        return torch.export.export(EvidenceGraph(model, name, arguments).eval(), example)

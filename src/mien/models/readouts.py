@@ -1,0 +1,322 @@
+"""Read-outs that all systems share: label likelihood, arrays by grammar, free text.
+
+Every one works on dialogues that a system has encoded, for a batch of faces. What many of them share is computed once:
+the opening that all prompts have in common before any evidence (`Readouts` keeps its cache), the prompt of a face for
+all labels, and the words that all labels' answers begin with.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers.cache_utils import DynamicCache
+
+from mien.core.errors import BadConfig, BadInput
+from mien.metrics.calibration import Scaling
+from mien.models.facial_lm import EvidenceInput, FacialLM
+from mien.models.processing import IGNORED, Encoded, collate
+
+__all__ = ["Readouts", "calibrated", "common_start", "grammar_tokens"]
+
+Ids = Sequence[int]
+Floats = npt.NDArray[np.float64]
+_MIN_HEAD = 4
+"""Fewer shared tokens than this are not worth a cache of their own."""
+
+
+def common_start(sequences: Sequence[Ids]) -> int:
+    """Number of leading tokens that all sequences share."""
+    shortest = min(len(ids) for ids in sequences)
+    first = sequences[0]
+    return next(
+        (place for place in range(shortest) if any(ids[place] != first[place] for ids in sequences)), shortest
+    )
+
+
+def calibrated(scores: npt.ArrayLike, scaling: Scaling | None = None) -> Floats:
+    """(N, L) log-likelihoods -> (N, L) probabilities of the labels, through a fitted scaling where there is one.
+
+    `mien.metrics.calibration.fit_scaling` fits it on validation scores.
+    """
+    count = np.asarray(scores).shape[1]
+    return (scaling or Scaling(1.0, (0.0,) * count)).apply(scores)
+
+
+def grammar_tokens(
+    begun: Callable[[str], Ids], slots: Sequence[Sequence[str]]
+) -> tuple[tuple[int, ...], dict[int, tuple[int, ...]]]:
+    """A grammar of `mien.dialogue.au_arrays.slots` in a tokenizer's own tokens, found in context.
+
+    Args:
+        begun: text -> tokens of a dialogue whose answer has begun with that text.
+        slots: allowed strings of every slot.
+
+    Returns:
+        The tokens of the first choices, and place -> the token of each choice for every slot that has several.
+
+    Raises:
+        BadConfig: two choices of a slot differ in more than one token.
+    """
+    first = [choices[0] for choices in slots]
+    base = tuple(begun("".join(first)))
+    free: dict[int, tuple[int, ...]] = {}
+    for number, choices in enumerate(slots):
+        if len(choices) == 1:
+            continue
+        others = [
+            tuple(begun("".join((*first[:number], choice, *first[number + 1 :])))) for choice in choices[1:]
+        ]
+        places = {
+            place
+            for other in others
+            for place, (ours, theirs) in enumerate(zip(base, other, strict=False))
+            if ours != theirs
+        }
+        if len(places) != 1 or any(len(other) != len(base) for other in others):
+            raise BadConfig(
+                got=f"a tokenizer that joins {choices[0]!r} or {choices[1]!r} with what stands beside it",
+                expected="one token for each digit of an array",
+                fix="Use a tokenizer that splits digits, as those of Llama and of mien's small models do",
+            )
+        (place,) = places
+        free[place] = (base[place], *(other[place] for other in others))
+    return base, free
+
+
+class _StopAt(StoppingCriteria):
+    """Ends a row once one of the texts stands in what it has said."""
+
+    def __init__(self, texts: Sequence[str], tokenizer: Tokenizer, start: int) -> None:
+        self.texts, self.tokenizer, self.start = tuple(texts), tokenizer, start
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
+        said = self.tokenizer.decode_batch(input_ids[:, self.start :].tolist())
+        done = [any(text in row for text in self.texts) for row in said]
+        return torch.tensor(done, device=input_ids.device)
+
+
+class Readouts:
+    """Read-outs of one model in evaluation.
+
+    Args:
+        model: its weights must stay as they are while this object lives, as it caches the prompts' common opening.
+        pad_id: a token for padding.
+    """
+
+    def __init__(self, model: FacialLM, pad_id: int = 0) -> None:
+        self.model, self.pad_id = model.eval(), pad_id
+        self._head: tuple[tuple[int, ...], DynamicCache] | None = None
+
+    # ---- labels
+
+    @torch.inference_mode()
+    def label_scores(
+        self, answers: Sequence[Sequence[Ids]], evidence: Mapping[str, EvidenceInput] | None = None
+    ) -> Floats:
+        """Log-likelihood of each label's answer, up to a constant per face.
+
+        Args:
+            answers: for each of N faces the L dialogues that end with a label (`System.begun`).
+            evidence: of the N faces, joined.
+
+        Returns:
+            (N, L) float64.
+
+        Raises:
+            BadInput: a face has another number of answers, or an answer is the beginning of another.
+        """
+        starts = [common_start(rows) for rows in answers]
+        tails = [[list(ids[start:]) for ids in rows] for rows, start in zip(answers, starts, strict=True)]
+        labels = len(answers[0])
+        if any(len(rows) != labels or not all(rows) for rows in tails):
+            raise BadInput(
+                got="answers of unequal number, or one that begins another",
+                expected="as many answers for each face, none of them the beginning of another",
+                fix="Let each answer end with its label, or add the end token",
+            )
+        prompts = [rows[0][:start] for rows, start in zip(answers, starts, strict=True)]
+        logits, cache, mask = self._start(prompts, evidence)
+        flat = [ids for rows in tails for ids in rows]
+        first = torch.tensor([[ids[0] for ids in rows] for rows in tails], device=logits.device)
+        scores = logits.log_softmax(-1).gather(1, first).flatten()
+        # Labels of one token are done; the others go on behind the prompt of their face.
+        longer = [place for place, ids in enumerate(flat) if len(ids) > 1]
+        if longer:
+            tokens, counts = self._padded([flat[place] for place in longer], max(map(len, flat)))
+            faces = torch.tensor([place // labels for place in longer], device=logits.device)
+            cache.batch_select_indices(faces)
+            seen = torch.cat([mask[faces], counts[:, :-1]], 1)
+            output = self.model.model(
+                inputs_embeds=self.model.get_input_embeddings()(tokens[:, :-1]),
+                attention_mask=seen,
+                past_key_values=cache,
+            )
+            later = self.model.lm_head(output.last_hidden_state).float().log_softmax(-1)
+            chosen = later.gather(2, tokens[:, 1:, None])[..., 0]
+            scores[longer] += (chosen * counts[:, 1:]).sum(1)
+        return scores.double().reshape(len(answers), labels).cpu().numpy()
+
+    # ---- arrays
+
+    @torch.inference_mode()
+    def arrays(
+        self,
+        prompts: Sequence[Ids],
+        free: Mapping[int, tuple[int, ...]],
+        evidence: Mapping[str, EvidenceInput] | None = None,
+    ) -> tuple[list[list[int]], list[Floats]]:
+        """The likeliest choice at each free place, given all that was chosen before; the rest is only fed.
+
+        Args:
+            prompts: for each face the first part of `grammar_tokens`: a dialogue with the first choices. What stands
+                before the first free place may differ in length, what follows it may not.
+            free: its second part, for the first prompt.
+            evidence: of all faces, joined.
+
+        Returns:
+            For each face the number of the choice at every free place, and per place the (N, choices) probabilities.
+
+        Raises:
+            BadInput: the dialogues differ after the first free place.
+        """
+        places = sorted(free)
+        after = len(prompts[0]) - places[0]
+        tail = list(prompts[0][places[0] :])
+        if any(list(ids[-after:]) != tail for ids in prompts):
+            raise BadInput(
+                got="dialogues with different arrays",
+                expected="one grammar for the whole batch",
+                fix="Ask all faces of a batch for the same array",
+            )
+        logits, cache, mask = self._start([ids[:-after] for ids in prompts], evidence)
+        chosen: list[list[int]] = [[] for _ in prompts]
+        beliefs: list[Floats] = []
+        for number, place in enumerate(places):
+            ids = torch.tensor(free[place], device=logits.device)
+            belief = logits[:, ids].softmax(-1)
+            best = belief.argmax(-1)
+            beliefs.append(belief.double().cpu().numpy())
+            for row, choice in enumerate(best.tolist()):
+                chosen[row].append(choice)
+            if number + 1 == len(places):
+                break
+            forced = tail[place + 1 - places[0] : places[number + 1] - places[0]]
+            fed = torch.cat([ids[best][:, None], ids.new_tensor([forced] * len(prompts)).long()], 1)
+            mask = torch.cat([mask, mask.new_ones(fed.shape)], 1)
+            logits = self._step(self.model.get_input_embeddings()(fed), mask, cache)
+        return chosen, beliefs
+
+    # ---- text
+
+    @torch.inference_mode()
+    def texts(
+        self,
+        prompts: Sequence[Ids],
+        tokenizer: Tokenizer,
+        evidence: Mapping[str, EvidenceInput] | None = None,
+        *,
+        end: int | None = None,
+        stop: Sequence[str] = (),
+        seed: int = 0,
+        **options: Any,
+    ) -> list[str]:
+        """Free answers, one per prompt.
+
+        Args:
+            prompts: open dialogues of any length; they are padded on the left.
+            tokenizer: decodes; special tokens are left out.
+            evidence: of all faces, joined.
+            end: the token that ends an answer; the decoder's own by default.
+            stop: texts that end an answer; they and what follows are cut off.
+            seed: of sampling. The global generator is left as it was.
+            options: of ``generate``: ``max_new_tokens``, ``num_beams``, ``do_sample``, ``temperature``, ``top_p`` …
+        """
+        encoded = [Encoded(tuple(ids), (IGNORED,) * len(ids)) for ids in prompts]
+        batch = collate(encoded, [{} for _ in prompts], pad_id=self.pad_id, side="left")
+        ids, mask = (
+            cast(Tensor, batch[key]).to(self.model.device) for key in ("input_ids", "attention_mask")
+        )
+        if stop:
+            options["stopping_criteria"] = StoppingCriteriaList([_StopAt(stop, tokenizer, ids.shape[1])])
+        if end is not None:
+            options["eos_token_id"] = end
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            made = self.model.generate(
+                input_ids=ids, attention_mask=mask, evidence=evidence, pad_token_id=self.pad_id, **options
+            )
+        said = [self._until(row, end) for row in made[:, ids.shape[1] :].tolist()]
+        return [_cut(tokenizer.decode(row), stop) for row in said]
+
+    def _until(self, row: list[int], end: int | None) -> list[int]:
+        """What stands before the end token: padding behind it may decode to text."""
+        return row[: row.index(end)] if end is not None and end in row else row
+
+    # ---- steps
+
+    def _padded(self, rows: Sequence[Ids], length: int) -> tuple[Tensor, Tensor]:
+        """(N, T) ids padded on the right, and their mask."""
+        ids = [[*row, *[self.pad_id] * (length - len(row))] for row in rows]
+        counts = [[1] * len(row) + [0] * (length - len(row)) for row in rows]
+        return torch.tensor(ids, device=self.model.device), torch.tensor(counts, device=self.model.device)
+
+    def _start(
+        self, prompts: Sequence[Ids], evidence: Mapping[str, EvidenceInput] | None
+    ) -> tuple[Tensor, DynamicCache, Tensor]:
+        """Prefill: float logits after each prompt (N, V), the cache, and its mask."""
+        head = self._head_of(prompts)
+        cache = self._head_cache(head, len(prompts))
+        rest = [ids[len(head) :] for ids in prompts]
+        ids, counts = self._padded(rest, max(map(len, rest)))
+        mask = torch.cat([counts.new_ones(len(prompts), len(head)), counts], 1)
+        embeds = self.model.embed(ids, evidence)
+        last = counts.sum(1) - 1
+        return self._step(embeds, mask, cache, last), cache, mask
+
+    def _step(self, embeds: Tensor, mask: Tensor, cache: DynamicCache, last: Tensor | None = None) -> Tensor:
+        output = self.model.model(inputs_embeds=embeds, attention_mask=mask, past_key_values=cache)
+        hidden = output.last_hidden_state
+        rows = hidden[:, -1] if last is None else hidden[torch.arange(len(hidden), device=last.device), last]
+        return cast(Tensor, self.model.lm_head(rows)).float()
+
+    def _head_of(self, prompts: Sequence[Ids]) -> tuple[int, ...]:
+        """The shared tokens before any evidence; at least one token of each prompt is left to run."""
+        placeholders = {entry["token_id"] for entry in self.model.config.evidence.values()}
+        shared = min(common_start(prompts), min(map(len, prompts)) - 1)
+        ids = list(prompts[0][:shared])
+        if len(prompts) == 1:
+            # Alone, everything is shared: what another face's prompt would share is the text before the evidence.
+            shared = next((place for place, token in enumerate(ids) if token in placeholders), 0)
+        cut = next((place for place, token in enumerate(ids[:shared]) if token in placeholders), shared)
+        return tuple(ids[:cut]) if cut >= _MIN_HEAD else ()
+
+    def _head_cache(self, head: tuple[int, ...], rows: int) -> DynamicCache:
+        config = self.model.config.text_config
+        if not head:
+            return DynamicCache(config=config)
+        if self._head is None or self._head[0] != head:
+            cache = DynamicCache(config=config)
+            ids = torch.tensor([head], device=self.model.device)
+            self.model.model(
+                inputs_embeds=self.model.get_input_embeddings()(ids),
+                attention_mask=torch.ones_like(ids),
+                past_key_values=cache,
+            )
+            self._head = (head, cache)
+        cache = copy.deepcopy(self._head[1])
+        cache.batch_repeat_interleave(rows)
+        return cache
+
+
+def _cut(text: str, stop: Sequence[str]) -> str:
+    ends = [place for place in (text.find(one) for one in stop) if place >= 0]
+    return (text[: min(ends)] if ends else text).strip()

@@ -1,0 +1,225 @@
+"""Stages that train an evidence encoder alone: by contrast with texts (FacePhi, Eq. 4), or as a classifier.
+
+Both work on the encoder of a `FacialLM` in place; the head that they add is left behind with the stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from mien.core.aus import AU_SETS
+from mien.core.emotions import EMOTIONS
+from mien.core.errors import BadConfig
+from mien.core.nouns import Labels
+from mien.layers.alignment import ContrastiveAlignment, TextTower
+from mien.models.evidence_inputs import Inputs, evidence_inputs
+from mien.models.facial_lm import EvidenceInput, FacialLM, FacialLMConfig
+from mien.train.faces import Faces
+from mien.train.instructions import augmented
+
+__all__ = [
+    "TEXT_TOWER",
+    "AlignmentTask",
+    "ClassificationTask",
+    "FaceBatches",
+    "FaceRowsOf",
+    "emotion_frequency",
+    "emotion_target",
+]
+
+UNITS = AU_SETS["pocket"]
+TEXT_TOWER: Mapping[str, Any] = {
+    "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "projection_dim": 128, "max_position_embeddings": 77, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0,
+}  # fmt: skip
+"""The text tower of alignments that start from nothing. ULIP's, which FacePhi takes, comes with its weights."""
+
+
+def emotion_target(labels: Labels) -> Tensor:
+    """(8,) raters' shares, or one-hot; zeros where neither is known."""
+    target = torch.zeros(len(EMOTIONS))
+    for name, count in (labels.votes or {}).items():
+        if name in EMOTIONS:
+            target[EMOTIONS.index(name)] = float(count)
+    if not bool(target.any()) and labels.emotion in EMOTIONS:
+        target[EMOTIONS.index(labels.emotion)] = 1.0
+    return target / target.sum().clamp(min=1e-6)
+
+
+class FaceRowsOf(Dataset[int]):
+    """Row numbers of faces, one item each."""
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        self.rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> int:
+        return self.rows[index]
+
+
+@dataclass(frozen=True, slots=True)
+class FaceBatches:
+    """A batch of faces for one encoder: what it reads, and what is known of each face."""
+
+    config: FacialLMConfig
+    name: str
+    inputs: Inputs
+    faces: Faces
+    augment: bool = False
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, Any]:
+        labels = [self.faces.samples[row].labels for row in rows]
+        emotion = torch.stack([emotion_target(one) for one in labels])
+        units = torch.full((len(rows), len(UNITS)), torch.nan)
+        for place, one in enumerate(labels):
+            for key, value in _units(one).items():
+                units[place, UNITS.index(key)] = value
+        return {"items": self.read(rows), "emotion": emotion, "units": units}
+
+    def read(self, rows: Sequence[int]) -> EvidenceInput:
+        """What the encoder reads of these faces."""
+        crops = augmented([self.faces.crops[row] for row in rows]) if self.augment else None
+        batch = [self.faces.evidence(row, None if crops is None else crops[i]) for i, row in enumerate(rows)]
+        read = evidence_inputs(self.config, self.inputs, batch, names=[self.name])[self.name]
+        if self.augment and isinstance(read, Tensor) and read.ndim == 3:
+            return jittered(read)
+        return read
+
+
+def jittered(points: Tensor) -> Tensor:
+    """(N, P, 3) points a little moved, grown and turned, as ULIP does to its clouds; no point is dropped."""
+    count = len(points)
+    centre = points.mean(dim=1, keepdim=True)
+    size = (points - centre).norm(dim=2).amax(dim=1)[:, None, None]
+    angle = torch.randn(count).clamp(-2.0, 2.0) * 0.06
+    turn = torch.zeros(count, 3, 3)
+    turn[:, 0, 0] = turn[:, 1, 1] = angle.cos()
+    turn[:, 0, 1], turn[:, 1, 0], turn[:, 2, 2] = -angle.sin(), angle.sin(), 1.0
+    grown = torch.empty(count, 1, 3).uniform_(0.94, 1.06)
+    moved: Tensor = centre + (points - centre) @ turn * grown + torch.randn_like(points) * 0.004 * size
+    return moved
+
+
+def _units(labels: Labels) -> dict[str, float]:
+    known: dict[str, float] = {key: float(value) for key, value in (labels.au_presence or {}).items()}
+    known |= {key: value / 5.0 for key, value in (labels.au_level or {}).items()}
+    known |= dict(labels.au_intensity or {})
+    return {key: value for key, value in known.items() if key in UNITS}
+
+
+class ClassificationTask(nn.Module):
+    """An encoder with a linear head on the mean of its rows: 8 emotions by raters' shares, 22 AU intensities.
+
+    Args:
+        model: the composite; its encoder is shared.
+        name: the evidence.
+        rare: power of the inverse frequency that weighs an emotion.
+        frequency: (8,) shares of the emotions in the data.
+    """
+
+    def __init__(self, model: FacialLM, name: str, frequency: Tensor, rare: float = 0.3) -> None:
+        super().__init__()
+        self.encoder = model.model.encoders[name]
+        self.head = nn.Linear(model.config.evidence[name]["width"], len(EMOTIONS) + len(UNITS))
+        weight = frequency.clamp(min=1e-3) ** -rare
+        self.register_buffer("weight", weight / (weight * frequency).sum().clamp(min=1e-6))
+
+    def forward(self, items: EvidenceInput, emotion: Tensor, units: Tensor) -> dict[str, Tensor]:
+        """The loss, and the logits (N, 8 + 22)."""
+        rows = self.encoder(**items) if isinstance(items, Mapping) else self.encoder(items)
+        logits = self.head(rows.mean(dim=1) if rows.ndim == 3 else rows).float()
+        named = emotion.sum(dim=1) > 0.0
+        loss = logits.sum() * 0.0
+        if bool(named.any()):
+            shares = emotion[named] * self.get_buffer("weight")
+            spoken = functional.log_softmax(logits[named, : len(EMOTIONS)], dim=1)
+            loss = loss - (shares * spoken).sum(dim=1).mean()
+        known = ~units.isnan()
+        if bool(known.any()):
+            told = logits[:, len(EMOTIONS) :][known]
+            loss = loss + functional.binary_cross_entropy_with_logits(told, units[known])
+        return {"loss": loss, "logits": logits}
+
+
+class AlignmentTask(nn.Module):
+    """An encoder and the texts of the eight emotions, by contrast (FacePhi's first stage).
+
+    Where the published text tower is not at hand, a small one learns along: frozen at random it would hand out eight
+    arbitrary points.
+
+    Args:
+        model: the composite; its encoder is shared.
+        name: the evidence.
+        texts: one for each of the eight emotions.
+        tokenizer: of these texts.
+        target: see `contrastive_loss`.
+        tower: text tower with weights, frozen; None for a small one from nothing.
+    """
+
+    def __init__(
+        self,
+        model: FacialLM,
+        name: str,
+        texts: Sequence[str],
+        tokenizer: Tokenizer,
+        target: str = "pair",
+        tower: TextTower | None = None,
+    ) -> None:
+        super().__init__()
+        if len(texts) != len(EMOTIONS):
+            raise BadConfig(
+                got=f"{len(texts)} texts", expected=f"one for each of {', '.join(EMOTIONS)}", fix="Pass eight"
+            )
+        self.encoder = model.model.encoders[name]
+        # The tower's feature is the state at the first end token (id 1 of our small tokenizers).
+        end = 1 if tower is None else int(tower.model.config.eos_token_id)
+        ids = [[*tokenizer.encode(text, add_special_tokens=False).ids, end] for text in texts]
+        longest = max(len(one) for one in ids)
+        padded = torch.tensor([[*one, *[0] * (longest - len(one))] for one in ids])
+        self.register_buffer("text_ids", padded, persistent=False)
+        self.register_buffer("text_mask", (torch.arange(longest) < torch.tensor([[len(one)] for one in ids])).long(),
+                             persistent=False)  # fmt: skip
+        self.learns_text = tower is None
+        self.tower = tower or TextTower({**TEXT_TOWER, "vocab_size": tokenizer.get_vocab_size()})
+        if self.learns_text:
+            self.tower.requires_grad_(True)
+        width = model.config.evidence[name]["width"]
+        self.contrast = ContrastiveAlignment(width, self.tower.width, target)
+
+    def text_features(self) -> Tensor:
+        """(8, d), one row per emotion."""
+        if not self.learns_text:
+            frozen: Tensor = self.tower(self.text_ids, self.text_mask)
+            return frozen
+        output = self.tower.model(input_ids=self.text_ids, attention_mask=self.text_mask)
+        features: Tensor = output.text_embeds
+        return features
+
+    def forward(self, items: EvidenceInput, emotion: Tensor, units: Tensor) -> dict[str, Tensor]:
+        """The loss, and the similarity to each emotion's text (N, 8). Faces without an emotion do not count."""
+        rows = self.encoder(**items) if isinstance(items, Mapping) else self.encoder(items)
+        features = (rows.mean(dim=1) if rows.ndim == 3 else rows).float()
+        text = self.text_features().float()
+        named = emotion.sum(dim=1) > 0.0
+        label = emotion[named].argmax(dim=1)
+        loss = self.contrast(features[named], text[label], label)
+        projected = functional.normalize(features @ self.contrast.projection, dim=1)
+        return {"loss": loss, "logits": projected @ functional.normalize(text, dim=1).t()}
+
+
+def emotion_frequency(faces: Faces) -> Tensor:
+    """(8,) mean shares of the emotions."""
+    targets = torch.stack([emotion_target(sample.labels) for sample in faces.samples])
+    named = targets[targets.sum(dim=1) > 0.0]
+    return named.mean(dim=0) if len(named) else torch.from_numpy(np.full(len(EMOTIONS), 1 / 8, np.float32))

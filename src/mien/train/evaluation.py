@@ -1,0 +1,276 @@
+"""Validation of a trained system: its own answers on held-out faces, and scores that the answers alone give again."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median_low
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from mien.core.errors import BadConfig, BadData
+from mien.core.nouns import Answer, Labels, Turn
+from mien.metrics.au import f1, mae, pcc
+from mien.metrics.classification import accuracy, macro_f1, uar
+from mien.models.dialogues import build
+from mien.models.evidence_inputs import Inputs
+from mien.models.facial_lm import FacialLM
+from mien.models.processing import collate
+from mien.models.systems import System
+from mien.train.faces import Faces
+from mien.train.instructions import Instruction, InstructionCollator
+from mien.train.recipe import Evaluation
+
+__all__ = ["constants", "predict", "read_predictions", "score", "write_predictions"]
+
+Row = dict[str, Any]
+_FORMS = ("au_intensity", "au_level", "au_presence")
+
+
+def predict(
+    model: FacialLM,
+    system: System,
+    faces: Faces,
+    inputs: Inputs,
+    tokenizer: Tokenizer,
+    wanted: Evaluation,
+) -> list[Row]:
+    """Ask the model as `wanted` says, greedily; one row per face that has the task's label.
+
+    A dialogue of several rounds is asked round by round with the model's own answers (ExpLLM: label, then the
+    explanation); the last answer is read.
+
+    Raises:
+        BadConfig: no face has the label.
+    """
+    asked: list[tuple[int, tuple[Turn, ...]]] = []
+    for row in _spread(len(faces), wanted.limit):
+        made = build(system.name, wanted.task, faces.samples[row], random.Random(row), **wanted.dialogue)
+        if made is not None:
+            asked.append((row, made.turns))
+    if not asked:
+        raise BadConfig(
+            got=f"no validation face with a label for task {wanted.task!r}",
+            expected="at least one",
+            fix="Change the recipe's validation data, or leave this evaluation out",
+        )
+    pad_id = tokenizer.token_to_id("<pad>") or 0
+    collator = InstructionCollator(system, model.config, inputs, faces, tokenizer, pad_id)
+    rows: list[Row] = []
+    for start in range(0, len(asked), wanted.batch):
+        batch = asked[start : start + wanted.batch]
+        said = _converse(model, system, collator, batch, wanted)
+        rows += [
+            _row(system, faces, wanted.task, *one, texts) for one, texts in zip(batch, said, strict=True)
+        ]
+    return rows
+
+
+def _spread(count: int, limit: int | None) -> list[int]:
+    if limit is None or limit >= count:
+        return list(range(count))
+    return [place * count // limit for place in range(limit)]
+
+
+def _converse(
+    model: FacialLM,
+    system: System,
+    collator: InstructionCollator,
+    batch: Sequence[tuple[int, tuple[Turn, ...]]],
+    wanted: Evaluation,
+) -> list[list[str]]:
+    """The model's answers, round by round."""
+    said: list[list[str]] = [[] for _ in batch]
+    for turn in range(sum(one.role == "user" for one in batch[0][1])):
+        items = [
+            Instruction(face, wanted.task, _so_far(turns, answers, turn))
+            for (face, turns), answers in zip(batch, said, strict=True)
+        ]
+        for answers, text in zip(said, _answers(model, system, collator, items, wanted), strict=True):
+            answers.append(text)
+    return said
+
+
+def _so_far(turns: Sequence[Turn], answers: Sequence[str], turn: int) -> tuple[Turn, ...]:
+    questions = [one for one in turns if one.role == "user"]
+    told: list[Turn] = []
+    for place in range(turn):
+        told += [questions[place], Turn("assistant", answers[place])]
+    return (*told, questions[turn])
+
+
+@torch.inference_mode()
+def _answers(
+    model: FacialLM,
+    system: System,
+    collator: InstructionCollator,
+    items: Sequence[Instruction],
+    wanted: Evaluation,
+) -> list[str]:
+    tokenizer = collator.tokenizer
+    encoded = [system.encode(item.turns, tokenizer, model.config) for item in items]
+    inputs = collator([(item, one) for item, one in zip(items, encoded, strict=True)])
+    padded = collate(encoded, [{} for _ in items], pad_id=collator.pad_id, side="left")
+    end = tokenizer.token_to_id(system.template.end)
+    made = model.generate(
+        input_ids=padded["input_ids"],
+        attention_mask=padded["attention_mask"],
+        evidence=inputs["evidence"],
+        max_new_tokens=wanted.max_new_tokens,
+        do_sample=False,
+        pad_token_id=collator.pad_id,
+        eos_token_id=end,
+    )
+    fresh = made[:, padded["input_ids"].shape[1] :].tolist()  # type: ignore[attr-defined]
+    texts = []
+    for ids in fresh:
+        kept = ids[: ids.index(end)] if end in ids else ids
+        texts.append(str(tokenizer.decode([token for token in kept if token != collator.pad_id])).strip())
+    return texts
+
+
+def _row(
+    system: System, faces: Faces, task: str, face: int, turns: Sequence[Turn], said: Sequence[str]
+) -> Row:
+    sample = faces.samples[face]
+    answer: Answer = system.read(said[-1], task=task)
+    truth = system.read(turns[-1].text, task=task)
+    # What the published read-out reads in the right answer is the truth that an answer can be compared with.
+    return {
+        "id": sample.id,
+        "dataset": sample.dataset,
+        "task": task,
+        "questions": [turn.text for turn in turns if turn.role == "user"],
+        "answers": list(said),
+        "status": answer.status,
+        "reason": answer.reason,
+        "truth": _values(truth.labels),
+        "said": _values(answer.labels),
+    }
+
+
+def _values(read: Labels | None) -> dict[str, Any] | None:
+    """An emotion, AU values, or a text."""
+    if read is None:
+        return None
+    for form in _FORMS:
+        values = getattr(read, form)
+        if values:
+            return {"form": form, "aus": {key: float(value) for key, value in values.items()}}
+    return {"emotion": read.emotion} if read.emotion else {"text": read.chain_of_thought or read.description}
+
+
+def constants(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The best answer that ignores the face, from training truths: most frequent emotion, median of each AU."""
+    emotions = Counter(row["emotion"] for row in rows if row.get("emotion"))
+    units: dict[str, list[float]] = {}
+    for row in rows:
+        for key, value in row.get("aus", {}).items():
+            units.setdefault(key, []).append(value)
+    return {
+        "emotion": emotions.most_common(1)[0][0] if emotions else None,
+        "aus": {key: median_low(values) for key, values in sorted(units.items())},
+    }
+
+
+def score(rows: Sequence[Mapping[str, Any]], always: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of one task from its predictions, beside those of the constant answer.
+
+    Unparsed answers are wrong labels; AU values of unparsed answers count as the constant's.
+
+    Args:
+        rows: of `predict`.
+        always: of `constants`.
+    """
+    truths = [row["truth"] or {} for row in rows]
+    said = [row["said"] or {} for row in rows]
+    figures: dict[str, Any] = {"n": len(rows), "unparsed": sum(row["status"] == "unparsed" for row in rows)}
+    if all("emotion" in truth for truth in truths):
+        true = [truth["emotion"] for truth in truths]
+        figures |= _emotion_figures(true, [one.get("emotion") for one in said], always["emotion"])
+    elif all("aus" in truth for truth in truths):
+        figures |= _au_figures(truths, said, always["aus"])
+    return figures
+
+
+def _emotion_figures(true: Sequence[str], said: Sequence[str | None], always: str) -> dict[str, Any]:
+    labels = sorted({*true, *(one for one in said if one)})
+    return {
+        "accuracy": accuracy(true, said).value,
+        "uar": uar(true, said, labels).value,
+        "macro_f1": macro_f1(true, said, labels).value,
+        "recall": dict(uar(true, said, labels).parts),
+        "baseline": {
+            "answer": always,
+            "accuracy": accuracy(true, [always] * len(true)).value,
+            "uar": uar(true, [always] * len(true), labels).value,
+        },
+    }
+
+
+def _au_figures(
+    truths: Sequence[Mapping[str, Any]], said: Sequence[Mapping[str, Any]], always: Mapping[str, float]
+) -> dict[str, Any]:
+    keys = list(truths[0]["aus"])
+    errors, agreement, hits, still = {}, {}, {}, {}
+    for key in keys:
+        constant = float(always.get(key, 0.0))
+        true = [float(truth["aus"][key]) for truth in truths]
+        told = [float(one.get("aus", {}).get(key, constant)) for one in said]
+        errors[key], agreement[key] = mae(true, told).value, pcc(true, told).value
+        still[key] = mae(true, [constant] * len(true)).value
+        hits[key] = f1([value > 0 for value in true], [value > 0 for value in told]).value
+    return {
+        "mae": _mean(errors.values()),
+        "pcc": _mean(agreement.values()),
+        "f1": _mean(hits.values()),
+        "per_au": {
+            key: {"mae": errors[key], "pcc": _null(agreement[key]), "f1": _null(hits[key])} for key in keys
+        },
+        "baseline": {
+            "answer": {key: float(always.get(key, 0.0)) for key in keys},
+            "mae": _mean(still.values()),
+            "f1_all_present": _mean(
+                [f1([truth["aus"][key] > 0 for truth in truths], [True] * len(truths)).value for key in keys]
+            ),
+        },
+    }
+
+
+def _mean(values: Any) -> float | None:
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _null(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def write_predictions(path: Path, rows: Sequence[Row]) -> None:
+    """One JSON object per line."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def read_predictions(path: Path) -> list[Row]:
+    """What `write_predictions` wrote.
+
+    Raises:
+        BadData: a line is no JSON object.
+    """
+    rows: list[Row] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise BadData(
+                got=f"{path.name}:{number}: {error}",
+                expected="one JSON object per line",
+                fix="Write the predictions again: run the recipe in this folder",
+            ) from error
+    return rows
