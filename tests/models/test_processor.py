@@ -58,7 +58,7 @@ def test_saved_beside_the_model_and_found_again(processor: FacialProcessor, tmp_
 
 
 def test_a_batch_learns_its_answers_alone(processor: FacialProcessor) -> None:
-    batch = processor([TAUGHT, TAUGHT[:1] + [Turn("assistant", "Happiness")]], [face(), face()], "right")
+    batch = processor([TAUGHT, [*TAUGHT[:1], Turn("assistant", "Happiness")]], [face(), face()], "right")
     assert batch["evidence"]["image"].shape == (2, 3, 28, 28)
     learnt = batch["labels"][0][batch["labels"][0] != IGNORED].tolist()
     assert processor.tokenizer.decode(learnt, skip_special_tokens=True).strip() == "Fear"

@@ -86,7 +86,7 @@ class ClueAggregator(nn.Module):
                     got="no facial rows", expected="facial rows with keys 'joint'", fix="Pass face features"
                 )
             rows = torch.cat([rows, self.face(face)], dim=1)
-        queries = self.queries.expand(len(visual), -1, -1)
+        queries = self.queries.expand(visual.shape[0], -1, -1)
         mask = torch.cat([attention_mask.new_ones(queries.shape[:2]), attention_mask], dim=1)
         output = self.qformer(
             input_ids=input_ids,

@@ -72,7 +72,7 @@ class PointGroups(nn.Module):
         each: Tensor = self.local(offsets)
         shared = each.amax(dim=2, keepdim=True).expand_as(each)
         tokens = self.whole(torch.cat([shared, each], dim=3)).amax(dim=2)
-        first, place = self.class_token.expand(2, len(points), -1)[:, :, None]
+        first, place = self.class_token.expand(2, points.shape[0], -1)[:, :, None]
         rows = torch.cat([first + place, tokens + self.place(centres)], dim=1)
         done: Tensor = self.norm(self.blocks(rows))
         return done
