@@ -97,6 +97,8 @@ def calibrate_rest(net: PocketEvidence, renders: EvidenceArrays, neutral: Eviden
 
 
 def _balanced_threshold(scores: npt.NDArray[Any], truth: npt.NDArray[np.bool_]) -> float:
+    if truth.all() or not truth.any():
+        return 0.1  # nothing to tell apart: raw intensity stands as it is
     grid = np.linspace(0.02, 0.6, 117)
     balanced = [(scores[truth] >= t).mean() + (scores[~truth] < t).mean() for t in grid]
     return float(grid[int(np.argmax(balanced))])
