@@ -15,6 +15,7 @@ from torch import nn
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import Labels, Sample, Turn
 from mien.face.pose import mean_face
+from mien.models.adapters import merge_adapters
 from mien.models.evidence_inputs import Inputs, evidence_inputs
 from mien.models.facial_lm import FacialLM
 from mien.models.processing import IGNORED
@@ -31,7 +32,7 @@ from mien.train.instructions import (
     open_tokenizer,
 )
 from mien.train.stage_trainer import StageOptions, parameter_groups, rest_frozen, run_stage, trained_state
-from mien.train.supervised import cached_rows, frozen_encoders, merge_adapters, run_supervised
+from mien.train.supervised import cached_rows, frozen_encoders, run_supervised
 
 INPUTS = Inputs(crop_size=28, image_size=28)
 LABELS = ("happiness", "happiness", "happiness", "fear", "neutral", "neutral")

@@ -11,7 +11,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 from mien.backends.chat import ChatRequest, Reply
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, require_known
 
 __all__ = ["STEP_TABLES", "RulesTeacher", "Step", "all_steps", "open_rules_teacher"]
 
@@ -68,12 +68,7 @@ def all_steps(*engines: str) -> dict[str, Step]:
     """
     merged: dict[str, Step] = {}
     for engine in engines or tuple(STEP_TABLES):
-        if engine not in STEP_TABLES:
-            raise BadConfig(
-                got=f"engine {engine!r}",
-                expected=f"one of {', '.join(STEP_TABLES)}",
-                fix="Choose one of these",
-            )
+        require_known(engine, STEP_TABLES, "engine")
         module, table = STEP_TABLES[engine].split(":")
         merged |= getattr(import_module(module), table)
     return merged

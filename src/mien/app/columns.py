@@ -16,7 +16,7 @@ import numpy as np
 
 from mien.core.aus import AUS
 from mien.core.emotions import EMOTIONS, ORDERS, canonical, order
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.core.nouns import LANDMARKS, AuReading, FaceResult, FrameResult
 
 __all__ = [
@@ -132,12 +132,7 @@ def emotion_labels(labels: str) -> tuple[tuple[str, str], ...]:
     Raises:
         BadConfig: an unknown order, or one with words beyond the eight emotions.
     """
-    if labels not in label_orders():
-        raise BadConfig(
-            got=f"labels {labels!r}",
-            expected=f"one of {', '.join(label_orders())}",
-            fix="Choose one of these",
-        )
+    require_known(labels, label_orders(), "labels")
     return tuple((word, canonical(word) or word) for word in order(labels))
 
 

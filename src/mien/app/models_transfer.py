@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.core.errors import BadConfig, MissingWeights, OutputFailed, require
+from mien.core.errors import BadConfig, MissingWeights, OutputFailed, require, require_known
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,10 +91,7 @@ def _export(
 def _dtype(name: str) -> Any:
     torch = require("torch", extra="train", purpose="model weights")
     require("transformers", extra="train", purpose="models")
-    if name not in DTYPES:
-        raise BadConfig(
-            got=f"precision {name!r}", expected=f"one of {', '.join(DTYPES)}", fix="Choose one of these"
-        )
+    require_known(name, DTYPES, "precision")
     return getattr(torch, name)
 
 

@@ -25,7 +25,7 @@ from mien.app.columns import (
     rounded_intensity,
 )
 from mien.core.aus import AU_SETS, AUS
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.core.nouns import AuReading, FaceResult, FrameResult
 from mien.face.topology import DLIB68
 
@@ -40,10 +40,7 @@ def layout_of(name: str, contents: Contents) -> Layout:
     Raises:
         BadConfig: an unknown layout or label order.
     """
-    if name not in LAYOUTS:
-        raise BadConfig(
-            got=f"columns {name!r}", expected=f"one of {', '.join(LAYOUTS)}", fix="Choose one of these"
-        )
+    require_known(name, LAYOUTS, "columns")
     return LAYOUTS[name](contents)
 
 

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, TextIO
 
 from mien.app.columns import Cell, Column, Layout
-from mien.core.errors import BadConfig, OutputFailed, require
+from mien.core.errors import BadConfig, OutputFailed, require, require_known
 from mien.core.nouns import FrameResult
 
 if TYPE_CHECKING:
@@ -60,10 +60,7 @@ def check_format(format: str, decimal: str = "point") -> None:
         BadConfig: an unknown format or decimal mark, or a decimal comma in a format that has none.
         MissingDependency: Parquet without pyarrow.
     """
-    if format not in FORMATS:
-        raise BadConfig(
-            got=f"format {format!r}", expected=f"one of {', '.join(FORMATS)}", fix="Choose one of these"
-        )
+    require_known(format, FORMATS, "format")
     if decimal not in DECIMALS:
         raise BadConfig(got=f"decimal {decimal!r}", expected="point or comma", fix="Choose one of these")
     if decimal == "comma" and format not in ("csv", "tsv"):

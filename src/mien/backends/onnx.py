@@ -24,6 +24,7 @@ from mien.core.paths import pocket_weights
 from mien.dialogue.au_arrays import read_array, slots
 from mien.dialogue.cot import read_explanation
 from mien.dialogue.questions import classify_question
+from mien.metrics.calibration import softmax
 from mien.models.pocket_inputs import batch_inputs
 from mien.models.pocket_prompt import ANSWER_END, prompt
 
@@ -164,7 +165,7 @@ class PocketReader:
     def classify(self, batch: Sequence[Evidence]) -> FloatArray:
         """(N, 8) probabilities of the plain classifier head on the same encoders, for comparison with the read-out."""
         logits = np.concatenate([self._encode(part)[1] for part in _parts(batch)])
-        return _softmax(logits)
+        return softmax(logits)
 
     def explain(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
         """Generated chains of thought, each a second turn after the label that was read.
@@ -242,7 +243,7 @@ class PocketReader:
     def _calibrated(self, logits: FloatArray) -> FloatArray:
         calibration = self.bundle["emotion_calibration"]
         bias = np.asarray(calibration["bias"], np.float32)
-        return _softmax(logits / np.float32(calibration["temperature"]) + bias)
+        return softmax(logits / np.float32(calibration["temperature"]) + bias)
 
     def _result(self, evidence: Evidence, units: FloatArray, probabilities: FloatArray) -> FaceResult:
         sharpness = self.bundle["au_sharpness"]
@@ -316,8 +317,3 @@ class PocketReader:
 def _parts(batch: Sequence[_T]) -> Iterable[Sequence[_T]]:
     for start in range(0, len(batch), _BATCH):
         yield batch[start : start + _BATCH]
-
-
-def _softmax(logits: FloatArray) -> FloatArray:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)

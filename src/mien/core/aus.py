@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, require_known
 
 __all__ = ["AUS", "AU_SETS", "FEAFA_24", "LEVEL_LETTERS", "AuInfo", "FeafaValue", "au_key", "au_set"]
 
@@ -231,8 +231,5 @@ def au_set(name: str) -> tuple[str, ...]:
     Raises:
         BadConfig: the name is not in `AU_SETS`.
     """
-    if name not in AU_SETS:
-        raise BadConfig(
-            got=f"AU set {name!r}", expected=f"one of {', '.join(AU_SETS)}", fix="Choose one of these"
-        )
+    require_known(name, AU_SETS, "AU set")
     return AU_SETS[name]

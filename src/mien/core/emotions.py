@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 
 __all__ = ["EMFACS", "EMOTIONS", "ORDERS", "canonical", "order"]
 
@@ -101,8 +101,5 @@ def order(name: str) -> tuple[str, ...]:
     Raises:
         BadConfig: the name is not in `ORDERS`.
     """
-    if name not in ORDERS:
-        raise BadConfig(
-            got=f"label order {name!r}", expected=f"one of {', '.join(ORDERS)}", fix="Choose one of these"
-        )
+    require_known(name, ORDERS, "label order")
     return ORDERS[name]

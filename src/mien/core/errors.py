@@ -14,6 +14,7 @@ Each one speaks three sentences: what came, what was expected, what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 
@@ -27,6 +28,7 @@ __all__ = [
     "MissingWeights",
     "OutputFailed",
     "require",
+    "require_known",
 ]
 
 
@@ -93,3 +95,23 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
             expected=f"it for {purpose}",
             fix=f"Run: pip install 'mien[{extra}]'",
         ) from error
+
+
+def require_known(name: object, known: Iterable[str], what: str, of: str = "") -> None:
+    """Refuse a name that is not among the known ones.
+
+    Args:
+        name: what was asked for.
+        known: the names there are, in the order in which they are told.
+        what: what is named, e.g. ``"task"``.
+        of: to whom it belongs, e.g. ``"expllm"``.
+
+    Raises:
+        BadConfig: the name is unknown.
+    """
+    names = tuple(known)
+    if name not in names:
+        owner = f" of {of}" if of else ""
+        raise BadConfig(
+            got=f"{what} {name!r}{owner}", expected=f"one of {', '.join(names)}", fix="Choose one of these"
+        )

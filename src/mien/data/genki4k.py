@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mien.core.nouns import Labels, Sample
+from mien.core.nouns import Labels
 from mien.data.dataset import Dataset, fixed
-from mien.data.label_words import expected
-from mien.data.packs import pack_member, pack_name, pack_rows
-from mien.data.problems import Entry, Found, Problem
+from mien.data.packs import labelled_crops
+from mien.data.problems import Found
 
 __all__ = ["DATASET", "check", "read", "scan"]
 
@@ -27,18 +26,7 @@ _LABELS = {"smile": Labels(smile=True), "non_smile": Labels(smile=False)}
 
 def scan(split: str, root: Path) -> Iterator[Found]:
     """Samples and problems of ``train`` or ``val``."""
-    pack = pack_name(root, "genki4k")
-    for row in pack_rows(root, "genki4k", ("file", "label", "split")):
-        if isinstance(row, Problem):
-            yield row
-        elif row.cells["split"] != split:
-            continue
-        elif row.cells["label"] not in _LABELS:
-            yield Problem(pack, row.line, expected(row.cells["label"], list(_LABELS)))
-        else:
-            file, labels = row.cells["file"], _LABELS[row.cells["label"]]
-            media = f"{root / pack}!{pack_member(file)}"
-            yield Entry(Sample(file, "genki4k", split, media, labels, cropped=True), pack, row.line)
+    yield from labelled_crops("genki4k", split, root, _LABELS)
 
 
 DATASET = Dataset(

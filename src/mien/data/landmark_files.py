@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.core.errors import BadConfig, BadData
+from mien.core.errors import BadData, require_known
 from mien.core.nouns import LANDMARKS, FloatArray, Sample
 
 __all__ = [
@@ -140,10 +140,7 @@ def scaled(landmarks: FloatArray, scale: str) -> FloatArray:
     Raises:
         BadConfig: no such scale.
     """
-    if scale not in SCALES:
-        raise BadConfig(
-            got=f"scale {scale!r}", expected=f"one of {', '.join(SCALES)}", fix="Choose one of these"
-        )
+    require_known(scale, SCALES, "scale")
     if scale == "px":
         return landmarks
     if scale == "unit_sphere":

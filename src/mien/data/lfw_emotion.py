@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mien.core.emotions import EMOTIONS
-from mien.core.nouns import Sample
 from mien.data.dataset import Dataset, fixed
-from mien.data.label_words import by_word, expected
-from mien.data.packs import pack_member, pack_name, pack_rows
-from mien.data.problems import Entry, Found, Problem
+from mien.data.label_words import by_word
+from mien.data.packs import labelled_crops
+from mien.data.problems import Found
 
 __all__ = ["DATASET", "check", "read", "scan"]
 
@@ -28,19 +27,7 @@ _LABELS = by_word(EMOTIONS)
 
 def scan(split: str, root: Path) -> Iterator[Found]:
     """Samples and problems of ``train`` or ``val``."""
-    pack = pack_name(root, "lfw_emotion")
-    for row in pack_rows(root, "lfw_emotion", ("file", "label", "split", "person")):
-        if isinstance(row, Problem):
-            yield row
-        elif row.cells["split"] != split:
-            continue
-        elif row.cells["label"] not in _LABELS:
-            yield Problem(pack, row.line, expected(row.cells["label"], list(_LABELS)))
-        else:
-            file, labels = row.cells["file"], _LABELS[row.cells["label"]]
-            media = f"{root / pack}!{pack_member(file)}"
-            sample = Sample(file, "lfw_emotion", split, media, labels, row.cells["person"], cropped=True)
-            yield Entry(sample, pack, row.line)
+    yield from labelled_crops("lfw_emotion", split, root, _LABELS, subject="person")
 
 
 DATASET = Dataset(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mien.data.problems import Problem
+from mien.core.nouns import Labels, Sample
+from mien.data.label_words import expected
+from mien.data.problems import Entry, Found, Problem
 from mien.data.tables import Row, csv_rows
 
-__all__ = ["pack_member", "pack_name", "pack_rows"]
+__all__ = ["labelled_crops", "pack_member", "pack_name", "pack_rows"]
 
 _MANIFEST = "manifest.csv"
 
@@ -30,3 +32,33 @@ def pack_rows(root: Path, name: str, columns: Sequence[str]) -> Iterator[Row | P
         yield from csv_rows(root, file, columns, member=_MANIFEST)
     else:
         yield Problem(file, 0, "no such pack; set MIEN_DATA to the folder that holds the data packs")
+
+
+def labelled_crops(
+    name: str, split: str, root: Path, words: Mapping[str, Labels], subject: str | None = None
+) -> Iterator[Found]:
+    """Samples and problems of one split of a pack of face crops with a label word each.
+
+    Args:
+        name: of the pack and the dataset.
+        split: rows whose ``split`` says so.
+        root: as for `pack_name`.
+        words: label word -> labels.
+        subject: column of the person, where there is one.
+    """
+    pack = pack_name(root, name)
+    for row in pack_rows(root, name, ("file", "label", "split", *([subject] if subject else []))):
+        if isinstance(row, Problem):
+            yield row
+        elif row.cells["split"] != split:
+            continue
+        elif row.cells["label"] not in words:
+            yield Problem(pack, row.line, expected(row.cells["label"], list(words)))
+        else:
+            file, person = row.cells["file"], row.cells[subject] if subject else None
+            media = f"{root / pack}!{pack_member(file)}"
+            yield Entry(
+                Sample(file, name, split, media, words[row.cells["label"]], person, cropped=True),
+                pack,
+                row.line,
+            )

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from mien.core.aus import AUS
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadInput, require_known
 from mien.core.nouns import AuReading, Dialogue, Labels, Sample, Turn
 from mien.dialogue import au_arrays, emotion_words
 from mien.dialogue.au_texts import names_codes, say_descriptions, say_list
@@ -214,10 +214,7 @@ def build(task: str, sample: Sample, rng: random.Random) -> Dialogue | None:
     Raises:
         BadConfig: the task is none of `TASKS`.
     """
-    if task not in TASKS:
-        raise BadConfig(
-            got=f"task {task!r}", expected=f"one of {', '.join(TASKS)}", fix="Choose one of these"
-        )
+    require_known(task, TASKS, "task")
     if task == "conversation":
         return rounds([build(one, sample, rng) for one in TASKS if one != task], rng=rng)
     if task in ("au-binary", "au-level", "au-intensity"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mien.core.emotions import EMOTIONS, canonical
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.core.nouns import Answer, Labels
 
 __all__ = ["QUESTIONS", "read_emotion_answer", "say_emotion"]
@@ -71,10 +71,7 @@ def say_emotion(label: str) -> str:
     Raises:
         BadConfig: it is none of the eight.
     """
-    if label not in EMOTIONS:
-        raise BadConfig(
-            got=f"emotion {label!r}", expected=f"one of {', '.join(EMOTIONS)}", fix="Choose one of these"
-        )
+    require_known(label, EMOTIONS, "emotion")
     return label
 
 

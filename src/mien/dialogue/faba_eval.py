@@ -16,7 +16,7 @@ from typing import Any
 
 from mien.core.aus import AU_SETS, au_key
 from mien.core.emotions import canonical, order
-from mien.core.errors import BadConfig, BadData, BadInput
+from mien.core.errors import BadData, BadInput, require_known
 from mien.core.nouns import Labels
 from mien.dialogue.exchange_files import json_array, write_array
 
@@ -39,10 +39,7 @@ class FabaItem:
 
 
 def _task(task: str) -> str:
-    if task not in TASKS:
-        raise BadConfig(
-            got=f"task {task!r}", expected=f"one of {', '.join(TASKS)}", fix="Choose one of these"
-        )
+    require_known(task, TASKS, "task")
     return task
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Answer, Labels
 from mien.dialogue.au_arrays import FORMATS, read_array
 from mien.dialogue.au_texts import read_units
@@ -37,10 +37,7 @@ def read_answer(task: str, text: str, units: Sequence[str] | None = None) -> Ans
     Raises:
         BadConfig: the task is unknown, or an array is to be read without ``units``.
     """
-    if task not in TASKS:
-        raise BadConfig(
-            got=f"task {task!r}", expected=f"one of {', '.join(TASKS)}", fix="Choose one of these"
-        )
+    require_known(task, TASKS, "task")
     form = task.removeprefix("au-")
     if form in FORMATS:
         if units is None:

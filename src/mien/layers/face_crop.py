@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FaceCropEncoder", "ResidualBlock"]
+__all__ = ["FaceCropEncoder", "ResidualBlock", "standardised", "start_convolutions"]
 
 
 class ResidualBlock(nn.Module):
@@ -38,6 +38,20 @@ class ResidualBlock(nn.Module):
         return torch.relu(y * self.gate(y) + self.skip(x))
 
 
+def standardised(crop: Tensor) -> Tensor:
+    """(B, 1, S, S) grey 0..1 -> each crop with mean 0 and deviation near 1, so that exposure and skin weigh little."""
+    mean = crop.mean(dim=(2, 3), keepdim=True)
+    deviation = (crop - mean).square().mean(dim=(2, 3), keepdim=True).sqrt()
+    return (crop - mean) / (deviation + 0.05)
+
+
+def start_convolutions(net: nn.Module) -> None:
+    """He's initialisation (2015) of every convolution in `net`."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+
 class FaceCropEncoder(nn.Module):
     """(B, 1, S, S) grey crop -> (B, 4, C) rows, one per quadrant of the face, and (B, C) their summary.
 
@@ -64,13 +78,9 @@ class FaceCropEncoder(nn.Module):
                 before = width
         self.trunk = nn.Sequential(*layers)
         self.quadrants = nn.AvgPool2d(2)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        start_convolutions(self)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
-        mean = crop.mean(dim=(2, 3), keepdim=True)
-        deviation = (crop - mean).square().mean(dim=(2, 3), keepdim=True).sqrt()
-        x = self.trunk((crop - mean) / (deviation + 0.05))
+        x = self.trunk(standardised(crop))
         rows = self.quadrants(x).flatten(2).transpose(1, 2)  # (B, 4, C) at S = 64
         return rows, x.mean(dim=(2, 3))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien.layers.face_crop import ResidualBlock
+from mien.layers.face_crop import ResidualBlock, standardised, start_convolutions
 
 __all__ = ["FaceDetailEncoder"]
 
@@ -53,14 +53,10 @@ class FaceDetailEncoder(nn.Module):
             nn.Conv2d(widths[3], 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.Flatten(),
             nn.Dropout(0.2), nn.Linear(32 * 8 * 8, width), nn.LayerNorm(width), nn.GELU(),
         )  # fmt: skip
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        start_convolutions(self)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
-        mean = crop.mean(dim=(2, 3), keepdim=True)
-        deviation = (crop - mean).square().mean(dim=(2, 3), keepdim=True).sqrt()
-        x = self.stem((crop - mean) / (deviation + 0.05))
+        x = self.stem(standardised(crop))
         maps = []
         for stage in self.stages:
             x = stage(x)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import SwinConfig, SwinModel
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadInput, require_known
 from mien.layers.facexformer_decoder import FaceDecoder, FacePrediction, FourierPositions
 from mien.layers.vision_tower import NORMS
 
@@ -193,12 +193,7 @@ class FaceXFormer(nn.Module):
 
     def __init__(self, variant: str = "base") -> None:
         super().__init__()
-        if variant not in SHAPES:
-            raise BadConfig(
-                got=f"FaceXFormer variant {variant!r}",
-                expected=f"one of {', '.join(SHAPES)}",
-                fix="Choose one of these",
-            )
+        require_known(variant, SHAPES, "FaceXFormer variant")
         self.shape = SHAPES[variant]
         self.encoder = FaceEncoder(self.shape)
         self.pe_layer = FourierPositions(self.shape.width)

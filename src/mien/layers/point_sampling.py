@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadInput, require_known
 
 __all__ = ["NORMALIZATIONS", "farthest_points", "nearest", "normalize_points", "pick"]
 
@@ -25,12 +25,7 @@ def normalize_points(points: Tensor, mode: str) -> Tensor:
     Raises:
         BadConfig: the mode is none of `NORMALIZATIONS`.
     """
-    if mode not in NORMALIZATIONS:
-        raise BadConfig(
-            got=f"point normalisation {mode!r}",
-            expected=f"one of {', '.join(NORMALIZATIONS)}",
-            fix="Choose one of these",
-        )
+    require_known(mode, NORMALIZATIONS, "point normalisation")
     tiny = torch.finfo(points.dtype).tiny
     if mode == "none":
         return points

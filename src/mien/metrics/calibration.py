@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,10 @@ import numpy.typing as npt
 from mien.core.errors import BadInput
 from mien.metrics.result import Result
 
-__all__ = ["Bin", "Scaling", "brier", "ece", "fit_scaling", "nll", "reliability"]
+__all__ = ["Bin", "Scaling", "brier", "ece", "fit_scaling", "nll", "reliability", "softmax"]
 
 Floats = npt.NDArray[np.float64]
+_F = TypeVar("_F", np.float32, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,13 @@ class Scaling:
 
     def apply(self, logits: npt.ArrayLike) -> Floats:
         """(N, C) logits -> (N, C) calibrated probabilities."""
-        return _softmax(np.asarray(logits, dtype=np.float64) / self.temperature + np.asarray(self.bias))
+        return softmax(np.asarray(logits, dtype=np.float64) / self.temperature + np.asarray(self.bias))
 
 
-def _softmax(logits: Floats) -> Floats:
+def softmax(logits: npt.NDArray[_F]) -> npt.NDArray[_F]:
+    """Logits (..., C) -> probabilities that sum to 1, in the same precision."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float64)
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=logits.dtype)
 
 
 def _shares(targets: npt.ArrayLike, shape: tuple[int, ...]) -> Floats:
@@ -145,7 +148,7 @@ def fit_scaling(
     free = np.arange(classes + 1 if with_bias else 1)
 
     def loss(candidate: Floats) -> float:
-        chances = _softmax(scores * candidate[0] + candidate[1:])
+        chances = softmax(scores * candidate[0] + candidate[1:])
         return nll(chances, shares).value + 0.5 * ridge * float(candidate[1:] @ candidate[1:])
 
     for _ in range(50):
@@ -169,7 +172,7 @@ def fit_scaling(
 def _newton_terms(scores: Floats, shares: Floats, weights: Floats, ridge: float) -> tuple[Floats, Floats]:
     """Gradient (C+1,) and Hessian (C+1, C+1) of the loss in (1/temperature, bias)."""
     n, classes = scores.shape
-    chances = _softmax(scores * weights[0] + weights[1:])
+    chances = softmax(scores * weights[0] + weights[1:])
     design = np.concatenate(
         [scores[:, :, None], np.broadcast_to(np.eye(classes), (n, classes, classes))], axis=2
     )

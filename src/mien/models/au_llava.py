@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from mien.core.aus import AUS, FEAFA_24, au_set
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.core.nouns import Answer
 from mien.dialogue.au_arrays import read_array
-from mien.models.backbones import WEIGHTS, at_scale, decoder_fields, vision_evidence
+from mien.models.backbones import WEIGHTS
 from mien.models.facial_lm import FacialLMConfig
+from mien.models.locllm import DECODER_TARGET, PROJECTOR, TOWER_TARGET, compose
 from mien.models.processing import Template
 from mien.models.systems import Generation, Lora, Stage, System
 
@@ -56,15 +56,6 @@ _WHERE = {
 # Places of the FEAFA movements that have no FACS unit.
 _PLAIN_WHERE = {"jaw slide left": "jaw", "jaw slide right": "jaw", "jaw thrust": "jaw", "cheek puff": "cheek"}
 
-_SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "paper": {"decoder": "vicuna-7b", "tower": "dinov2-l", "image": 224},
-        "base": {"decoder": "qwen3-0.6b", "tower": "dinov2-s", "image": 224},
-        "small": {"decoder": "llama-small", "tower": "dinov2-small", "image": 112},
-        "tiny": {"decoder": "llama-tiny", "tower": "dinov2-tiny", "image": 28},
-    }
-)
-
 
 def configure(
     scale: str,
@@ -75,30 +66,19 @@ def configure(
     tower: str | None = None,
     image_size: int | None = None,
 ) -> FacialLMConfig:
-    """The composite's configuration.
+    """The composite's configuration; the other arguments are those of `mien.models.locllm.compose`.
 
     Args:
-        scale: one of `mien.models.backbones.SCALES`.
-        vocabulary: of the tokenizer, where it is not the decoder's own.
         projector: one fully connected layer as published.
-        decoder: another decoder: a name in `mien.models.backbones`, a folder or a hub id.
-        tower: another vision tower, likewise.
-        image_size: side of its pictures in px.
 
     Raises:
         BadConfig: unknown scale or backbone.
     """
-    shape = at_scale(_SCALES, scale)
-    seen = vision_evidence(tower or shape["tower"], image_size or shape["image"], projector, -200)
-    text = decoder_fields(decoder or shape["decoder"], vocabulary)
-    return FacialLMConfig(text_config=text, evidence={"image": seen})
+    return compose(scale, vocabulary, projector, decoder, tower, image_size)
 
 
 def _task(task: str) -> tuple[str, str]:
-    if task not in TASKS:
-        raise BadConfig(
-            got=f"task {task!r} of au-llava", expected=f"one of {', '.join(TASKS)}", fix="Choose one of these"
-        )
+    require_known(task, TASKS, "task", of="au-llava")
     return TASKS[task]
 
 
@@ -157,14 +137,10 @@ def read(text: str, task: str = "bp4d") -> Answer:
     return read_array(text, _task(task)[0], len(keys), keys)
 
 
-_VISION = r"model\.encoders\.image\.model\.encoder\.layer\.\d+\.attention\.[qv]_proj"
-_DECODER = r"model\.language_model\.layers\.\d+\.self_attn\.[qv]_proj"
-
-
 def _stage(*targets: str) -> Stage:
     """Alpha, dropout and the choice of q and v are LocLLM's."""
     return Stage(
-        ("model.projectors.image.",),
+        PROJECTOR,
         5e-4,
         64,
         5,
@@ -181,10 +157,10 @@ SYSTEM = System(
     template=Template(system="Image: <image>\n", user="Task: ", assistant="\nAnswer: ", end="</s>"),
     placeholders={"<image>": "image"},
     stages={
-        "paper": _stage(_VISION, _DECODER),
+        "paper": _stage(TOWER_TARGET, DECODER_TARGET),
         # Table I.
-        "vision": _stage(_VISION),
-        "decoder": _stage(_DECODER),
+        "vision": _stage(TOWER_TARGET),
+        "decoder": _stage(DECODER_TARGET),
     },
     generation=Generation(max_new_tokens=160),
     ask=ask,

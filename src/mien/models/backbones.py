@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from transformers import AutoConfig
 
-from mien.core.errors import BadConfig, MissingWeights
+from mien.core.errors import BadConfig, MissingWeights, require_known
 
 __all__ = [
     "BASE_END",
@@ -161,12 +161,7 @@ def at_scale(table: Mapping[str, _T], scale: str) -> _T:
     Raises:
         BadConfig: unknown name.
     """
-    if scale not in table:
-        raise BadConfig(
-            got=f"scale or backbone {scale!r}",
-            expected=f"one of {', '.join(table)}",
-            fix="Choose one of these",
-        )
+    require_known(scale, table, "scale or backbone")
     return table[scale]
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from mien.core.aus import au_key, au_set
 from mien.core.emotions import canonical, order
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.core.nouns import Answer, Labels
 
 __all__ = ["CATEGORIES", "DISFA_PRESENT_FROM", "Category", "read_category", "say_category"]
@@ -38,10 +38,7 @@ DISFA_PRESENT_FROM = 2
 
 
 def _open(dataset: str) -> Category:
-    if dataset not in CATEGORIES:
-        raise BadConfig(
-            got=f"data set {dataset!r}", expected=f"one of {', '.join(CATEGORIES)}", fix="Choose one of these"
-        )
+    require_known(dataset, CATEGORIES, "data set")
     return CATEGORIES[dataset]
 
 
@@ -59,12 +56,7 @@ def say_category(dataset: str, label: str | Collection[str]) -> str:
     if known.task == "au":
         return ", ".join(f"AU{int(key[2:])}" for key in known.names if key in label) or "None"
     words = {canonical(word) or word.lower(): word for word in known.names}
-    if label not in words:
-        raise BadConfig(
-            got=f"emotion {label!r} of {dataset}",
-            expected=f"one of {', '.join(words)}",
-            fix="Choose one of these",
-        )
+    require_known(label, words, "emotion", of=dataset)
     return words[str(label)]
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from types import MappingProxyType
 
 from mien.core.emotions import EMOTIONS, canonical
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Dialogue, Sample
 from mien.dialogue import builders
 from mien.dialogue.attributes import say_attributes
@@ -47,10 +47,7 @@ def _emola_asked(kind: str, rng: random.Random, layout: str, questions: str) -> 
         "published": emola.QUESTIONS[kind],
         "own": EMOTION_INSTRUCTIONS if kind == "emotion" else AU_INSTRUCTIONS,
     }
-    if questions not in pools:
-        raise BadConfig(
-            got=f"questions {questions!r}", expected=f"one of {', '.join(pools)}", fix="Choose one of these"
-        )
+    require_known(questions, pools, "questions")
     return emola.ask(kind, rng.choice(pools[questions]), layout)
 
 
@@ -164,10 +161,7 @@ _EVIDENCE: Mapping[str, str] = MappingProxyType(
 
 
 def _tasks(system: str) -> Mapping[str, Builder]:
-    if system not in _BUILDERS:
-        raise BadConfig(
-            got=f"system {system!r}", expected=f"one of {', '.join(_BUILDERS)}", fix="Choose one of these"
-        )
+    require_known(system, _BUILDERS, "system")
     return _BUILDERS[system]
 
 
@@ -189,10 +183,7 @@ def build(system: str, task: str, sample: Sample, rng: random.Random, **options:
         BadConfig: unknown system, task, option or value of one.
     """
     tasks = _tasks(system)
-    if task not in tasks:
-        raise BadConfig(
-            got=f"task {task!r} of {system}", expected=f"one of {', '.join(tasks)}", fix="Choose one of these"
-        )
+    require_known(task, tasks, "task", of=system)
     known = tuple(inspect.signature(tasks[task]).parameters)[2:]
     unknown = [name for name in options if name not in known]
     if unknown:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mien.core.aus import au_key, au_set
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.core.nouns import Answer, Labels
 from mien.dialogue.emotion_words import read_emotion_answer
 from mien.models.backbones import WEIGHTS, at_scale, decoder_fields, vision_evidence
@@ -105,13 +105,6 @@ _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-def _check(table: Mapping[str, Any], name: str, kind: str) -> None:
-    if name not in table:
-        raise BadConfig(
-            got=f"{kind} {name!r} of emola", expected=f"one of {', '.join(table)}", fix="Choose one of these"
-        )
-
-
 def configure(
     scale: str,
     vocabulary: int | None = None,
@@ -135,7 +128,7 @@ def configure(
         BadConfig: unknown scale or layout.
     """
     shape = at_scale(_SCALES, scale)
-    _check(LAYOUTS, layout, "layout")
+    require_known(layout, LAYOUTS, "layout", of="emola")
     entries = {
         "image": vision_evidence(
             tower or shape["tower"], image_size or shape["image"], "mlp2x_gelu", -200, layer=-2
@@ -159,8 +152,8 @@ def ask(task: str = "emotion", question: str | None = None, layout: str = "after
     Raises:
         BadConfig: unknown task or layout.
     """
-    _check(EVALUATION_QUESTIONS, task, "task")
-    _check(LAYOUTS, layout, "layout")
+    require_known(task, EVALUATION_QUESTIONS, "task", of="emola")
+    require_known(layout, LAYOUTS, "layout", of="emola")
     return LAYOUTS[layout] + (question or EVALUATION_QUESTIONS[task])
 
 
@@ -184,7 +177,7 @@ def read(text: str, task: str = "emotion", units: str = "faba12") -> Answer:
     Raises:
         BadConfig: unknown task or AU set.
     """
-    _check(EVALUATION_QUESTIONS, task, "task")
+    require_known(task, EVALUATION_QUESTIONS, "task", of="emola")
     if task == "emotion":
         return read_emotion_answer(text)
     if not text.strip():

@@ -9,14 +9,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Answer, Explanation, Labels, Turn
 from mien.dialogue.cot import Unparsed, read_explanation
-from mien.models.backbones import WEIGHTS, at_scale, decoder_fields, vision_evidence
+from mien.models.backbones import WEIGHTS
 from mien.models.facial_lm import FacialLMConfig
+from mien.models.locllm import DECODER_TARGET, PROJECTOR, TOWER_TARGET, compose
 from mien.models.processing import Template
 from mien.models.systems import Generation, LabelTask, Lora, Stage, System
 
@@ -98,15 +98,6 @@ ORDERS: tuple[str, ...] = ("cot-first", "label-first", "random")
 MIX = (3, 1)
 """Passes over label items and over items with a chain of thought: 0.75 to 0.25, the best of Table IV."""
 
-_SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "paper": {"decoder": "vicuna-7b", "tower": "dinov2-l", "image": 224},
-        "base": {"decoder": "qwen3-0.6b", "tower": "dinov2-s", "image": 224},
-        "small": {"decoder": "llama-small", "tower": "dinov2-small", "image": 112},
-        "tiny": {"decoder": "llama-tiny", "tower": "dinov2-tiny", "image": 28},
-    }
-)
-
 
 def configure(
     scale: str,
@@ -117,23 +108,15 @@ def configure(
     tower: str | None = None,
     image_size: int | None = None,
 ) -> FacialLMConfig:
-    """The composite's configuration.
+    """The composite's configuration; the other arguments are those of `mien.models.locllm.compose`.
 
     Args:
-        scale: one of `mien.models.backbones.SCALES`.
-        vocabulary: of the tokenizer, where it is not the decoder's own.
         projector: two layers as published; ``"linear"`` is LocLLM's.
-        decoder: another decoder: a name in `mien.models.backbones`, a folder or a hub id.
-        tower: another vision tower, likewise.
-        image_size: side of its pictures in px.
 
     Raises:
         BadConfig: unknown scale or backbone.
     """
-    shape = at_scale(_SCALES, scale)
-    seen = vision_evidence(tower or shape["tower"], image_size or shape["image"], projector, -200)
-    text = decoder_fields(decoder or shape["decoder"], vocabulary)
-    return FacialLMConfig(text_config=text, evidence={"image": seen})
+    return compose(scale, vocabulary, projector, decoder, tower, image_size)
 
 
 def ask(task: str = "label") -> str:
@@ -142,10 +125,7 @@ def ask(task: str = "label") -> str:
     Raises:
         BadConfig: unknown task.
     """
-    if task not in TASKS:
-        raise BadConfig(
-            got=f"task {task!r} of expllm", expected=f"one of {', '.join(TASKS)}", fix="Choose one of these"
-        )
+    require_known(task, TASKS, "task", of="expllm")
     description, question = TASKS[task]
     return f"{description}\nUSER: {question}"
 
@@ -202,19 +182,11 @@ def read(text: str, task: str = "label") -> Answer:
     return Answer(text, "parsed", labels=Labels(chain_of_thought=explanation.text))
 
 
-_LORA = Lora(
-    (
-        r"model\.encoders\.image\.model\.encoder\.layer\.\d+\.attention\.[qv]_proj",
-        r"model\.language_model\.layers\.\d+\.self_attn\.[qv]_proj",
-    ),
-    rank=8,
-    alpha=16,
-)
-_PROJECTOR = ("model.projectors.image.",)
+_LORA = Lora((TOWER_TARGET, DECODER_TARGET), rank=8, alpha=16)
 
 
 def _tuning(epochs: float | None, data: str, warmup: float) -> Stage:
-    return Stage(_PROJECTOR, 5e-4, 128, epochs, lora=_LORA, warmup=warmup, weight_decay=0.05, data=data)
+    return Stage(PROJECTOR, 5e-4, 128, epochs, lora=_LORA, warmup=warmup, weight_decay=0.05, data=data)
 
 
 SYSTEM = System(
@@ -228,7 +200,7 @@ SYSTEM = System(
     ),
     placeholders={"<image>": "image"},
     stages={
-        "stage1": Stage(_PROJECTOR, 5e-3, 256, 1, warmup=500, data="CC3M captions"),
+        "stage1": Stage(PROJECTOR, 5e-3, 256, 1, warmup=500, data="CC3M captions"),
         "stage2-rafdb": _tuning(60, "RAF-DB, labels and chains of thought", 20_000),
         "stage2-affectnet": _tuning(40, "AffectNet, labels and chains of thought", 20_000),
         "code-stage1": _tuning(None, "UTKFace, FairFace, 300W-LP, CelebA as tasks", 0.03),

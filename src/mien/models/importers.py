@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from mien.core.errors import BadConfig, BadInput, MissingWeights
+from mien.core.errors import BadConfig, BadInput, MissingWeights, require_known
 from mien.layers.facexformer import FaceXFormer
 from mien.layers.pointmlp import PointMLP
 from mien.models.checkpoints import read_checkpoint
@@ -78,12 +78,7 @@ class _Match:
 
 
 def _layout(name: str) -> Layout:
-    if name not in LAYOUTS:
-        raise BadConfig(
-            got=f"checkpoint layout {name!r}",
-            expected=f"one of {', '.join(LAYOUTS)}",
-            fix="Choose one of these",
-        )
+    require_known(name, LAYOUTS, "checkpoint layout")
     return LAYOUTS[name]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from transformers import LlamaConfig
 
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.models.facial_lm import FacialLM, FacialLMConfig
 from mien.models.pocket_inputs import PRIOR_WIDTH
 from mien.models.pocket_prompt import EVIDENCE, SPECIAL_TOKENS
@@ -47,12 +47,7 @@ def configuration(vocabulary: int, scale: str = "small") -> FacialLMConfig:
     Raises:
         BadConfig: unknown scale.
     """
-    if scale not in SCALES:
-        raise BadConfig(
-            got=f"scale {scale!r} of pocket",
-            expected=f"one of {', '.join(SCALES)}",
-            fix="Choose one of these",
-        )
+    require_known(scale, SCALES, "scale", of="pocket")
     shape = SCALES[scale]
     decoder = LlamaConfig(
         vocab_size=vocabulary,

@@ -16,7 +16,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from tokenizers import Tokenizer
 from torch import nn
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadConfig, BadInput, require_known
 from mien.core.nouns import Answer, Turn
 from mien.models.backbones import BASE_END
 from mien.models.facial_lm import FacialLMConfig
@@ -213,10 +213,7 @@ def open_system(name: str, scale: str | None = None) -> System:
     Raises:
         BadConfig: the name is not in `SYSTEMS`.
     """
-    if name not in SYSTEMS:
-        raise BadConfig(
-            got=f"system {name!r}", expected=f"one of {', '.join(SYSTEMS)}", fix="Choose one of these"
-        )
+    require_known(name, SYSTEMS, "system")
     module, _, attribute = SYSTEMS[name].partition(":")
     system = cast(System, getattr(import_module(module), attribute))
     if scale != "base":

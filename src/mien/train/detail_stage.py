@@ -24,8 +24,9 @@ from mien.models.pocket_evidence import PocketEvidence
 from mien.train import measurement
 from mien.train.augment import augment_with_points
 from mien.train.evidence_data import join
-from mien.train.evidence_stage import EvidenceStage, StageTrainer, stage_settings, train_on
+from mien.train.evidence_stage import EvidenceStage, ValidatingTrainer, stage_settings
 from mien.train.evidence_task import PRESENCE_EDGE, EvidenceArrays, EvidenceDataset, masked_bce
+from mien.train.resume import train_resumed
 
 __all__ = ["DetailArrays", "detail_arrays", "run_detail_stage"]
 
@@ -128,7 +129,7 @@ def run_detail_stage(
     truth = torch.from_numpy(train.table.points[train.trust == 1.0])
     net.detail.mean_shape.copy_(normalised(truth).mean(dim=0))
     absent = net.no_landmarks.detach()
-    trainer = StageTrainer(
+    trainer = ValidatingTrainer(
         _Collator(train, absent, stage.warp),
         _Collator(validation, absent, None),
         model=_Task(net.detail),
@@ -137,7 +138,7 @@ def run_detail_stage(
         eval_dataset=EvidenceDataset(np.arange(len(validation.table))),
         compute_metrics=_validate,
     )
-    train_on(trainer)
+    train_resumed(trainer)
     target = folder / f"{stage.name}.safetensors"
     save_file({key: value.contiguous() for key, value in net.state_dict().items()}, target)
     return target

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from transformers import Trainer, TrainingArguments
-from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
+from transformers.trainer_utils import EvalPrediction
 
 from mien.train.evidence_task import EvidenceArrays, EvidenceCollator, EvidenceDataset, EvidenceTask
+from mien.train.resume import train_resumed
 
-__all__ = ["EvidenceStage", "StageTrainer", "run_evidence_stage", "stage_settings", "train_on"]
+__all__ = ["EvidenceStage", "ValidatingTrainer", "run_evidence_stage", "stage_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class EvidenceStage:
     seed: int = 1
 
 
-class StageTrainer(Trainer):
+class ValidatingTrainer(Trainer):
     """The stock Trainer with a plain collator for evaluation: no augmentation, no dropped evidence."""
 
     def __init__(self, collator: Any, validation: Any, **settings: Any) -> None:
@@ -66,7 +67,7 @@ def run_evidence_stage(
     target = folder / f"{stage.name}.safetensors"
     plain = EvidenceCollator(validation)
     plain.training = False
-    trainer = StageTrainer(
+    trainer = ValidatingTrainer(
         EvidenceCollator(train, stage.drop_crop, stage.drop_landmarks),
         plain,
         model=task,
@@ -75,7 +76,7 @@ def run_evidence_stage(
         eval_dataset=EvidenceDataset(np.arange(len(validation))),
         compute_metrics=_validate,
     )
-    train_on(trainer)
+    train_resumed(trainer)
     save_file({key: value.contiguous() for key, value in task.net.state_dict().items()}, target)
     return target
 
@@ -103,14 +104,6 @@ def stage_settings(stage: EvidenceStage, folder: Path, rows: int, labels: list[s
         remove_unused_columns=False,
         label_names=labels,
         disable_tqdm=True,
-    )
-
-
-def train_on(trainer: Trainer) -> None:
-    """Train from the last epoch that the output folder holds, or from the start."""
-    checkpoints = str(trainer.args.output_dir)
-    trainer.train(
-        resume_from_checkpoint=get_last_checkpoint(checkpoints) if Path(checkpoints).is_dir() else None
     )
 
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from mien.core.nouns import FloatArray
 from mien.models.facial_lm import FacialLM
 from mien.models.pocket_inputs import prior_rows
 from mien.train.language_data import Item
+from mien.train.resume import train_resumed
 
 __all__ = ["LanguageStage", "Rows", "TokenBatches", "collate_language", "run_language_stage"]
 
@@ -127,14 +127,11 @@ def run_language_stage(
         remove_unused_columns=False,
         disable_tqdm=True,
     )
-    checkpoints = folder / "language"
     trainer = Trainer(
         model=model,
         args=settings,
         train_dataset=TokenBatches(items, stage.batch_tokens, stage.seed),
         data_collator=_Collator(rows),
     )
-    trainer.train(
-        resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    )
+    train_resumed(trainer)
     return model

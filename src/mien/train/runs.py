@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 
 from mien.core.emotions import EMOTIONS
 from mien.core.run_record import RunRecord
+from mien.models.adapters import merge_adapters
 from mien.models.evidence_inputs import Inputs
 from mien.models.facephi import alignment_text
 from mien.models.facial_lm import FacialLM
@@ -31,7 +32,7 @@ from mien.train.faces import Faces, gather, taught
 from mien.train.instructions import Instruction, draw_instructions, open_tokenizer
 from mien.train.recipe import Recipe, StageRun, resolve_stage
 from mien.train.stage_trainer import StageOptions, run_stage, trained_state
-from mien.train.supervised import merge_adapters, run_supervised
+from mien.train.supervised import run_supervised
 
 __all__ = ["Run", "run_recipe"]
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from mien.core.errors import BadConfig, MissingWeights
 from mien.models.systems import Stage
+from mien.train.resume import train_resumed
 
 __all__ = ["StageOptions", "StageTrainer", "parameter_groups", "run_stage", "trained_state"]
 
@@ -135,8 +135,7 @@ def run_stage(
         data_collator=collator,
         callbacks=list(options.callbacks),
     )
-    folder = options.folder
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+    train_resumed(trainer)
     # Mixed precision wraps the forward of this very object; what follows the stage runs in its own precision.
     trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
     if options.gradient_checkpointing and isinstance(model, PreTrainedModel):

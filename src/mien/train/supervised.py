@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from mien.core.errors import BadConfig
 from mien.layers.cached import CachedRows
@@ -20,19 +19,9 @@ from mien.train.faces import Faces
 from mien.train.instructions import Instruction, InstructionCollator, Instructions
 from mien.train.stage_trainer import StageOptions, run_stage
 
-__all__ = ["cached_rows", "frozen_encoders", "merge_adapters", "run_supervised"]
+__all__ = ["cached_rows", "frozen_encoders", "run_supervised"]
 
 _BATCH = 64
-
-
-def merge_adapters(model: nn.Module) -> int:
-    """Fold every adapter into its layer (W = W0 + (alpha / rank) B A) and take it away; how many there were."""
-    adapted = [(name, module) for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)]
-    for name, layer in adapted:
-        layer.merge(safe_merge=True)
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, layer.get_base_layer())
-    return len(adapted)
 
 
 def frozen_encoders(model: FacialLM) -> list[str]:
