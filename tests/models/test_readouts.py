@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen3Config
 
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Turn
@@ -19,6 +20,13 @@ from mien.models.facial_lm import FacialLM
 from mien.models.readouts import Readouts, calibrated, common_start, grammar_tokens
 
 ROW = -200
+SIZES: dict[str, int] = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 HEAD = [1, 9, 8, 7, 6]
 
 
@@ -67,6 +75,32 @@ def test_another_opening_is_not_mistaken_for_the_cached_one(model: FacialLM) -> 
         sequences = [[*head, ROW, 5, *answer] for answer in ANSWERS]
         expected = [chance(model, ids, common_start(sequences), faces) for ids in sequences]
         np.testing.assert_allclose(readouts.label_scores([sequences], faces)[0], expected, atol=1e-4)
+
+
+DECODERS = {
+    "llama": LlamaConfig(num_key_value_heads=2, **SIZES),
+    "mistral": MistralConfig(num_key_value_heads=2, sliding_window=64, **SIZES),
+    "qwen3": Qwen3Config(num_key_value_heads=2, head_dim=8, **SIZES),
+    "gpt2": GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64),
+}
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("kind", DECODERS)
+def test_label_scores_with_other_decoders(kind: str, attention: str) -> None:
+    """Alternatives in one pass do not see one another, whatever the decoder's positions and attention are."""
+    torch.manual_seed(3)
+    decoder = AutoModelForCausalLM.from_config(DECODERS[kind], attn_implementation=attention)
+    model = FacialLM.from_decoder(decoder, {}).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3.0)  # far from even chances
+    whole = [[[*prompt, *answer] for answer in ANSWERS] for prompt in ([*HEAD, 5], [*HEAD, 5, 11, 12])]
+    scores = Readouts(model).label_scores(whole)
+    for row, sequences in enumerate(whole):
+        expected = [chance(model, ids, common_start(sequences), {}) for ids in sequences]
+        np.testing.assert_allclose(scores[row], expected, atol=1e-4)
+    assert np.ptp(scores) > 1.0
 
 
 def test_single_tokens_and_text_alone(model: FacialLM) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn import functional
 from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.cache_utils import DynamicCache
 
@@ -135,34 +136,64 @@ class Readouts:
         """
         starts = [common_start(rows) for rows in answers]
         tails = [[list(ids[start:]) for ids in rows] for rows, start in zip(answers, starts, strict=True)]
-        labels = len(answers[0])
-        if any(len(rows) != labels or not all(rows) for rows in tails):
+        if any(len(rows) != len(answers[0]) or not all(rows) for rows in tails):
             raise BadInput(
                 got="answers of unequal number, or one that begins another",
                 expected="as many answers for each face, none of them the beginning of another",
                 fix="Let each answer end with its label, or add the end token",
             )
         prompts = [rows[0][:start] for rows, start in zip(answers, starts, strict=True)]
-        logits, cache, mask = self._start(prompts, evidence)
-        flat = [ids for rows in tails for ids in rows]
-        first = torch.tensor([[ids[0] for ids in rows] for rows in tails], device=logits.device)
-        scores = logits.log_softmax(-1).gather(1, first).flatten()
-        # Labels of one token are done; the others go on behind the prompt of their face.
-        longer = [place for place, ids in enumerate(flat) if len(ids) > 1]
-        if longer:
-            tokens, counts = self._padded([flat[place] for place in longer], max(map(len, flat)))
-            faces = torch.tensor([place // labels for place in longer], device=logits.device)
-            cache.batch_select_indices(faces)
-            seen = torch.cat([mask[faces], counts[:, :-1]], 1)
-            output = self.model.model(
-                inputs_embeds=self.model.get_input_embeddings()(tokens[:, :-1]),
-                attention_mask=seen,
-                past_key_values=cache,
-            )
-            later = self.model.lm_head(output.last_hidden_state).float().log_softmax(-1)
-            chosen = later.gather(2, tokens[:, 1:, None])[..., 0]
-            scores[longer] += (chosen * counts[:, 1:]).sum(1)
-        return scores.double().reshape(len(answers), labels).cpu().numpy()
+        # Column by column, as labels differ in length: each label's tokens for all faces.
+        columns = [self._padded(rows) for rows in zip(*tails, strict=True)]
+        hidden = self._branches(prompts, [(ids[:, :-1], seen[:, 1:]) for ids, seen in columns], evidence)
+        told = self.model.lm_head(hidden).float().log_softmax(-1)
+        scores = []
+        place = 1
+        for ids, seen in columns:
+            after = torch.cat([told[:, :1], told[:, place : place + ids.shape[1] - 1]], 1)
+            scores.append((after.gather(2, ids[..., None])[..., 0].double() * seen).sum(1))
+            place += ids.shape[1] - 1
+        return torch.stack(scores, 1).cpu().numpy()
+
+    def _branches(
+        self,
+        prompts: Sequence[Ids],
+        branches: Sequence[tuple[Tensor, Tensor]],
+        evidence: Mapping[str, EvidenceInput] | None,
+    ) -> Tensor:
+        """One pass over each prompt and all that may follow it; what may follow does not see its alternatives.
+
+        Args:
+            prompts: of N faces.
+            branches: (N, T) ids and which of them count, for each alternative.
+            evidence: of the N faces, joined.
+
+        Returns:
+            (N, 1 + sum of T, width) hidden states: after the prompt, and after every token of the branches in turn.
+        """
+        head = self._head_of(prompts)
+        ids, counts = self._padded([prompt[len(head) :] for prompt in prompts])
+        last = counts.sum(1, keepdim=True) - 1
+        steps = [torch.arange(later.shape[1], device=ids.device) for later, _ in branches]
+        places = [torch.arange(ids.shape[1], device=ids.device).expand_as(ids), last + 1 + torch.cat(steps)]
+        numbers = [
+            ids.new_full((part.shape[1],), n) for n, part in enumerate([ids, *(b[0] for b in branches)])
+        ]
+        embeds = self.model.embed(ids, evidence)
+        words = self.model.get_input_embeddings()(torch.cat([later for later, _ in branches], 1))
+        output = self.model.model(
+            inputs_embeds=torch.cat([embeds, words.to(embeds)], 1),
+            attention_mask=_tree_mask(
+                torch.cat(numbers),
+                torch.cat([counts, *(seen for _, seen in branches)], 1).bool(),
+                len(head),
+                embeds.dtype,
+            ),
+            position_ids=len(head) + torch.cat(places, 1),
+            past_key_values=self._head_cache(head, len(prompts)),
+        ).last_hidden_state
+        prompted = output[torch.arange(len(prompts), device=ids.device)[:, None], last]
+        return torch.cat([prompted, output[:, ids.shape[1] :]], 1)
 
     # ---- arrays
 
@@ -263,8 +294,9 @@ class Readouts:
 
     # ---- steps
 
-    def _padded(self, rows: Sequence[Ids], length: int) -> tuple[Tensor, Tensor]:
+    def _padded(self, rows: Sequence[Ids]) -> tuple[Tensor, Tensor]:
         """(N, T) ids padded on the right, and their mask."""
+        length = max(map(len, rows))
         ids = [[*row, *[self.pad_id] * (length - len(row))] for row in rows]
         counts = [[1] * len(row) + [0] * (length - len(row)) for row in rows]
         return torch.tensor(ids, device=self.model.device), torch.tensor(counts, device=self.model.device)
@@ -275,8 +307,7 @@ class Readouts:
         """Prefill: float logits after each prompt (N, V), the cache, and its mask."""
         head = self._head_of(prompts)
         cache = self._head_cache(head, len(prompts))
-        rest = [ids[len(head) :] for ids in prompts]
-        ids, counts = self._padded(rest, max(map(len, rest)))
+        ids, counts = self._padded([prompt[len(head) :] for prompt in prompts])
         mask = torch.cat([counts.new_ones(len(prompts), len(head)), counts], 1)
         embeds = self.model.embed(ids, evidence)
         last = counts.sum(1) - 1
@@ -312,9 +343,31 @@ class Readouts:
                 past_key_values=cache,
             )
             self._head = (head, cache)
-        cache = copy.deepcopy(self._head[1])
-        cache.batch_repeat_interleave(rows)
+        # A layer's update joins tensors and leaves the old ones as they are: sharing them is enough.
+        cache = copy.copy(self._head[1])
+        cache.layers = [copy.copy(layer) for layer in cache.layers]
+        if rows > 1:
+            cache.batch_repeat_interleave(rows)
         return cache
+
+
+def _tree_mask(branch: Tensor, valid: Tensor, head: int, dtype: torch.dtype) -> Tensor:
+    """(N, 1, Q, head + Q) additive mask: a token sees what came before it in the prompt and in its own branch.
+
+    Args:
+        branch: (Q,) number of each column's branch, 0 for the prompt.
+        valid: (N, Q) False for padding.
+        head: columns of the cached opening, which all see.
+        dtype: of the embeddings.
+    """
+    order = torch.arange(len(branch), device=branch.device)
+    related = (branch[None, :] == 0) | (branch[None, :] == branch[:, None])
+    seen = (order[None, :] <= order[:, None]) & related & valid[:, None, :]
+    # Padding sees itself: a row that sees nothing would be NaN.
+    seen = seen | torch.eye(len(branch), dtype=torch.bool, device=branch.device)
+    mask = torch.zeros(seen.shape, dtype=dtype, device=branch.device)
+    mask = mask.masked_fill(~seen, torch.finfo(dtype).min)
+    return functional.pad(mask, (head, 0))[:, None]
 
 
 def _cut(text: str, stop: Sequence[str]) -> str:
