@@ -270,3 +270,39 @@ def test_what_cannot_be_filled_is_said(tmp_path: Path) -> None:
         fill_figures.filled(BLOCK.replace("mien --help*", "memory"), tmp_path)
     with pytest.raises(ValueError, match="not closed"):
         fill_figures.filled("<!-- figures: speed -->\n", tmp_path)
+
+
+NUMBERED = {
+    "FacePhi": {"Eq": 4, "Table": 3, "Fig": 3},
+    "EmoLA": {"Eq": 2, "Table": 14, "Fig": 13},
+    "EMO-LLaMA": {"Eq": 6, "Table": 9, "Fig": 4},
+    "AU-LLaVA": {"Eq": 3, "Table": 4, "Fig": 2},
+    "ExpLLM": {"Eq": 1, "Table": 5, "Fig": 5},
+}
+"""How many equations, tables and figures the papers number."""
+ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5}
+
+
+def numbers_of(item: str) -> set[tuple[str, int]]:
+    """``"Table 3–5, Fig. 1"`` -> (Table, 3), (Table, 4), (Table, 5), (Fig, 1)."""
+    found: set[tuple[str, int]] = set()
+    for kind, text in re.findall(r"(Eq|Table|Fig)\.? ((?:[\dIV]+(?:–[\dIV]+)?(?:, |\b))+)", item):
+        for first, last in re.findall(r"([\dIV]+)(?:–([\dIV]+))?", text):
+            ends = [ROMAN[end] if end in ROMAN else int(end) for end in (first, last or first)]
+            found |= {(kind, number) for number in range(ends[0], ends[1] + 1)}
+    return found
+
+
+def test_the_index_of_the_papers_is_whole_and_names_what_exists() -> None:
+    text = (ROOT / "docs" / "paper_index.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)+)", text, flags=re.MULTILINE))
+    for paper, counts in NUMBERED.items():
+        rows = re.findall(r"^\| (.+?) \| (.+) \| (.+) \|$", sections[paper], flags=re.MULTILINE)
+        told = set().union(*(numbers_of(item) for item, _, _ in rows))
+        assert told == {(kind, n) for kind, count in counts.items() for n in range(1, count + 1)}, paper
+        for _, files, tests in rows:
+            for path in re.findall(r"`([\w/]+\.py)`", files):
+                assert (ROOT / "src" / "mien" / path).is_file(), path
+            for path, name in re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", tests):
+                code = (ROOT / "tests" / path).read_text(encoding="utf-8")
+                assert not name or f"def {name}(" in code, f"{path}::{name}"
