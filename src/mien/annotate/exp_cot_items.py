@@ -19,18 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from mien.annotate.engine import Item
+from mien.annotate.face_cache import face_of
 from mien.backends.base import Reader
 from mien.core.aus import FEAFA_24
 from mien.core.errors import BadConfig, BadData, BadInput
-from mien.core.nouns import AuReading, Evidence, Face, Image, Sample
+from mien.core.nouns import AuReading, Evidence, Sample
 from mien.data.label_words import number
 from mien.data.problems import Problem
 from mien.data.tables import csv_rows, json_lines
 from mien.face.crop import canonical_crop
-from mien.face.finder import FaceFinder, box_overlap
+from mien.face.finder import FaceFinder
 from mien.face.media import MediaReader
 
 __all__ = [
@@ -48,7 +47,6 @@ __all__ = [
 NAMES = tuple(value.name for value in FEAFA_24)
 _STRONGER = {"AU02": ("AU01", "AU02"), "AU26": ("AU26", "AU27")}
 _ID_COLUMNS = ("id", "file_name", "file", "image", "name", "path", "input", "source")
-_SAME_FACE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,13 @@ class ReaderAus:
         """
         with self._lock:
             image = self._media.open(sample.media)
-            face = self._face(image, sample)
+            face = face_of(sample, image, self._finder)
+            if face.landmarks is None and not sample.cropped:
+                raise BadInput(
+                    got=f"{sample.id}, in whose box no face was found",
+                    expected="the face of the sample",
+                    fix="Leave it out, or bring its values in a table",
+                )
             crop, _ = canonical_crop(image, face, self._reader.crop_size)
             result = self._reader.measure([Evidence(face, crop)])[0]
         if not any(reading.measured for reading in result.aus.values()):
@@ -145,22 +149,6 @@ class ReaderAus:
                 fix="Leave it out, or bring its values in a table",
             )
         return from_facs(result.aus)
-
-    def _face(self, image: Image, sample: Sample) -> Face:
-        if sample.cropped:
-            return self._finder.find_cropped(image)
-        faces = self._finder.find(image)
-        if sample.box is not None:
-            box = np.asarray(sample.box, np.float32)
-            faces = sorted(faces, key=lambda face: -box_overlap(face.box, box))
-            faces = [face for face in faces[:1] if box_overlap(face.box, box) >= _SAME_FACE]
-        if not faces:
-            raise BadInput(
-                got=f"{sample.id}, a picture in which no face was found",
-                expected="the face of the sample",
-                fix="Leave it out, or bring its values in a table",
-            )
-        return faces[0]
 
 
 class LabelAus:
