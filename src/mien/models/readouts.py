@@ -35,11 +35,8 @@ _MIN_HEAD = 4
 
 def common_start(sequences: Sequence[Ids]) -> int:
     """Number of leading tokens that all sequences share."""
-    shortest = min(len(ids) for ids in sequences)
-    first = sequences[0]
-    return next(
-        (place for place in range(shortest) if any(ids[place] != first[place] for ids in sequences)), shortest
-    )
+    columns = enumerate(zip(*sequences, strict=False))
+    return next((place for place, tokens in columns if len(set(tokens)) > 1), min(map(len, sequences)))
 
 
 def calibrated(scores: npt.ArrayLike, scaling: Scaling | None = None) -> Floats:
@@ -114,6 +111,7 @@ class Readouts:
 
     def __init__(self, model: FacialLM, pad_id: int = 0) -> None:
         self.model, self.pad_id = model.eval(), pad_id
+        self._device = model.device
         self._head: tuple[tuple[int, ...], DynamicCache] | None = None
 
     # ---- labels
@@ -143,56 +141,56 @@ class Readouts:
                 fix="Let each answer end with its label, or add the end token",
             )
         prompts = [rows[0][:start] for rows, start in zip(answers, starts, strict=True)]
-        # Column by column, as labels differ in length: each label's tokens for all faces.
-        columns = [self._padded(rows) for rows in zip(*tails, strict=True)]
-        hidden = self._branches(prompts, [(ids[:, :-1], seen[:, 1:]) for ids, seen in columns], evidence)
+        ids, seen = self._padded([ids for rows in tails for ids in rows])
+        ids, seen = (part.unflatten(0, (len(answers), -1)) for part in (ids, seen))
+        hidden = self._branches(prompts, ids[..., :-1], seen[..., 1:], evidence)
         told = self.model.lm_head(hidden).float().log_softmax(-1)
-        scores = []
-        place = 1
-        for ids, seen in columns:
-            after = torch.cat([told[:, :1], told[:, place : place + ids.shape[1] - 1]], 1)
-            scores.append((after.gather(2, ids[..., None])[..., 0].double() * seen).sum(1))
-            place += ids.shape[1] - 1
-        return torch.stack(scores, 1).cpu().numpy()
+        # What follows a branch's token stands beside it; the first tokens all follow the prompt.
+        scores = told[:, 0].gather(1, ids[..., 0]).double()
+        if ids.shape[2] > 1:
+            later = told[:, 1:].unflatten(1, (ids.shape[1], -1)).gather(3, ids[..., 1:, None])[..., 0]
+            scores = scores + (later.double() * seen[..., 1:]).sum(2)
+        return scores.cpu().numpy()
 
     def _branches(
         self,
         prompts: Sequence[Ids],
-        branches: Sequence[tuple[Tensor, Tensor]],
+        branches: Tensor,
+        seen: Tensor,
         evidence: Mapping[str, EvidenceInput] | None,
     ) -> Tensor:
         """One pass over each prompt and all that may follow it; what may follow does not see its alternatives.
 
         Args:
             prompts: of N faces.
-            branches: (N, T) ids and which of them count, for each alternative.
+            branches: (N, L, T) ids of the alternatives.
+            seen: (N, L, T) which of them count.
             evidence: of the N faces, joined.
 
         Returns:
-            (N, 1 + sum of T, width) hidden states: after the prompt, and after every token of the branches in turn.
+            (N, 1 + L T, width) hidden states: after the prompt, and after every token of the branches in turn.
         """
         head = self._head_of(prompts)
         ids, counts = self._padded([prompt[len(head) :] for prompt in prompts])
-        last = counts.sum(1, keepdim=True) - 1
-        steps = [torch.arange(later.shape[1], device=ids.device) for later, _ in branches]
-        places = [torch.arange(ids.shape[1], device=ids.device).expand_as(ids), last + 1 + torch.cat(steps)]
-        numbers = [
-            ids.new_full((part.shape[1],), n) for n, part in enumerate([ids, *(b[0] for b in branches)])
-        ]
+        lengths = counts.sum(1, keepdim=True)
+        labels, longest = branches.shape[1:]
+        order = torch.arange(max(ids.shape[1], longest), device=ids.device)
+        places = torch.cat(
+            [order[: ids.shape[1]].expand_as(ids), lengths + order[:longest].repeat(labels)], 1
+        )
+        numbers = torch.arange(1, labels + 1, device=ids.device).repeat_interleave(longest)
+        words = self.model.get_input_embeddings()(branches.flatten(1))
         embeds = self.model.embed(ids, evidence)
-        words = self.model.get_input_embeddings()(torch.cat([later for later, _ in branches], 1))
+        embeds = torch.cat([embeds, words.to(embeds)], 1)
+        valid = torch.cat([counts, seen.flatten(1)], 1).bool()
+        branch = torch.cat([numbers.new_zeros(ids.shape[1]), numbers])
         output = self.model.model(
-            inputs_embeds=torch.cat([embeds, words.to(embeds)], 1),
-            attention_mask=_tree_mask(
-                torch.cat(numbers),
-                torch.cat([counts, *(seen for _, seen in branches)], 1).bool(),
-                len(head),
-                embeds.dtype,
-            ),
-            position_ids=len(head) + torch.cat(places, 1),
+            inputs_embeds=embeds,
+            attention_mask=_tree_mask(branch, valid, len(head), embeds.dtype),
+            position_ids=len(head) + places,
             past_key_values=self._head_cache(head, len(prompts)),
         ).last_hidden_state
-        prompted = output[torch.arange(len(prompts), device=ids.device)[:, None], last]
+        prompted = output[torch.arange(len(prompts), device=ids.device)[:, None], lengths - 1]
         return torch.cat([prompted, output[:, ids.shape[1] :]], 1)
 
     # ---- arrays
@@ -272,14 +270,12 @@ class Readouts:
         """
         encoded = [Encoded(tuple(ids), (IGNORED,) * len(ids)) for ids in prompts]
         batch = collate(encoded, [{} for _ in prompts], pad_id=self.pad_id, side="left")
-        ids, mask = (
-            cast(Tensor, batch[key]).to(self.model.device) for key in ("input_ids", "attention_mask")
-        )
+        ids, mask = (cast(Tensor, batch[key]).to(self._device) for key in ("input_ids", "attention_mask"))
         if stop:
             options["stopping_criteria"] = StoppingCriteriaList([_StopAt(stop, tokenizer, ids.shape[1])])
         if end is not None:
             options["eos_token_id"] = end
-        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed)
             made = self.model.generate(
@@ -299,7 +295,7 @@ class Readouts:
         length = max(map(len, rows))
         ids = [[*row, *[self.pad_id] * (length - len(row))] for row in rows]
         counts = [[1] * len(row) + [0] * (length - len(row)) for row in rows]
-        return torch.tensor(ids, device=self.model.device), torch.tensor(counts, device=self.model.device)
+        return torch.tensor(ids, device=self._device), torch.tensor(counts, device=self._device)
 
     def _start(
         self, prompts: Sequence[Ids], evidence: Mapping[str, EvidenceInput] | None
@@ -336,7 +332,7 @@ class Readouts:
             return DynamicCache(config=config)
         if self._head is None or self._head[0] != head:
             cache = DynamicCache(config=config)
-            ids = torch.tensor([head], device=self.model.device)
+            ids = torch.tensor([head], device=self._device)
             self.model.model(
                 inputs_embeds=self.model.get_input_embeddings()(ids),
                 attention_mask=torch.ones_like(ids),
