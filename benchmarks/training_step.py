@@ -5,7 +5,8 @@
 The stage that tunes the language model, as published, with gradient checkpointing at scale paper; weights in bf16, what
 learns in fp32, AdamW, synthetic faces and prompts. FLOPs are counted by torch's FlopCounterMode over one whole step, so
 what checkpointing computes again counts too. ``--peak``: the device's dense bf16 TFLOP/s by its maker, for the share.
-By default scale paper on a GPU, else scale small on the processor. ``--tokens N``: length of a sample; ``--limit N``: the first N systems.
+By default scale paper on a GPU, else scale small on the processor. ``--tokens N``: length of a
+sample; ``--limit N``: the first N systems.
 """
 
 from __future__ import annotations
