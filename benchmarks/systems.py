@@ -20,6 +20,7 @@ from _record import Record, Rows, Skipped, interval, parser, run
 from mien.train.evaluation import read_predictions, score
 
 FILES = ("run.json", "result.json", "predictions.jsonl")
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def measure(record: Record) -> None:
@@ -61,10 +62,20 @@ def measure_run(record: Record, folder: Path) -> None:
         record.add(f"{name}: unparsed answers", found["unparsed"], n=len(told), note=note)
         if "accuracy" in found:
             label_figures(record, name, told, found, always["emotion"])
+        elif "mae" in found and told[0]["truth"]["form"] == "au_presence":
+            presence_figures(record, name, told, found)
         elif "mae" in found:
             array_figures(record, name, told, found, always)
         else:
             record.add(f"{name}: words", words(told), "words", n=len(told))
+    likelihood_figures(record, results["system"], results.get("labels"))
+
+
+def likelihood_figures(record: Record, system: str, found: Mapping[str, Any] | None) -> None:
+    """Loss of the label likelihoods before and after calibration, on the half that it was not fitted on."""
+    if found is not None:
+        for kind in ("as read", "calibrated"):
+            record.add(f"{system} label likelihoods, {kind}: NLL", found[kind]["nll"], "nats", n=found["n"])
 
 
 def label_figures(
@@ -116,6 +127,29 @@ def array_figures(
     record.add(f"{name}: mean correlation", found["pcc"], n=n, note="a constant has none")
     note = f"everything present: {found['baseline']['f1_all_present']:.3f}"
     record.add(f"{name}: mean F1 of presence", found["f1"], n=n, note=note)
+
+
+def presence_figures(
+    record: Record, name: str, rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]
+) -> None:
+    """Mean F1 over AUs beside that of everything present; the answer that nothing is present has none."""
+    keys = list(rows[0]["truth"]["aus"])
+    true = np.asarray([[row["truth"]["aus"][key] > 0 for key in keys] for row in rows])
+    told = np.asarray([[(row["said"] or {}).get("aus", {}).get(key, 0) > 0 for key in keys] for row in rows])
+    seed, n = record.options.seed, len(rows)
+
+    def mean_f1(truth: Flags, guess: Flags) -> float:
+        total = truth.sum(axis=0) + guess.sum(axis=0)
+        return float(np.mean((2.0 * (truth & guess).sum(axis=0))[total > 0] / total[total > 0]))
+
+    def lead(chosen: Rows) -> float:
+        everything = np.ones_like(true[chosen])
+        return mean_f1(true[chosen], told[chosen]) - mean_f1(true[chosen], everything)
+
+    bounds = interval(lambda chosen: mean_f1(true[chosen], told[chosen]), n, seed)
+    record.add(f"{name}: mean F1 of presence", found["f1"], n=n, **bounds)
+    record.add(f"{name}: F1 of everything present", found["baseline"]["f1_all_present"], n=n)
+    record.add(f"{name}: lead over it", lead(np.arange(n)), bar=0.05, n=n, **interval(lead, n, seed))
 
 
 def words(rows: Sequence[Mapping[str, Any]]) -> float:

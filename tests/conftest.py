@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from mien.core.aus import AU_SETS
+from mien.core.nouns import Image as Pixels
 from mien.core.paths import data_root as find_data_root
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +62,38 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"needs the data packs: set MIEN_DATA, or put them at {root}")
     return root
+
+
+def encode(
+    path: Path,
+    images: Sequence[Pixels],
+    ticks: Sequence[int] | None = None,
+    pixel_aspect: Fraction | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write a real MP4; ``ticks`` are presentation times in 1/100 s, every 4/100 s without them."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = 4_000_000
+        stream.codec_context.time_base = Fraction(1, 100)
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
+        for index, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            frame.pts = ticks[index] if ticks is not None else 4 * index
+            frame.time_base = Fraction(1, 100)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Callable[..., Path]:
+    """Clips encoded on the spot; see `encode`."""
+    return encode
 
 
 # A miniature of the training data in the packs' exact formats, made from the example photos.

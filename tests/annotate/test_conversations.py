@@ -35,6 +35,7 @@ from mien.backends.openai import OpenAITeacher
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Image, Labels, Sample
 from mien.dialogue.exchange import RECORDS
+from mien.face.media import open_media
 
 GOOD = [
     ("What is the emotion of the person in the image?", "The person looks happy."),
@@ -227,6 +228,19 @@ def test_seconds_of_a_folder_and_a_file(folder: Path, clip: Path) -> None:
     assert video.frames[0].time < video.centre.time
     with pytest.raises(BadInput, match="without pictures"):
         seconds_of(str(folder.parent), 2)
+
+
+def test_frames_without_leading_zeros_and_the_earlier_of_two_in_the_middle(tmp_path: Path) -> None:
+    for number in (10, 9, 8, 11):
+        pillow.fromarray(noise(number)).save(tmp_path / f"img{number}.png")
+    found = seconds_of(str(tmp_path), 16, 1.0)
+    for frame, number in zip(found.frames, (8, 9, 10, 11), strict=True):
+        assert np.array_equal(frame.image, noise(number))
+    assert np.array_equal(found.centre.image, open_media(str(tmp_path))) and found.centre.time == 1.0
+
+
+def test_the_centre_of_a_file_is_the_frame_that_its_name_means(clip: Path) -> None:
+    assert np.array_equal(seconds_of(str(clip), 2).centre.image, open_media(str(clip)))
 
 
 def test_the_rules_teacher_talks_of_real_photos_and_clips(photos: list[Path], clip: Path) -> None:

@@ -75,7 +75,29 @@ def test_import_writes_a_model_folder(tmp_path: Path) -> None:
         run_import([tmp_path / "llava"], "llava-1.5", tmp_path / "ours", scale="tiny")
 
 
-def test_import_of_an_encoder_at_half_precision(tmp_path: Path) -> None:
+def test_import_makes_place_for_what_is_trained_on_top(tmp_path: Path) -> None:
+    """EmoLA starts from LLaVA-1.5 with a new projector for its prior."""
+    expected = llava_checkpoint(tmp_path / "llava")
+    arguments = [
+        "import", str(tmp_path / "llava"), "--format", "llava-1.5", "--out", str(tmp_path / "ours"), "--scale", "tiny",
+        "--dtype", "float32",
+    ]  # fmt: skip
+    whole = CliRunner().invoke(command(), [*arguments, "--option", "layout=after"])
+    assert whole.exit_code != 0 and "partial" in str(whole.exception)
+    result = CliRunner().invoke(command(), [*arguments, "--option", "layout=after", "--partial"])
+    assert result.exit_code == 0, result.output
+    assert "missing: model.projectors.prior.0.bias" in result.output
+    loaded = FacialLM.from_pretrained(tmp_path / "ours")
+    assert list(loaded.config.evidence) == ["image", "prior"]
+    assert torch.equal(logits(loaded), logits(expected))
+    about = json.loads((tmp_path / "ours" / "mien.json").read_text())
+    assert about["options"] == {"layout": "after"} and about["inputs"]["prior"] == "insightface"
+    with pytest.raises(BadConfig, match="NAME=VALUE"):
+        CliRunner().invoke(command(), [*arguments, "--option", "layout"], catch_exceptions=False)
+
+
+def test_an_encoder_keeps_its_precision_unless_asked(tmp_path: Path) -> None:
+    """Encoders are small, and outside nets are read in float32: rounding them saves nothing."""
     torch.manual_seed(0)
     state = PointMLP("tiny", points=64).state_dict()
     torch.save(
@@ -84,10 +106,12 @@ def test_import_of_an_encoder_at_half_precision(tmp_path: Path) -> None:
     )
     lines = run_import([tmp_path / "u.pt"], "ulip-pointmlp", tmp_path / "ours", scale="tiny")
     assert lines[0].startswith(f"{len(state)} weights into")
-    got = load_file(tmp_path / "ours" / "model.safetensors")
-    assert got.keys() == state.keys()
+    run_import([tmp_path / "u.pt"], "ulip-pointmlp", tmp_path / "half", scale="tiny", dtype="bfloat16")
+    got, half = (load_file(tmp_path / name / "model.safetensors") for name in ("ours", "half"))
+    assert got.keys() == half.keys() == state.keys()
     for key, value in state.items():
-        assert torch.equal(got[key], value.bfloat16() if value.is_floating_point() else value)
+        assert torch.equal(got[key], value)
+        assert torch.equal(half[key], value.bfloat16() if value.is_floating_point() else value)
     about = json.loads((tmp_path / "ours" / "mien.json").read_text())
     assert about["encoder"] == "PointMLP" and about["options"]["variant"] == "tiny"
 

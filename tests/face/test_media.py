@@ -15,7 +15,7 @@ from mien.core.errors import BadConfig, BadInput, MienError
 from mien.core.nouns import Image
 from mien.face import containers
 from mien.face.images import ImageLimits
-from mien.face.media import MediaReader, iter_media, open_media, split_media
+from mien.face.media import MediaReader, is_clip, iter_media, open_media, split_media
 
 Encoder = Callable[..., Path]
 
@@ -272,3 +272,11 @@ def test_bombs_are_refused_before_they_unfold(tmp_path: Path) -> None:
     huge = archive(tmp_path / "h.npz", {"images.npy": header.getvalue() + b"\0" * 100})
     with pytest.raises(BadInput, match="at most 4,294,967,296 bytes"):
         open_media(f"{huge}!0")
+
+
+def test_whole_clips_are_told_from_pictures(encoder: Encoder, tmp_path: Path) -> None:
+    clip = encoder(tmp_path / "clip.mp4", [shade(10, 64)] * 2)
+    (tmp_path / "a.png").write_bytes(png(1))
+    told = {media: is_clip(str(media)) for media in (clip, tmp_path, tmp_path / "a.png", tmp_path / "none")}
+    assert list(told.values()) == [True, True, False, False]
+    assert not is_clip(f"{clip}!1") and not is_clip(f"{tmp_path}!0") and not is_clip("pack.zip!a.jpg")

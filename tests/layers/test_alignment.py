@@ -62,12 +62,17 @@ def test_without_collisions_labels_change_nothing() -> None:
     torch.testing.assert_close(contrastive_loss(w, t, scale, torch.arange(4)), contrastive_loss(w, t, scale))
 
 
-@pytest.mark.parametrize(("value", "as_if"), [(9.0, LOG_SCALE_LIMIT), (-3.0, 0.0)])
-def test_temperature_is_clamped(value: float, as_if: float) -> None:
+@pytest.mark.parametrize(("value", "limit"), [(9.0, LOG_SCALE_LIMIT), (-3.0, 0.0)])
+def test_temperature_has_limits_and_a_way_back(value: float, limit: float) -> None:
     w, t = features(4, 4), features(4, 5)
-    torch.testing.assert_close(
-        contrastive_loss(w, t, torch.tensor(value)), contrastive_loss(w, t, torch.tensor(as_if))
-    )
+    alignment = ContrastiveAlignment(6, 6)
+    with torch.no_grad():
+        alignment.log_scale.fill_(value)
+    loss = alignment(w, t)
+    torch.testing.assert_close(loss, contrastive_loss(w @ alignment.projection, t, torch.tensor(limit)))
+    loss.backward()
+    assert float(alignment.log_scale.detach()) == pytest.approx(limit)
+    assert alignment.log_scale.grad is not None and abs(float(alignment.log_scale.grad)) > 1e-3
 
 
 def test_aligns_an_encoder_with_a_frozen_tower() -> None:

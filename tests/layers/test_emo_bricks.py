@@ -216,13 +216,7 @@ def test_frame_gives_three_rows_in_order() -> None:
     torch.manual_seed(0)
     options: dict[str, Any] = {"clue": {"qformer": QFORMER, "queries": 3}, "mining": {"heads": 2}}
     frame = FacialClues(TOWER, 10, face_width=8, **options).eval()
-    inputs = {
-        "pixels": rows(2, 3, 28, 28),
-        "instruction_ids": torch.tensor([[3, 4], [5, 6]]),
-        "instruction_mask": torch.ones(2, 2, dtype=torch.long),
-        "face": rows(2, 49, 8),
-        "landmarks": face_points(),
-    }
+    inputs = frame_inputs()
     got = frame(**inputs)
     assert got.shape == (2, 3, 10)
     torch.testing.assert_close(got[:, 2], frame.projectors["landmarks"](inputs["landmarks"].flatten(1)))
@@ -236,6 +230,60 @@ def test_frame_gives_three_rows_in_order() -> None:
     assert plain(**bare).shape == (2, 2, 10)
     with pytest.raises(BadConfig, match="no face and no landmarks"):
         frame(**bare)
+
+
+def frame_inputs() -> dict[str, Tensor]:
+    return {
+        "pixels": rows(2, 3, 28, 28),
+        "instruction_ids": torch.tensor([[3, 4], [5, 6]]),
+        "instruction_mask": torch.ones(2, 2, dtype=torch.long),
+        "face": rows(2, 49, 8),
+        "landmarks": face_points(),
+    }
+
+
+@pytest.mark.parametrize("generation", ["paper", "llama-vid"])
+def test_clue_is_a_mixture_of_patches_alone(generation: str) -> None:
+    """Eq. 2's N is H/p · W/p: with every patch alike the clue is that row, whatever the class token is."""
+    torch.manual_seed(0)
+    clue = {"qformer": QFORMER, "queries": 3, "generation": generation}
+    frame = FacialClues(TOWER, 10, face_width=8, clue=clue, mining={"heads": 2}, rows=("clue",)).eval()
+    patch = rows(1, 1, 24)
+    seen = torch.cat([9.0 + rows(2, 1, 24, seed=4), patch.expand(2, 4, 24)], dim=1)
+    frame.tower.forward = lambda pixels: seen  # type: ignore[method-assign]
+    got = frame(**frame_inputs())
+    torch.testing.assert_close(
+        got[:, 0], frame.projectors["clue"](patch[0].expand(2, 24)), atol=1e-5, rtol=0.0
+    )
+
+
+def test_the_tower_s_layer_is_its_own_option() -> None:
+    """EVA before its last norm, as LLaMA-VID reads it, whatever makes the clue."""
+    for generation in ("paper", "llama-vid"):
+        clue = {"qformer": QFORMER, "queries": 3, "generation": generation}
+        before, after = (
+            FacialClues(TOWER, 10, clue=clue, rows=("clue",), layer=layer).tower for layer in (-1, "final")
+        )
+        after.load_state_dict(before.state_dict())
+        pixels = rows(1, 3, 28, 28)
+        raw, normed = before.eval()(pixels), after.eval()(pixels)
+        norm = before.model.post_layernorm
+        with torch.no_grad():
+            norm.weight.fill_(2.0)
+            torch.testing.assert_close(before(pixels), raw)
+            torch.testing.assert_close(norm(raw), 2.0 * normed, atol=1e-4, rtol=0.0)
+
+
+@pytest.mark.parametrize("mining", [{"strategy": "pool_concat"}, {"heads": 2, "branches": "global"}])
+def test_landmarks_that_nothing_reads_are_not_asked_for(mining: dict[str, Any]) -> None:
+    clue = {"qformer": QFORMER, "queries": 3}
+    frame = FacialClues(TOWER, 10, face_width=8, clue=clue, mining=mining, rows=("clue", "visual")).eval()
+    inputs = frame_inputs()
+    whole = frame(**inputs)
+    del inputs["landmarks"]
+    torch.testing.assert_close(frame(**inputs), whole)
+    with pytest.raises(BadInput, match="mine globally"):
+        FaceInfoMining(12, 8, heads=2)(rows(2, 5, 12), rows(2, 49, 8))
 
 
 def test_speaks_about_bad_input() -> None:

@@ -115,7 +115,7 @@ def test_words(expert: FaceXFormer) -> None:
         prediction = expert(pixels(1))
     for logits, place in ((prediction.age, 2), (prediction.gender, 1), (prediction.race, 3)):
         logits[0, place] = 99.0
-    assert describe(prediction) == ["age 20-29, female, Asian"]
+    assert describe(prediction) == ["age 20-29, gender female, race Asian"]
     assert (len(AGES), len(GENDERS), len(RACES), len(ATTRIBUTES)) == (8, 2, 5, 40)
     assert ATTRIBUTES.index("Male") == 20 and ATTRIBUTES.index("Smiling") == 31
 

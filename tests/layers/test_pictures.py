@@ -64,10 +64,15 @@ def test_pixels_are_padded_and_normalised() -> None:
     mean, deviation = (torch.tensor(values) for values in NORMS["clip"])
     torch.testing.assert_close(got[:, 20, 20], (200 / 255 - mean) / deviation)
     assert got[:, 2, 20].abs().max() < 0.02  # padding is the mean colour, in whole levels: (122, 116, 104)
+    for square, levels in (("pad", (122, 116, 104)), ("pad-rounded", (123, 117, 104))):  # LLaVA-1.5; ExpLLM
+        border = prepare_pixels([grey], 40, "clip", square)[:, :, 2, 20][0] * deviation + mean
+        torch.testing.assert_close(border * 255, torch.tensor(levels, dtype=torch.float32), atol=1e-3, rtol=0)
     stretched = prepare_pixels([grey], 40, "imagenet", "stretch")
     assert stretched.std(dim=(2, 3)).max() < 1e-5
     with pytest.raises(BadConfig, match="imagenet"):
         prepare_pixels([grey], 40, "dino")
+    with pytest.raises(BadConfig, match="pad, pad-rounded, stretch, crop"):
+        prepare_pixels([grey], 40, "clip", "cut")
     with pytest.raises(BadInput, match="uint8 RGB"):
         prepare_pixels([grey.astype(np.float32)], 40)  # type: ignore[list-item]
 
@@ -87,6 +92,17 @@ def test_prior_of_insightface_centres_the_box() -> None:
 def test_prior_outside_the_picture_is_black() -> None:
     got = prior_input(np.full((50, 50, 3), 90, np.uint8), (0.0, 0.0, 50.0, 50.0))
     assert got[0, :, 0, 0].max() == 0.0 and got[0, :, 96, 96].min() == pytest.approx(90.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(61, 40), (40, 61), (33, 33)])
+def test_the_middle_is_that_of_clip_s_own_preparation(shape: tuple[int, int]) -> None:
+    from transformers import CLIPImageProcessorPil
+
+    theirs = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    image = picture(*shape)
+    expected = torch.as_tensor(theirs(image, return_tensors="np")["pixel_values"])
+    # Pillow rounds to whole levels.
+    torch.testing.assert_close(prepare_pixels([image], 28, "clip", "crop"), expected, atol=0.02, rtol=0)
 
 
 def test_prior_of_the_released_code_stretches_and_swaps() -> None:

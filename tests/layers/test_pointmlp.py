@@ -171,6 +171,14 @@ def test_normalisation_ends_position_and_size(mode: str) -> None:
         assert span.amin() < 0.9
 
 
+def test_mixed_precision_leaves_neighbours_alone() -> None:
+    points = cloud(2) + 3.0
+    anchors = points[:, :8]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = nearest(points, anchors, 6)
+    assert torch.equal(found, nearest(points, anchors, 6))
+
+
 def test_learns_in_every_parameter() -> None:
     model = PointMLP("tiny", points=64, classes=3).train()
     torch.manual_seed(0)

@@ -61,6 +61,29 @@ def test_a_checkpoint_of_adapters_alone_brings_the_model_back(tmp_path: Path) ->
     assert sorted(name for name, p in loaded.named_parameters() if p.requires_grad) == names
 
 
+def test_running_statistics_come_back(tmp_path: Path) -> None:
+    facephi = open_system("facephi")
+    stage = facephi.stages["align"]
+
+    def begun() -> FacialLM:
+        torch.manual_seed(0)
+        return FacialLM(facephi.configure("tiny"))
+
+    points = torch.randn(8, 478, 3, generator=torch.Generator().manual_seed(1))
+    model = begun()
+    prepare(model, stage)
+    encoder = model.model.encoders["landmarks"].train()
+    for _ in range(5):
+        encoder(points)  # moves the statistics and no parameter
+    names = save_adapters(model, stage, tmp_path)
+    loaded = begun()
+    assert load_adapters(loaded, tmp_path) == names
+    with torch.no_grad():
+        moved = model.eval().model.project("landmarks", points)
+        torch.testing.assert_close(loaded.eval().model.project("landmarks", points), moved)
+        assert not torch.allclose(begun().eval().model.project("landmarks", points), moved, rtol=0.05)
+
+
 def test_merged_is_equal_and_plain(tmp_path: Path) -> None:
     model = trained(build())
     expected = logits(model)
@@ -70,6 +93,8 @@ def test_merged_is_equal_and_plain(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     torch.testing.assert_close(logits(FacialLM.from_pretrained(tmp_path)), expected, atol=1e-4, rtol=1e-4)
     assert merge_adapters(model) == 0
+    # ExpLLM's code has two stages with adapters: a second set begins anew, without PEFT's warning of two at once.
+    assert prepare(model, expllm.SYSTEM.stages["code-rafdb"]) and merge_adapters(model) == 8
 
 
 def test_adapters_of_another_model_are_refused(tmp_path: Path) -> None:

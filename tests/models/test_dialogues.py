@@ -1,16 +1,19 @@
 """Sample -> Dialogue in the words of each published system, read back by the system's own reader."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from mien.core.aus import AU_SETS, FEAFA_24
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
-from mien.core.nouns import Dialogue, Labels, Sample, Turn
+from mien.core.nouns import Dialogue, FaceFacts, Labels, Sample, Turn
 from mien.dialogue.attributes import read_attributes
 from mien.dialogue.faba_instructions import EMOTION_INSTRUCTIONS
-from mien.models import dialogues, emola, facephi
+from mien.dialogue.face_tasks import QUESTIONS, say_facts
+from mien.models import dialogues, emola, expllm, facephi
+from mien.models.category_answers import CATEGORIES
 from mien.models.systems import SYSTEMS, open_system
 
 CHAIN = "**Key Observations:** a\n\n**Overall Emotional Interpretation:** b\n\n**Conclusion:** fear"
@@ -27,9 +30,12 @@ def rng() -> random.Random:
     return random.Random(7)
 
 
+FACTS = FaceFacts(
+    (0.1, 0.2, 0.5, 0.6), ((0.3, 0.4),) * 5, (1.0, -2.5, 0.0), (3, 1, 0), (True, False) * 20, "share"
+)
 PUBLISHED = Labels(
     "happiness", au_presence=PRESENT, au_level=LEVELS, au_intensity=FEAFA, description="A warm smile.",
-    chain_of_thought=CHAIN,
+    chain_of_thought=CHAIN, facts=FACTS,
 )  # fmt: skip
 
 
@@ -40,15 +46,24 @@ def test_every_system_and_task_reads_its_own_answer():
             dialogue = dialogues.build(system, task, sample_of(PUBLISHED), rng())
             assert dialogue == dialogues.build(system, task, sample_of(PUBLISHED), rng())
             assert dialogues.build(system, task, sample_of(Labels()), rng()) is None
-            if task in ("conversation", "emotion-description", "au-description", "cot"):
+            if task in (
+                "conversation",
+                "emotion-description",
+                "au-description",
+                "cot",
+                "item",
+                "caption",
+                *CATEGORIES,
+            ):
                 continue
             keyword = {} if task == "emotion" else {"task": task}
             if (system, task) == ("emola", "au"):
                 keyword["units"] = "bp4d12"
             labels = open_system(system).read(dialogue.turns[-1].text, **keyword).labels
-            wanted = {"bp4d": PRESENT, "disfa": LEVELS, "au": PRESENT}.get(task)
-            if wanted is not None:
-                assert wanted in (labels.au_presence, labels.au_level)
+            if task == "au":
+                assert labels.au_presence == PRESENT
+            elif task in QUESTIONS:
+                assert say_facts(labels.facts, task) == dialogue.turns[-1].text
             elif task == "feafa":
                 assert labels.au_intensity == pytest.approx(FEAFA, abs=0.0051)
             else:
@@ -84,6 +99,55 @@ def test_emola_questions_and_layouts():
         dialogues.build("emola", "emotion", sample, rng(), questions="all")
 
 
+def test_emola_answers_each_data_set_with_its_own_words_and_aus():
+    sample = sample_of(PUBLISHED)
+    for task, keys, present in (
+        ("bp4d", AU_SETS["bp4d12"], PRESENT),
+        ("gft", AU_SETS["gft10"], PRESENT),
+        # From level 2 on, though a ready presence says otherwise.
+        ("disfa", AU_SETS["disfa8"], {key: level >= 2 for key, level in LEVELS.items()}),
+    ):
+        asked, said = dialogues.build("emola", task, sample, rng(), layout="visual").turns
+        assert asked.text == "<image>\nWhat AUs are conveyed by this face?"
+        assert said.text == ", ".join(f"AU{int(key[2:])}" for key in keys if present[key])
+        read = emola.read(said.text, task).labels.au_presence
+        assert read == {key: present[key] for key in keys}
+    none = Labels(au_level=dict.fromkeys(AU_SETS["disfa12"], 1))
+    assert dialogues.build("emola", "disfa", sample_of(none), rng()).turns[1].text == "None"
+    assert not any(emola.read("None", "disfa").labels.au_presence.values())
+    # One AU that is not coded would count as absent.
+    partly = Labels(au_presence={key: True for key in AU_SETS["bp4d12"][1:]})
+    assert dialogues.build("emola", "bp4d", sample_of(partly), rng()) is None
+    assert dialogues.build("emola", "rafdb", sample, rng()).turns[1].text == "Happiness"
+    assert dialogues.build("emola", "rafdb", sample_of(Labels("contempt")), rng()) is None
+
+
+def test_emola_lists_the_aus_of_a_set():
+    sample = sample_of(PUBLISHED)
+    said = dialogues.build("emola", "au", sample, rng(), units="gft10").turns[1].text
+    assert emola.read(said, "au", "gft10").labels.au_presence == {k: PRESENT[k] for k in AU_SETS["gft10"]}
+    assert dialogues.build("emola", "au", sample, rng(), units="disfa8") is None
+
+
+def test_the_questions_of_the_data_are_asked():
+    brought = Labels(description="A warm smile.", question="How does this face feel?\n<image>")
+    asked = dialogues.build("emola", "emotion-description", sample_of(brought), rng(), layout="before").turns[
+        0
+    ]
+    assert asked.text == "<prior><image>\nHow does this face feel?"
+    fixed = dialogues.build("emola", "emotion-description", sample_of(brought), rng(), questions="evaluation")
+    assert fixed.turns[0].text == emola.ask("emotion")
+    with pytest.raises(BadConfig, match="own"):
+        dialogues.build("emola", "emotion-description", sample_of(PUBLISHED), rng(), questions="data")
+
+
+def test_au_llava_reads_its_own_arrays():
+    for task, wanted in (("bp4d", PRESENT), ("disfa", LEVELS)):
+        said = dialogues.build("au-llava", task, sample_of(PUBLISHED), rng()).turns[1].text
+        labels = open_system("au-llava").read(said, task=task).labels
+        assert wanted in (labels.au_presence, labels.au_level)
+
+
 def test_emo_llama_lists_options_and_says_its_own_words():
     sample = sample_of(Labels("happiness", group={"age": "20-29"}))
     asked, said = dialogues.build("emo-llama", "video", sample, rng(), frames=3, guard=True).turns
@@ -97,6 +161,12 @@ def test_emo_llama_lists_options_and_says_its_own_words():
     assert (
         dialogues.build("emo-llama", "mafw", sample_of(Labels("anxiety")), rng()).turns[1].text == "anxiety"
     )
+    assert "in the image?" in dialogues.build("emo-llama", "image", sample, rng()).turns[0].text
+    clip = dialogues.build("emo-llama", "image", sample, rng(), frames=2).turns
+    assert clip[0].text.startswith(
+        "<image><image>\nWhat is the facial expression of the person in the video?"
+    )
+    assert clip[1].text == "happiness"
     own = dialogues.build("emo-llama", "video", sample, rng(), labels=("happy", "sad"))
     assert (own.turns[1].text, "{happy, sad}" in own.turns[0].text) == ("happy", True)
 
@@ -136,6 +206,17 @@ def test_expllm_orders_and_the_mix_by_name():
         for seed in range(9)
     }
     assert drawn == {CHAIN, "Happiness"}
+    labels = replace(PUBLISHED, facts=replace(FACTS, demographics=None))
+    words = [dialogues.build("expllm", "item", sample_of(labels), rng(), order=order).turns[0::2]
+             for order in expllm.ORDERS]  # fmt: skip
+    asked = [[turn.text for turn in one] for one in words]
+    told = ["bbox", "attributes", "landmark", "headpose", "cot", "label"]
+    # The released loader's order; at inference the label comes before its explanation; at random after the box.
+    assert asked[0] == [expllm.ask(task) for task in told]
+    assert asked[1] == [*asked[0][:4], asked[0][5], asked[0][4]]
+    assert asked[2][0] == asked[0][0] and sorted(asked[2]) == sorted(asked[0]) and asked[2] != asked[0]
+    only = dialogues.build("expllm", "item", sample_of(Labels("fear")), rng())
+    assert [turn.text for turn in only.turns[1:]] == ["Fear"]
     assert dialogues.MIXES["expllm"] == {"label": 0.75, "cot": 0.25}
 
 

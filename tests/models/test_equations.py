@@ -22,7 +22,7 @@ def test_loss_of_answer_tokens() -> None:
     labels[0, 4:], labels[1, 4:6] = ids[0, 4:], ids[1, 4:6]
     mask = torch.ones_like(ids)
     mask[1, 6] = 0
-    evidence = {"landmarks": torch.randn(2, 60, 3)}
+    evidence = {"landmarks": torch.randn(2, 478, 3)}
     with torch.no_grad():
         output = model(input_ids=ids, attention_mask=mask, evidence=evidence, labels=labels)
     logits = output.logits.double().numpy()

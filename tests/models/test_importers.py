@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -60,6 +62,43 @@ def test_pointmlp_loads_without_renaming(layout: str, prefix: str) -> None:
     assert all(torch.equal(value, values[key]) for key, value in model.state_dict().items())
     assert report.missing == () and len(report.loaded) == len(values)
     assert len(report.unused) == (layout == "ulip-pointmlp")
+
+
+@pytest.mark.parametrize("numpy_before_2", [False, True])
+def test_ulip_s_own_file(tmp_path: Path, numpy_before_2: bool) -> None:
+    """Its trainer keeps the command line and the best accuracy, a numpy number, beside the weights."""
+    model = PointMLP("tiny", points=64)
+    values = noise(dict(model.state_dict()))
+    path = tmp_path / "ulip.pt"
+    content = {
+        "epoch": 99,
+        "state_dict": {f"module.point_encoder.{key}": value for key, value in values.items()},
+        "optimizer": {"state": {}, "param_groups": [{"lr": 1e-5, "betas": (0.9, 0.98), "params": [0]}]},
+        "scaler": {"scale": 65536.0, "growth_factor": 2.0},
+        "best_acc1": np.float64(60.9),
+        "args": argparse.Namespace(model="ULIP_PointMLP", lr=3e-3, betas=(0.9, 0.98), distributed=True),
+    }
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    if numpy_before_2:
+        path.write_bytes(path.read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+        assert b"numpy.core.multiarray" in path.read_bytes()
+    import_weights(model, path, "ulip-pointmlp")
+    assert all(torch.equal(value, values[key]) for key, value in model.state_dict().items())
+
+
+def test_emola_s_own_projector_file_comes_last(tmp_path: Path) -> None:
+    """Its builder loads landmark_feature_projector.bin after non_lora_trainables.bin, whatever the keys begin with."""
+    model = FacialLM(emola.configure("tiny"))
+    width = model.model.projectors["prior"][0].weight.shape
+    for file, prefix, value in (
+        ("landmark_feature_projector.bin", "model.", 2.0),
+        ("non_lora_trainables.bin", "base_model.model.model.", 1.0),
+    ):
+        torch.save(
+            {f"{prefix}landmark_feature_projector.0.weight": torch.full(width, value)}, tmp_path / file
+        )
+    import_weights(model, tmp_path, "emola", partial=True)
+    assert model.model.projectors["prior"][0].weight.eq(2.0).all()
 
 
 @pytest.mark.parametrize("tower", [True, False])

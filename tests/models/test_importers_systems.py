@@ -347,6 +347,17 @@ def test_llama_vid_takes_its_tower_from_a_file_of_its_own(tmp_path: Path) -> Non
         import_checkpoint([bare, tower], format="llama-vid", scale="tiny")
 
 
+def test_the_tower_s_last_norm_is_missed_where_it_is_read() -> None:
+    """LLaMA-VID has none; rows from before it are EMO-LLaMA's default, whatever makes the clue."""
+    state, norm = llama_vid_state(), "model.encoders.image.tower.model.post_layernorm.weight"
+    options: dict[str, object] = {"priors": "all", "generation": "paper"}
+    done = import_checkpoint(state, format="llama-vid", scale="tiny", options=options, partial=True)
+    assert norm not in done.report.missing
+    options["layer"] = "final"
+    done = import_checkpoint(state, format="llama-vid", scale="tiny", options=options, partial=True)
+    assert norm in done.report.missing
+
+
 def test_emo_llama_starts_from_llama_vid() -> None:
     """What LLaMA-VID has no part for starts anew and is named; so does a model that was built before."""
     state = llama_vid_state()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedTokenizerFast
 
-from mien.core.errors import BadInput
+from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import CropTransform, Evidence, Face, Turn
-from mien.models import expllm
+from mien.models import emola, expllm
 from mien.models.facial_lm import FacialLM
 from mien.models.processing import IGNORED
 from mien.models.processor import FacialProcessor
@@ -71,3 +73,43 @@ def test_a_batch_learns_its_answers_alone(processor: FacialProcessor) -> None:
 def test_each_dialogue_needs_its_face(processor: FacialProcessor) -> None:
     with pytest.raises(BadInput, match="1 dialogues with 2 faces"):
         processor([ASKED], [face(), face()])
+
+
+def test_nothing_has_a_default(processor: FacialProcessor) -> None:
+    with pytest.raises(
+        BadConfig, match="a processor without system, scale, inputs. Expected what the model was"
+    ):
+        FacialProcessor(processor.tokenizer)
+    with pytest.raises(BadConfig, match="without inputs"):
+        FacialProcessor(processor.tokenizer, "expllm", "tiny")
+
+
+def test_the_model_s_own_description_is_read(processor: FacialProcessor, tmp_path: Path) -> None:
+    """As `mien models import` and runs write it: no configuration of the processor."""
+    config = emola.configure("tiny", len(processor.tokenizer), layout="before")
+    config.evidence["prior"]["rows"] = 2  # no scale has this: it has to be read
+    FacialLM(config).save_pretrained(tmp_path)
+    processor.tokenizer.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
+    card = {"system": "emola", "scale": "tiny", "options": {"layout": "before"}, "pad_id": 0}
+    (tmp_path / "mien.json").write_text(json.dumps({**card, "inputs": {"image_size": 28}}))
+    found = AutoProcessor.from_pretrained(tmp_path)
+    assert (found.system, found.scale, found.options) == ("emola", "tiny", {"layout": "before"})
+    assert found.inputs["image_size"] == 28 and found.tokenizer.pad_token == "<pad>"
+    turns = [Turn("user", emola.ask("emotion", layout="before"))]
+    mesh = np.full((478, 3), 16.0, np.float32)
+    ids = found([turns], [replace(face(), face=replace(face().face, landmarks=mesh))])["input_ids"][0]
+    assert (ids == -201).sum() == 2 and (ids == -200).sum() == 4
+    (tmp_path / "mien.json").write_text('{"inputs": {}}')
+    with pytest.raises(BadConfig, match="without system, scale"):
+        AutoProcessor.from_pretrained(tmp_path)
+
+
+def test_the_usual_idiom(processor: FacialProcessor) -> None:
+    """What ``generate`` gives holds the prompt, and in it the places of evidence, which are no words."""
+    torch.manual_seed(0)
+    model = FacialLM(expllm.configure("tiny", len(processor.tokenizer))).eval()
+    made = model.generate(**processor([ASKED], [face()]), max_new_tokens=3, do_sample=False, pad_token_id=0)
+    assert (made == -200).any()
+    (said,) = processor.batch_decode(made, skip_special_tokens=True)
+    assert said.startswith("You are a helpful face analysis assistant. \nImage: \n")
+    assert processor.decode(made[0], skip_special_tokens=True) == said

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen3Config
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Qwen3Config,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import flash_attention_mask
 
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Turn
@@ -40,7 +50,7 @@ def model() -> FacialLM:
 
 
 def clouds(count: int) -> torch.Tensor:
-    return torch.randn(count, 60, 3, generator=torch.Generator().manual_seed(2))
+    return torch.randn(count, 478, 3, generator=torch.Generator().manual_seed(2))
 
 
 def chance(model: FacialLM, ids: Sequence[int], start: int, evidence: dict[str, torch.Tensor]) -> float:
@@ -101,6 +111,38 @@ def test_label_scores_with_other_decoders(kind: str, attention: str) -> None:
         expected = [chance(model, ids, common_start(sequences), {}) for ids in sequences]
         np.testing.assert_allclose(scores[row], expected, atol=1e-4)
     assert np.ptp(scores) > 1.0
+
+
+def causal_only(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Takes what flash attention takes: causal attention over at most a (N, K) mask of padding."""
+    if attention_mask is not None and attention_mask.ndim != 2:
+        raise ValueError(f"a mask of {attention_mask.ndim} dimensions")
+    queries, keys = query.shape[2], key.shape[2]
+    seen = torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)[None, None]
+    if attention_mask is not None:
+        seen = seen & attention_mask.bool()[:, None, None] | torch.eye(keys, dtype=torch.bool)[-queries:]
+    return sdpa_attention_forward(module, query, key, value, seen, **options)
+
+
+def test_label_scores_where_attention_knows_causal_masks_alone() -> None:
+    AttentionInterface.register("causal-only", causal_only)
+    AttentionMaskInterface.register("causal-only", flash_attention_mask)
+    torch.manual_seed(3)
+    decoder = AutoModelForCausalLM.from_config(DECODERS["llama"], attn_implementation="causal-only")
+    model = FacialLM.from_decoder(decoder, {}).eval()
+    whole = [[[*prompt, *answer] for answer in ANSWERS] for prompt in ([*HEAD, 5], [*HEAD, 5, 11, 12])]
+    scores = Readouts(model).label_scores(whole)
+    assert model.model.language_model.config._attn_implementation == "causal-only"
+    for row, sequences in enumerate(whole):
+        expected = [chance(model, ids, common_start(sequences), {}) for ids in sequences]
+        np.testing.assert_allclose(scores[row], expected, atol=1e-4)
 
 
 def test_single_tokens_and_text_alone(model: FacialLM) -> None:

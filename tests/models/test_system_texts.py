@@ -13,6 +13,7 @@ from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Turn
 from mien.models import au_llava, emo_llama, emola, expllm, facephi
 from mien.models.facial_lm import FacialLM
+from mien.models.frames import frame_indices
 from mien.models.processing import TEMPLATES, lay_out
 from mien.models.systems import System, open_system, prepare
 
@@ -97,11 +98,13 @@ def test_emo_llama_prompts() -> None:
         "{surprise, fear, disgust, happiness, sadness, anger, neutral}."
     )
     assert "in the video?" in emo_llama.category_question(emo_llama.LABELS["mafw"], video=True)
-    asked = emo_llama.ask("Q?", frames=2, agr="age 20-29, female", description="She waves.", guard=True)
+    asked = emo_llama.ask(
+        question="Q?", frames=2, agr="age 20-29, female", description="She waves.", guard=True
+    )
     assert asked == (
-        "<image><image>\nShe waves.\nQ?\nAccording to the specific question, you are allowed to use or partially use "
-        "the following information: age 20-29, female PLEASE ENSURE that you start your answer with 'My choice is: ' "
-        "FIRST and select ONLY ONE WORD from the provided list."
+        "<image><image>\nShe waves.\nQ? PLEASE ENSURE that you start your answer with 'My choice is: ' FIRST and "
+        "select ONLY ONE WORD from the provided list.\nAccording to the specific question, you are allowed to use or "
+        "partially use the following information: age 20-29, female"
     )
     with pytest.raises(BadConfig, match="at least one"):
         emo_llama.ask(frames=0)
@@ -117,20 +120,23 @@ def test_emo_llama_prompts() -> None:
     ],
 )
 def test_emo_llama_frames(frames: int, rate: float, limit: int | None, chosen: list[int]) -> None:
-    assert emo_llama.frame_indices(frames, rate, limit) == chosen
+    assert frame_indices(frames, rate, limit) == chosen
 
 
 def test_emo_llama_refuses_an_empty_video() -> None:
     with pytest.raises(BadInput, match="Check the video"):
-        emo_llama.frame_indices(0, 25.0)
+        frame_indices(0, 25.0)
     with pytest.raises(BadInput, match="Check the video"):
-        emo_llama.frame_indices(5, float("nan"))
+        frame_indices(5, float("nan"))
 
 
 @pytest.mark.parametrize(
     ("said", "task", "label"),
     [
         ("happiness", "image", "happiness"),
+        ("joy", "video", "happiness"),
+        ("My choice is: Joy.", "video", "happiness"),
+        ("joy", "image", None),
         ("My choice is: Anxiety, not fear", "mafw", "anxiety"),
         ("anger or fear", "image", None),
         ("anxiety", "image", None),
@@ -140,6 +146,25 @@ def test_emo_llama_refuses_an_empty_video() -> None:
 def test_emo_llama_reads(said: str, task: str, label: str | None) -> None:
     answer = emo_llama.read(said, task)
     assert (answer.labels.emotion if answer.labels else None) == label
+
+
+def test_emo_llama_s_closed_question_follows_its_task_and_frames() -> None:
+    lists = {"image": "image", "video": "video", "mafw": "mafw", "conversation": "image"}
+    for task, listed in lists.items():
+        words = emo_llama.LABELS[listed]
+        for frames in (1, 3):
+            closed = emo_llama.labels({"task": task, "frames": frames})
+            where = "image" if (listed, frames) == ("image", 1) else "video"
+            assert (
+                closed.question.startswith("<image>" * frames + "\n")
+                and f"in the {where}?" in closed.question
+            )
+            assert tuple(closed.answers.values()) == words and f"{{{', '.join(words)}}}" in closed.question
+    assert emo_llama.labels({"task": "video"}).answers["happiness"] == "joy"
+    assert emo_llama.labels({"task": "mafw"}).answers["anxiety"] == "anxiety"
+    assert emo_llama.labels({"task": "image", "labels": "mafw"}).answers.keys() == set(
+        emo_llama.LABELS["mafw"]
+    )
 
 
 @pytest.mark.parametrize(("priors", "rows"), [("all", 3), ("embedding", 2), ("pool-concat", 2), ("none", 2)])
@@ -218,7 +243,7 @@ def test_facephi_aligns_and_classifies_its_encoder(point: str) -> None:
     for name, head in (("align", None), ("classify", nn.Linear(16, 8))):
         model = FacialLM(facephi.configure("tiny", projector=point)).train()
         names = prepare(model, facephi.SYSTEM.stages[name])
-        features = model.model.encoders["landmarks"](torch.randn(4, 60, 3))
+        features = model.model.encoders["landmarks"](torch.randn(4, 478, 3))
         if head is None:
             loss = ContrastiveAlignment(16, 12)(features, torch.randn(4, 12))
         else:

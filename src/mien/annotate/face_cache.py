@@ -138,6 +138,8 @@ class CachedFace:
     """None when it failed."""
     crop: Image | None
     """(S, S, 3) uint8 RGB; None when it failed or when the cache holds no crops."""
+    transform: CropTransform | None
+    """From the picture to this crop; None without one."""
     error: str | None
 
 
@@ -421,13 +423,16 @@ class FaceCache:
             )
 
     def _rows(self, number: int) -> Iterator[CachedFace]:
-        about, tensors = self._load(number, ("boxes", "scores", "cropped", "landmarks", "sizes", "crops"))
+        names = ("boxes", "scores", "cropped", "landmarks", "sizes", "matrices", "crops")
+        about, tensors = self._load(number, names)
+        size = tensors["crops"].shape[1]
         for row, (one, error) in enumerate(zip(about["ids"], about["errors"], strict=True)):
             if error is not None:
-                yield CachedFace(one, None, None, error)
+                yield CachedFace(one, None, None, None, error)
                 continue
-            crop = tensors["crops"][row] if tensors["crops"].shape[1] else None
-            yield CachedFace(one, _face(tensors, row), crop, None)
+            crop = tensors["crops"][row] if size else None
+            transform = CropTransform(tensors["matrices"][row], size) if size else None
+            yield CachedFace(one, _face(tensors, row), crop, transform, None)
 
     def _load(self, number: int, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         from safetensors import SafetensorError, safe_open

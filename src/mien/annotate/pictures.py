@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ import numpy as np
 from PIL import Image as pillow
 
 from mien.backends.chat import ChatImage
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadConfig
 from mien.core.nouns import FaceResult, Image, Sample
-from mien.face.images import load_image, media_kind
+from mien.face.clips import FOLDER_RATE, clip_length, frame_paths, middle
+from mien.face.images import load_image
 from mien.face.video import probe, read_frames
 
 __all__ = ["Clip", "Frame", "OpenPicture", "PictureSize", "ReadFace", "cut_face", "encode_picture", "face_box",
@@ -168,14 +168,14 @@ class Clip:
     frames: tuple[Frame, ...]
     """The first frame of each second."""
     centre: Frame
-    """The frame in the middle of the clip."""
+    """The frame in the middle of the clip (`mien.face.clips.middle`)."""
 
 
-def seconds_of(media: str, most: int, folder_fps: float = 25.0) -> Clip:
+def seconds_of(media: str, most: int, folder_fps: float = FOLDER_RATE) -> Clip:
     """Look at a clip once per second (EMO-LLaMA samples video at 1 frame per second).
 
     Args:
-        media: a video file, or a folder with the frames of one clip in the order of their names.
+        media: a video file, or a folder with the frames of one clip, in the order of their numbers.
         most: seconds to look at; of a longer clip as many, spread evenly.
         folder_fps: frames per second of a folder of pictures, which has no clock.
 
@@ -183,8 +183,9 @@ def seconds_of(media: str, most: int, folder_fps: float = 25.0) -> Clip:
         BadInput: no such file, no frames, or frames that cannot be read.
         MissingDependency: PyAV is not installed.
     """
+    central = middle(clip_length(Path(media), folder_fps).frames)
     if Path(media).is_dir():
-        return _from_folder(Path(media), most, folder_fps)
+        return _from_folder(frame_paths(Path(media)), central, most, folder_fps)
     length = probe(media).duration
     if length is None:
         length = max(frame.time for frame in read_frames(media))
@@ -194,13 +195,11 @@ def seconds_of(media: str, most: int, folder_fps: float = 25.0) -> Clip:
     for frame in read_frames(media):
         if len(chosen) < len(wanted) and frame.time >= wanted[len(chosen)] - 1e-6:
             chosen.append(Frame(round(frame.time, 3), frame.image))
-        if centre is None and frame.time >= length / 2 - 1e-6:
+        if frame.index == central:
             centre = Frame(round(frame.time, 3), frame.image)
         if centre is not None and len(chosen) == len(wanted):
             break
-    if not chosen:
-        raise BadInput(got=f"{media} without a frame", expected="a clip", fix="Check the file")
-    return Clip(tuple(chosen), centre or chosen[len(chosen) // 2])
+    return Clip(tuple(chosen), centre or chosen[middle(len(chosen))])
 
 
 def _spread(seconds: int, most: int) -> list[float]:
@@ -210,14 +209,8 @@ def _spread(seconds: int, most: int) -> list[float]:
     return [float(int(place * seconds / most)) for place in range(most)]
 
 
-def _from_folder(folder: Path, most: int, fps: float) -> Clip:
-    paths = [folder / name for name in sorted(os.listdir(folder)) if media_kind(folder / name) == "image"]
-    if not paths:
-        raise BadInput(
-            got=f"{folder} without pictures", expected="the frames of one clip", fix="Check the folder"
-        )
+def _from_folder(paths: Sequence[Path], central: int, most: int, fps: float) -> Clip:
     seconds = max(int(np.ceil(len(paths) / fps)), 1)
     places = [int(start * fps) for start in _spread(seconds, most)]
     frames = tuple(Frame(round(place / fps, 3), load_image(paths[place])) for place in places)
-    middle = len(paths) // 2
-    return Clip(frames, Frame(round(middle / fps, 3), load_image(paths[middle])))
+    return Clip(frames, Frame(round(central / fps, 3), load_image(paths[central])))

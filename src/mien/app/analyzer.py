@@ -18,10 +18,11 @@ from pathlib import Path
 
 from mien.app import DEFAULT_MODEL
 from mien.app.sources import OneSource, Source, Sources, expand, read_landmarks
-from mien.backends.base import Reader, open_reader
+from mien.backends.base import ClipReader, Reader, open_reader
 from mien.core.errors import BadConfig, BadInput, MienError
 from mien.core.nouns import Answer, AuReading, Evidence, Explanation, Face, FaceResult, FrameResult, Image
 from mien.dialogue.claims import read_claims, withhold
+from mien.face.clips import middle
 from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder
 from mien.face.images import load_image
@@ -29,6 +30,7 @@ from mien.face.smooth import LandmarkSmoother
 from mien.face.tracks import FaceTracker
 from mien.face.video import read_frames
 from mien.metrics.faithfulness import audit
+from mien.models.frames import central_evidence, clip_evidence
 
 __all__ = ["AnalysedFrame", "Analyzer", "ask", "load_model"]
 
@@ -81,32 +83,35 @@ class Analyzer:
 
     Args:
         model: a model's name (``mien models list``), a run folder, or an opened `Reader`.
-        device: ``"cpu"``.
+        device: ``"cpu"``; trained systems also run on ``"cuda"``, ``"cuda:1"`` … and ``"mps"``.
         threads: threads for the nets; None takes all cores.
         cut_off: FACS level 1..5 from which an AU counts as present (DISFA's protocol takes 2).
+        precision: of a trained system: ``"fp32"``, ``"bf16"`` or ``"fp16"``; None for that of its file.
 
     Raises:
-        BadConfig: an unknown model or device, or a value out of range.
+        BadConfig: an unknown model, a device that it or the machine does not have, or a value out of range.
         MissingWeights: the model's files are absent or damaged.
     """
 
     def __init__(
         self, model: str | Path | Reader = DEFAULT_MODEL, device: str = "cpu", threads: int | None = None, *,
-        cut_off: int = 1,
+        cut_off: int = 1, precision: str | None = None,
     ) -> None:  # fmt: skip
-        if device != "cpu":
-            raise BadConfig(
-                got=f"device {device!r}",
-                expected="'cpu' (the torch back end, which uses other devices, is not part of this version)",
-                fix="Leave device at 'cpu'",
-            )
         if threads is not None and threads < 1:
             raise BadConfig(got=f"threads {threads}", expected="1 or more, or None for all", fix="Correct it")
         if not 1 <= cut_off <= 5:
             raise BadConfig(
                 got=f"cut_off {cut_off}", expected="a FACS level 1 to 5", fix="Use 1, or 2 for DISFA"
             )
-        self.reader: Reader = load_model(model, threads) if isinstance(model, str | Path) else model
+        if not isinstance(model, str | Path) and (device != "cpu" or precision is not None):
+            raise BadConfig(
+                got=f"an opened model with device {device!r}, precision {precision!r}",
+                expected="neither: it stays where it is",
+                fix="Pass them to load_model, or pass the model's folder",
+            )
+        self.reader: Reader = (
+            load_model(model, threads, device, precision) if isinstance(model, str | Path) else model
+        )
         self.cut_off = cut_off
         self._finder = FaceFinder(threads=threads)
 
@@ -155,27 +160,65 @@ class Analyzer:
         )
 
     def ask(
-        self, source: OneSource, question: str, cropped: bool = False, landmarks_only: bool = False
-    ) -> Answer:
-        """Ask the model about the largest face of a picture (or of the first video frame with a face).
+        self, source: OneSource, question: str, cropped: bool = False, landmarks_only: bool = False, *,
+        frames: int | None = None,
+    ) -> Answer:  # fmt: skip
+        """Ask the model about the largest face of a picture, or about the main face of a video.
+
+        A model that reads clips (EMO-LLaMA) is shown the face at about one frame per second
+        (`mien.models.frames.clip_evidence`), any other model the video's middle frame
+        (`mien.models.frames.central_evidence`). `Answer.times` says which frames it were.
+
+        Args:
+            source: a picture, video or landmark file; of a landmark file of several frames the middle one is read.
+            question: in your own words.
+            cropped: the picture or the video shows one face crop already: no detector runs.
+            landmarks_only: drop the pixels once the landmarks are found.
+            frames: at most so many frames of a video; by default as many as the prompt holds, spread evenly.
 
         Raises:
-            BadInput: the source cannot be read, or has no face.
+            BadConfig: fewer than one frame.
+            BadInput: the source cannot be read, has no face, or has more frames than the prompt holds.
         """
+        if frames is not None and frames < 1:
+            raise BadConfig(got=f"{frames} frames", expected="1 or more", fix="Correct the option")
         how = _How(cropped, False, landmarks_only, 1, 1, False, keep_images=False)
         for item in expand(source):
+            if item.kind == "video":
+                clip = self._clip(item, question, how, frames)
+                if clip:
+                    return self._ask_clip(clip, question)
+                continue
+            shown: list[Evidence] = []
             for found in self._find(item, how):
                 if found.frame.error is not None:
                     raise BadInput(
                         got=f"{item.name}: {found.frame.error}", expected="a face", fix="See above"
                     )
-                if found.evidence:
-                    return self.reader.ask(found.evidence[0], question)
+                shown += found.evidence[:1]
+            if shown:
+                return self.reader.ask(shown[middle(len(shown))], question)
         raise BadInput(
             got="a picture in which no face was found",
             expected="at least one face",
             fix="Use a larger or more frontal picture, or cropped=True (--cropped) if it is a face crop",
         )
+
+    def _clip(self, source: Source, question: str, how: _How, frames: int | None) -> list[Evidence]:
+        """The frames of a video that this model reads for one answer."""
+        path, size = Path(str(source.payload)), None if how.landmarks_only else self.reader.crop_size
+        fitting = self.reader.clip_limit(question) if isinstance(self.reader, ClipReader) else 1
+        if 1 in (fitting, frames):
+            one = central_evidence(path, self._finder, size, cropped=how.cropped)
+            return [] if one is None else [one]
+        return clip_evidence(path, self._finder, size, limit=frames or fitting, cropped=how.cropped)
+
+    def _ask_clip(self, clip: Sequence[Evidence], question: str) -> Answer:
+        if len(clip) > 1 and isinstance(self.reader, ClipReader):
+            answer = self.reader.ask(clip, question)
+        else:
+            answer = self.reader.ask(clip[0], question)
+        return replace(answer, times=tuple(one.face.time for one in clip))
 
     def _groups(self, sources: Sources, how: _How) -> Generator[list[AnalysedFrame]]:
         found = chain.from_iterable(self._find(source, how) for source in expand(sources))
@@ -299,22 +342,30 @@ class Analyzer:
         )
 
 
-def load_model(model: str | Path, threads: int | None = None) -> Reader:
+def load_model(
+    model: str | Path, threads: int | None = None, device: str = "cpu", precision: str | None = None
+) -> Reader:
     """Open a model by name (``"rules"``, ``"pocket"``) or from a run folder.
 
+    Args:
+        model: see `Analyzer`, as are the other arguments.
+
     Raises:
-        BadConfig: no such model.
+        BadConfig: no such model, or not on this device.
         MissingWeights: its files are absent or damaged.
     """
-    return open_reader(str(model), threads=threads)
+    return open_reader(str(model), threads, device, precision)
 
 
 def ask(
     source: OneSource, question: str, model: str | Path | Reader = DEFAULT_MODEL, *, cropped: bool = False,
-    landmarks_only: bool = False, threads: int | None = None,
+    landmarks_only: bool = False, threads: int | None = None, frames: int | None = None,
+    device: str = "cpu", precision: str | None = None,
 ) -> Answer:  # fmt: skip
-    """Ask ``model`` one question about the largest face of a picture; see `Analyzer.ask`."""
-    return Analyzer(model, threads=threads).ask(source, question, cropped, landmarks_only)
+    """Ask ``model`` one question about the main face of a picture or video; see `Analyzer.ask`."""
+    return Analyzer(model, device, threads, precision=precision).ask(
+        source, question, cropped, landmarks_only, frames=frames
+    )
 
 
 def _audited(explanation: Explanation, result: FaceResult) -> Explanation:

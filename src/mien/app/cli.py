@@ -82,13 +82,31 @@ CutOffOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option(help="Threads for the nets.", show_default="all cores", min=1)
 ]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        help="Where a trained system runs: cpu, cuda, cuda:1, mps. The embedded model knows cpu only."
+    ),
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Numbers of a trained system: fp32, bf16 or fp16.", show_default="as its file has them"
+    ),
+]
 BatchOption = Annotated[int, typer.Option("--batch-size", help="Faces read together.", min=1, max=1024)]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Forget an unfinished run in the output folder.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-NameArgument = Annotated[str, typer.Argument(help="A name of `mien models list`.", show_default=False)]
+NameArgument = Annotated[
+    str, typer.Argument(help="A name of `mien models list`, a run, or a model folder.", show_default=False)
+]
+FoldersArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Runs and model folders; the installed models without any.", show_default=False),
+]
 
 
 def _show_version(value: bool) -> None:
@@ -126,6 +144,8 @@ def analyze(
     model: ModelOption = DEFAULT_MODEL,
     cut_off: CutOffOption = 1,
     threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = None,
     batch_size: BatchOption = 16,
     resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
@@ -143,6 +163,7 @@ def analyze(
     options = JobOptions(
         tuple(paths), out, format, columns, labels, decimal, explain, overlay, report, redact, cropped,
         landmarks_only, landmarks, smooth, every, model, cut_off, threads, batch_size, resume, overwrite,
+        device, precision,
     )  # fmt: skip
     try:
         with ProgressWatch(quiet) as watch:
@@ -167,14 +188,37 @@ def ask(
     cropped: CroppedOption = False,
     landmarks_only: LandmarksOnlyOption = False,
     threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(help="Most frames of a video in one answer.", show_default="all that fit", min=1),
+    ] = None,
 ) -> None:
-    """Ask about the largest face of a picture and print the answer."""
+    """Ask about the largest face of a picture, or the main face of a video, and print the answer.
+
+    Of a video, an emo-llama model reads about one frame per second; every other model reads the middle frame, or the
+    nearest later one with a face. Which frames it were is said beside the answer.
+    """
     from mien.app.analyzer import ask as ask_model
 
     answer = ask_model(
-        image, question, model, cropped=cropped, landmarks_only=landmarks_only, threads=threads
+        image,
+        question,
+        model,
+        cropped=cropped,
+        landmarks_only=landmarks_only,
+        threads=threads,
+        frames=frames,
+        device=device,
+        precision=precision,
     )
     typer.echo(answer.text)
+    if len(answer.times) > 1:
+        first, last = answer.times[0], answer.times[-1]
+        typer.echo(f"about {len(answer.times)} frames of the video, {first:.1f} s to {last:.1f} s", err=True)
+    elif answer.times:
+        typer.echo(f"about one frame of the video, at {answer.times[0]:.1f} s", err=True)
     if answer.scores:
         best = sorted(answer.scores.items(), key=lambda pair: -pair[1])[:3]
         typer.echo("likelihoods: " + ", ".join(f"{name} {share:.2f}" for name, share in best), err=True)
@@ -204,7 +248,7 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Argument(help="key=value entries of the recipe, such as stages.0.epochs=2.")
     ] = None,
-    scale: Annotated[str, typer.Option(help="tiny, small or paper; pocket has one scale.")] = "small",
+    scale: Annotated[str, typer.Option(help="tiny, small, base or paper; pocket has one scale.")] = "small",
     renders: Annotated[Path | None, typer.Option(help="Shards that tools/render_faces.py wrote.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data packs; default $MIEN_DATA.")] = None,
 ) -> None:
@@ -215,11 +259,11 @@ def train(
 
 
 @models_app.command("list")
-def models_list() -> None:
-    """List the models with size and licence."""
+def models_list(folders: FoldersArgument = None) -> None:
+    """List the models with size and licence, and those in the folders that are named."""
     from mien.app.models_command import show_list
 
-    show_list()
+    show_list(folders or ())
 
 
 @models_app.command("info")
@@ -231,11 +275,15 @@ def models_info(name: NameArgument) -> None:
 
 
 @models_app.command("verify")
-def models_verify() -> None:
-    """Compare every weight file with its recorded checksum; exit status 1 when one differs."""
+def models_verify(folders: FoldersArgument = None) -> None:
+    """Compare every weight file with its recorded checksum; exit status 1 when one differs.
+
+    Of a trained or imported model also: whether its weights are those that its configuration describes, and whether
+    the outside nets that it reads are there.
+    """
     from mien.app.models_command import show_verification
 
-    raise typer.Exit(0 if show_verification() else 1)
+    raise typer.Exit(0 if show_verification(folders or ()) else 1)
 
 
 def main() -> None:

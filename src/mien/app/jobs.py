@@ -69,6 +69,8 @@ class JobOptions:
     batch_size: int = 16
     resume: bool = False
     overwrite: bool = False
+    device: str = "cpu"
+    precision: str | None = None
 
     @property
     def table(self) -> Path:
@@ -176,7 +178,9 @@ def run_job(options: JobOptions, watch: Watch) -> Summary:
     with output_errors(options.out):
         (options.out / ".mien").mkdir(parents=True, exist_ok=True)
     journal_path = _journal_path(options)
-    analyzer = Analyzer(options.model, threads=options.threads, cut_off=options.cut_off)
+    analyzer = Analyzer(
+        options.model, options.device, options.threads, cut_off=options.cut_off, precision=options.precision
+    )
     record = RunRecord.start(options.resolved())
     with Journal(journal_path, options.points) as journal:
         journal.check_options(options.measuring(_identity(analyzer.reader, options.model)))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal, cast
 
 from rich.console import Console
 from rich.table import Table
 
+from mien.app.model_folders_shown import folder_facts, folder_row, folder_states
 from mien.core.aus import AUS
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.paths import face_weights, pocket_weights
@@ -111,11 +113,22 @@ def _size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def show_list(console: Console | None = None) -> None:
-    """Print every reader and weight set."""
+def show_list(folders: Sequence[Path] = (), console: Console | None = None) -> None:
+    """Print every reader and weight set, or the models in folders.
+
+    Raises:
+        BadConfig: a folder holds no model.
+        MissingWeights: a model in a folder is damaged.
+    """
     from mien.backends.base import READERS
 
     console = console or Console()
+    if folders:
+        table = Table("folder", "what it is", "size", "weights", box=None, pad_edge=False)
+        for row in map(folder_row, folders):
+            table.add_row(*row)
+        console.print(table, highlight=False)
+        return
     sets = {one.name: one for one in weight_sets()}
     table = Table("name", "what it is", "size", "licence", box=None, pad_edge=False)
     for name in READERS:
@@ -133,21 +146,32 @@ def _size(weights: WeightSet | None) -> str:
 
 
 def show_info(name: str, console: Console | None = None) -> None:
-    """Print all about one model.
+    """Print all about one model: a name, a run, or a model folder.
 
     Raises:
         BadConfig: no such model.
+        MissingWeights: the model in the folder is damaged.
     """
     from mien.backends.base import READERS
 
     console = console or Console()
     sets = {one.name: one for one in weight_sets()}
-    if name not in READERS and name not in sets:
+    facts: Iterator[tuple[str, str]]
+    if name in READERS or name in sets:
+        read = _reader_facts(name) if name in READERS else iter(())
+        facts = chain(read, _weight_facts(sets.get(name)))
+    elif Path(name).is_dir():
+        facts = folder_facts(Path(name))
+    else:
         known = ", ".join([*READERS, "face"])
-        raise BadConfig(got=f"model {name!r}", expected=f"one of {known}", fix="See `mien models list`")
+        raise BadConfig(
+            got=f"model {name!r}",
+            expected=f"one of {known}, a run, or a model folder",
+            fix="See `mien models list`",
+        )
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_row("name", name)
-    for key, value in (*(_reader_facts(name) if name in READERS else ()), *_weight_facts(sets.get(name))):
+    for key, value in facts:
         table.add_row(key, value)
     console.print(table, highlight=False)
 
@@ -172,15 +196,25 @@ def _weight_facts(weights: WeightSet | None) -> Iterator[tuple[str, str]]:
         yield file.path.name, f"{file.title}; {file.size / _MB:.2f} MB; sha256 {file.sha256}"
 
 
-def show_verification(console: Console | None = None) -> bool:
-    """Print the state of every weight file.
+def show_verification(folders: Sequence[Path] = (), console: Console | None = None) -> bool:
+    """Print the state of every weight file, of the installation or of models in folders.
 
     Returns:
-        True when all are as recorded.
+        True when all are as recorded and nothing is missing; a file without a record is no fault.
+
+    Raises:
+        BadConfig: a folder holds no model.
     """
     console = console or Console()
     table = Table("file", "state", "sha256", box=None, pad_edge=False)
-    states = []
+    states: list[str] = []
+    if folders:
+        for place, found, detail in chain.from_iterable(map(folder_states, folders)):
+            states.append("ok" if found == "not recorded" else found)
+            colour = {"ok": "green", "not recorded": "yellow"}.get(found, "red")
+            table.add_row(place, f"[{colour}]{found}[/{colour}]", detail)
+        console.print(table, highlight=False)
+        return all(state == "ok" for state in states)
     for weights in weight_sets():
         for file in weights.files:
             state = file.check()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.core.errors import BadConfig, MissingWeights, OutputFailed, require, require_known
+from mien.core.errors import BadConfig, MienError, MissingWeights, OutputFailed, require, require_known
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["add_transfer", "run_export", "run_import"]
 
 DTYPES = ("float32", "bfloat16", "float16")
+PRIORS = ("insightface", "insightface-emola")
 _ABOUT, _TOKENIZER, _WEIGHTS = "mien.json", "tokenizer.json", "model.safetensors"
 _TOKENIZERS = "llava-hf/llava-1.5-7b-hf"
 """Where Vicuna's tokenizer is published as ``tokenizer.json``; most checkpoints hold ``tokenizer.model`` only."""
@@ -58,21 +60,46 @@ def _import(
     base: Annotated[
         list[Path] | None, typer.Option(help="What the checkpoint comes on top of: LLaVA-1.5 for emola.")
     ] = None,
-    scale: Annotated[str, typer.Option(help="Scale of the model: paper, small or tiny.")] = "paper",
-    dtype: DtypeOption = "bfloat16",
+    scale: Annotated[str, typer.Option(help="Scale of the model: paper, base, small or tiny.")] = "paper",
+    dtype: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(DTYPES)}; by default bfloat16, of a single encoder float32."),
+    ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(help="tokenizer.json, where the checkpoint has none.")
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Accept weights that no source brings.")] = False,
+    expert: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Outside net that the system reads; repeat it: InsightFace's 2d106det.onnx (emola), FaceXFormer's "
+            "model.pt (EMO-LLaMA), bert-base-uncased's tokenizer.json (llama-vid)."
+        ),
+    ] = None,
+    prior: Annotated[
+        str,
+        typer.Option(help="How emola's prior net is fed: insightface, or insightface-emola as its code did."),
+    ] = "insightface",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Option of the system, NAME=VALUE; repeat it: layout=after makes place for EmoLA's prior (llava-1.5)."
+        ),
+    ] = None,
 ) -> None:
     """Turn a published checkpoint into a model folder of mien; adapters are merged."""
-    for line in run_import(source, format, out, base or [], scale, dtype, tokenizer, partial):
+    lines = run_import(
+        source, format, out, base or [], scale, dtype, tokenizer, partial,
+        experts=expert or [], prior=prior, options=_options(option or []),
+    )  # fmt: skip
+    for line in lines:
         typer.echo(line)
 
 
 def _export(
     model: Annotated[
-        Path, typer.Argument(help="Model folder; with --adapter-only, an adapter's.", show_default=False)
+        Path,
+        typer.Argument(help="Model folder or run; with --adapter-only, an adapter's.", show_default=False),
     ],
     out: OutOption,
     adapter: Annotated[
@@ -86,6 +113,21 @@ def _export(
     """Write a complete model, with an adapter merged, or an adapter alone."""
     for line in run_export(model, out, adapter, adapter_only, dtype):
         typer.echo(line)
+
+
+def _options(given: Sequence[str]) -> dict[str, object]:
+    """``image_size=224`` as ``{"image_size": 224}``.
+
+    Raises:
+        BadConfig: one is not NAME=VALUE.
+    """
+    pairs = [one.partition("=") for one in given]
+    wrong = [one for one, (name, _, value) in zip(given, pairs, strict=True) if not (name and value)]
+    if wrong:
+        raise BadConfig(
+            got=f"--option {wrong[0]}", expected="NAME=VALUE", fix="Write for instance layout=after"
+        )
+    return {name: int(value) if value.isdecimal() else value for name, _, value in pairs}
 
 
 def _dtype(name: str) -> Any:
@@ -114,66 +156,171 @@ def _fresh(out: Path) -> Path:
     return out
 
 
+@contextmanager
+def _new_folder(out: Path) -> Iterator[None]:
+    """The folder of `_fresh`; what fails in it takes it away again, unless there was one before."""
+    before = out.exists()
+    _fresh(out)
+    try:
+        yield
+    except (MienError, OSError, KeyboardInterrupt):
+        if not before:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _one_stage(folder: Path) -> Path:
+    """The only adapters of a run, or the folder of one stage.
+
+    Raises:
+        BadConfig: a run with several.
+    """
+    from mien.models.adapters import adapter_folders
+
+    found = adapter_folders(folder)
+    if len(found) > 1:
+        raise BadConfig(
+            got=f"{folder} with the adapters of {len(found)} stages",
+            expected="those of one, as PEFT reads one set",
+            fix=f"Pass one of {', '.join(map(str, found))}",
+        )
+    return found[0]
+
+
 def run_import(
     source: list[Path],
     format: str,
     out: Path,
     base: list[Path] | None = None,
     scale: str = "paper",
-    dtype: str = "bfloat16",
+    dtype: str | None = None,
     tokenizer: Path | None = None,
     partial: bool = False,
+    *,
+    experts: Sequence[Path] = (),
+    prior: str = "insightface",
+    options: Mapping[str, object] | None = None,
 ) -> list[str]:
-    """Import and write; the lines to print: what was loaded, merged, unused and missing.
+    """Import and write; the lines to print: what was loaded, merged, unused and missing, outside nets included.
+
+    Args:
+        source: checkpoint files or folders that belong together.
+        format: one of `mien.models.layouts.LAYOUTS`.
+        out: a new folder.
+        base: what the checkpoint comes on top of.
+        scale: of the model.
+        dtype: one of `DTYPES`; by default bfloat16, of a single encoder, whose file is small, float32.
+        tokenizer: ``tokenizer.json``, where the checkpoint has none.
+        partial: accept weights that no source brings.
+        experts: files of `mien.models.experts.EXPERTS`, told apart by their endings.
+        prior: how EmoLA's prior net is fed; see `mien.models.evidence_inputs.Inputs`.
+        options: of the system's ``configure``, over those of the format.
 
     Raises:
-        BadConfig: unknown format, scale or precision.
+        BadConfig: unknown format, scale, precision or prior; an expert of an unknown kind.
         BadInput: a tensor has another shape than its place.
         MissingWeights: keys or files are missing.
         OutputFailed: the folder holds a model, or cannot be made.
     """
-    precision = _dtype(dtype)
-    from mien.models.importers import import_checkpoint
+    precision = _dtype(dtype or "float32")
+    from mien.models.experts import EXPERTS_FOLDER, name_experts, write_experts
+    from mien.models.importers import LAYOUTS, import_checkpoint
+    from mien.models.model_folders import seal
 
+    require_known(format, LAYOUTS, "checkpoint layout")
+    if dtype is None and LAYOUTS[format].system is not None:
+        precision = _dtype("bfloat16")
+    require_known(prior, PRIORS, "prior")
+    brought = name_experts(experts)
     if tokenizer is not None and not tokenizer.is_file():
         raise MissingWeights(
             got=f"no file {tokenizer}", expected="tokenizer.json", fix=f"Take the one of {_TOKENIZERS}"
         )
     done = import_checkpoint(
-        source, format=format, scale=scale, base=base or None, partial=partial, dtype=precision
+        source,
+        format=format,
+        scale=scale,
+        base=base or None,
+        partial=partial,
+        dtype=precision,
+        options=options,
     )
-    _write(done.model, _fresh(out), _about(done))
+    if brought and done.system is None:
+        raise BadConfig(
+            got=f"--expert with format {format!r}, a single encoder",
+            expected="a system that reads outside nets: emola or llama-vid",
+            fix="Leave --expert out",
+        )
+    about = _about(done, prior)
+    _write(done.model, _fresh(out), about)
     lines = _told(done, out)
-    found = tokenizer or next((one for one in (path / _TOKENIZER for path in source) if one.is_file()), None)
     if done.system is not None:
-        if found is not None:
-            shutil.copyfile(found, out / _TOKENIZER)
-        else:
+        write_experts(brought, out / EXPERTS_FOLDER)
+        lines += [*_tokenizer_into(out, tokenizer, source), *_experts_told(done, about, out)]
+    seal(out)
+    return lines
+
+
+def _tokenizer_into(out: Path, tokenizer: Path | None, source: Sequence[Path]) -> list[str]:
+    found = tokenizer or next((one for one in (path / _TOKENIZER for path in source) if one.is_file()), None)
+    if found is None:
+        return [
+            f"no {_TOKENIZER} in the checkpoint: put the one of {_TOKENIZERS} into {out} to ask this model"
+        ]
+    shutil.copyfile(found, out / _TOKENIZER)
+    return []
+
+
+def _experts_told(done: Imported, about: Mapping[str, Any], out: Path) -> list[str]:
+    """What lies in the folder of outside nets, and what the model cannot be opened without."""
+    from mien.models.evidence_inputs import Inputs, needed_experts
+    from mien.models.experts import EXPERTS
+
+    config: Any = done.model.config
+    inputs = Inputs.of_card(about, out)
+    needed = needed_experts(config, inputs)
+    lines = []
+    for name, one in EXPERTS.items():
+        place = Path(inputs.experts) / one.file
+        if place.is_file():
+            how = f", fed as {inputs.prior}" if name == "landmarks" else ""
+            lines.append(f"{one.file}: {one.purpose}{how if name in needed else ', not read by this model'}")
+        elif name in needed:
             lines.append(
-                f"no {_TOKENIZER} in the checkpoint: put the one of {_TOKENIZERS} into {out} to ask this model"
+                f"missing {one.file}, {one.purpose}: mien does not open this model without it; it is published "
+                f"{one.published}: import again with --expert FILE, or put it there as {place}"
             )
     return lines
 
 
-def _about(done: Imported) -> dict[str, object]:
-    about: dict[str, object] = {
+def _about(done: Imported, prior: str) -> dict[str, Any]:
+    from mien.models.evidence_inputs import published_inputs
+
+    about: dict[str, Any] = {
         "format": 1, "scale": done.scale, "options": dict(done.options), "imported": done.format,
     }  # fmt: skip
     if done.system is None:
         return {**about, "encoder": type(done.model).__name__}
-    evidence: Mapping[str, Any] = done.model.config.evidence  # type: ignore[union-attr,assignment]
-    encoder = evidence["image"]["encoder"]
+    config: Any = done.model.config
+    encoder = config.evidence["image"]["encoder"]
     tower = encoder.get("config") or encoder.get("tower")
     side = 224 if tower["model_type"] == "dinov2" and done.scale == "paper" else tower["image_size"]
-    return {**about, "system": done.system, "inputs": {"crop_size": side, "image_size": side}, "pad_id": 0}
+    nets = published_inputs(done.system, config)
+    if "prior" in nets:
+        nets["prior"] = prior
+    inputs = {"crop_size": side, "image_size": side, **nets}
+    return {**about, "system": done.system, "inputs": inputs, "pad_id": 0}
 
 
 def _write(model: nn.Module, out: Path, about: Mapping[str, object]) -> None:
     from safetensors.torch import save_file
     from transformers import PreTrainedModel
 
+    from mien.models.loading import quiet
+
     if isinstance(model, PreTrainedModel):
-        model.save_pretrained(out)
+        with quiet():
+            model.save_pretrained(out)
     else:
         state = {key: value.contiguous() for key, value in model.state_dict().items()}
         save_file(state, out / _WEIGHTS)
@@ -203,9 +350,9 @@ def run_export(
     """Write a complete model or an adapter; the lines to print.
 
     Args:
-        model: a model folder; with ``adapter_only`` a folder of `mien.models.adapters.save_adapters`.
+        model: a model folder or a run; with ``adapter_only`` a folder of `mien.models.adapters.save_adapters`.
         out: a new folder.
-        adapter: such an adapter folder, merged into the model.
+        adapter: such an adapter folder, merged into the model; of ``RUN/adapters`` every stage's, in order.
         adapter_only: write the decoder's adapter in PEFT's layout (for the decoder alone, as vLLM's ``--enable-lora``
             wants it), and what else was trained in ``trained.safetensors``.
         dtype: one of `DTYPES`.
@@ -225,25 +372,51 @@ def run_export(
             )
         from mien.models.adapters_peft import export_peft
 
-        names = export_peft(model, _fresh(out), precision)
+        with _new_folder(out):
+            names = export_peft(_one_stage(model), out, precision)
         return [f"{len(names)} tensors into {out} (PEFT)"]
-    from mien.models.adapters import load_adapters, merge_adapters
-    from mien.models.facial_lm import FacialLM
+    from mien.models.adapters import adapter_folders, load_adapters, merge_adapters
+    from mien.models.experts import EXPERTS_FOLDER
+    from mien.models.loading import model_folder, open_facial, read_card
+    from mien.models.model_folders import seal
 
+    model = Path(model_folder(model))
     absent = [name for name in ("config.json", _ABOUT) if not (model / name).is_file()]
     if absent:
         raise MissingWeights(
             got=f"{model} without {', '.join(absent)}",
             expected="a model folder of mien train or mien models import",
-            fix="Pass such a folder; a run holds it as RUN/model",
+            fix="Pass such a folder, or a run, which holds it as RUN/model",
         )
-    about = json.loads((model / _ABOUT).read_text(encoding="utf-8"))
-    loaded = FacialLM.from_pretrained(model)
+    about, loaded = read_card(model), open_facial(model)
     lines = []
     if adapter is not None:
-        load_adapters(loaded, adapter)
-        lines.append(f"{merge_adapters(loaded)} adapters merged")
-    _write(loaded.to(precision), _fresh(out), about)
-    if (model / _TOKENIZER).is_file():
-        shutil.copyfile(model / _TOKENIZER, out / _TOKENIZER)
+        _check_base(model, adapter)
+        merged = 0
+        for stage in adapter_folders(adapter):
+            load_adapters(loaded, stage)
+            merged += merge_adapters(loaded)
+        lines.append(f"{merged} adapters merged")
+    with _new_folder(out):
+        _write(loaded.to(precision), out, about)
+        if (model / _TOKENIZER).is_file():
+            shutil.copyfile(model / _TOKENIZER, out / _TOKENIZER)
+        if (model / EXPERTS_FOLDER).is_dir():
+            shutil.copytree(model / EXPERTS_FOLDER, out / EXPERTS_FOLDER)
+        seal(out)
     return [*lines, f"model in {out} ({dtype})"]
+
+
+def _check_base(model: Path, adapter: Path) -> None:
+    """Refuse to merge a run's adapters into the model that they are merged into already.
+
+    Raises:
+        BadConfig: the adapter is of the same run.
+    """
+    run = model.resolve().parent
+    if (run / "run.json").is_file() and adapter.resolve().is_relative_to(run):
+        raise BadConfig(
+            got=f"adapters of {run}, whose model holds them already",
+            expected="the model that they were trained on",
+            fix="Leave --adapter out, or pass the base model",
+        )

@@ -30,7 +30,7 @@ def run_recipe(
         renders: shards of ``tools/render_faces.py``; for ``pocket``, and in place of the recipe's own folder.
         out: run folder; a killed run goes on from it.
         data: folder of the data packs; where the recipe names no folder of its own.
-        scale: ``tiny``, ``small`` or ``paper``; ``pocket`` has one only.
+        scale: ``tiny``, ``small``, ``base`` or ``paper``; ``pocket`` has one only.
         changes: ``key=value`` entries that replace the recipe's.
 
     Raises:
@@ -43,20 +43,9 @@ def run_recipe(
         require(module, extra="train", purpose="training")
     if name == POCKET:
         return _train_pocket(renders, out, data, changes)
-    from mien.train.recipe import load_recipe
-    from mien.train.runs import run_recipe as run
+    from mien.train.command import train_recipe
 
-    recipe = load_recipe(name, scale, changes)
-    parts = {
-        field: tuple(
-            part.model_copy(update={"root": renders if part.dataset == "renders" else data})
-            if (renders if part.dataset == "renders" else part.root is None and data) is not None
-            else part
-            for part in getattr(recipe, field)
-        )
-        for field in ("data", "validation")
-    }
-    return run(recipe.model_copy(update=parts), out)
+    return train_recipe(name, scale, changes, out, renders=renders, data=data)
 
 
 def _train_pocket(renders: Path | None, out: Path, data: Path | None, changes: Sequence[str]) -> Path:

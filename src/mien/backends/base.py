@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from mien.core.errors import BadConfig, require
 from mien.core.nouns import Answer, Evidence, Explanation, FaceResult
 
-__all__ = ["FOLDER_FILES", "READERS", "Reader", "open_reader"]
+__all__ = ["FOLDER_FILES", "READERS", "ClipReader", "Reader", "open_reader"]
 
 READERS: dict[str, str] = {
     "pocket": "mien.backends.onnx:open_pocket",
@@ -46,6 +46,17 @@ class Reader(Protocol):
         """Answer one question about one face."""
 
 
+@runtime_checkable
+class ClipReader(Protocol):
+    """A reader that may answer about several frames of a video at once."""
+
+    def clip_limit(self, question: str) -> int:
+        """Most frames that one answer to ``question`` may be about; 1 when it reads one picture after all."""
+
+    def ask(self, evidence: Evidence | Sequence[Evidence], question: str) -> Answer:
+        """Answer one question about one face, or about one face in several frames, in order of time."""
+
+
 def _reader_of(folder: Path) -> tuple[str, Path]:
     """The factory for a model folder, and the folder itself: a run keeps its model in ``model``."""
     for inner in (folder, folder / "model"):
@@ -59,15 +70,19 @@ def _reader_of(folder: Path) -> tuple[str, Path]:
     )
 
 
-def open_reader(name_or_dir: str, threads: int | None = None) -> Reader:
+def open_reader(
+    name_or_dir: str, threads: int | None = None, device: str = "cpu", precision: str | None = None
+) -> Reader:
     """Open a reader by name, or the one that opens a model folder.
 
     Args:
         name_or_dir: a key of `READERS`, or the path of a model folder with one of `FOLDER_FILES`.
         threads: CPU threads; None leaves the choice to the reader.
+        device: ``"cpu"``; trained systems also run on ``"cuda"``, ``"cuda:1"`` … and ``"mps"``.
+        precision: of a trained system: ``"fp32"``, ``"bf16"`` or ``"fp16"``; None for that of its file.
 
     Raises:
-        BadConfig: no such reader, or the folder holds no model.
+        BadConfig: no such reader, the folder holds no model, or the reader or the machine has no such device.
         MissingWeights: the reader's weights are absent or damaged.
         MissingDependency: a trained system's folder, but no torch.
     """
@@ -87,4 +102,12 @@ def open_reader(name_or_dir: str, threads: int | None = None) -> Reader:
     for package in _NEEDS.get(module, ()):
         require(package, extra="train", purpose="trained systems")
     opened = cast(Callable[..., Reader], getattr(import_module(module), factory))
+    if module in _NEEDS:
+        return opened(folder=folder, threads=threads, device=device, precision=precision)
+    if device != "cpu" or precision is not None:
+        raise BadConfig(
+            got=f"device {device!r}, precision {precision!r} for model {name_or_dir!r}",
+            expected="device 'cpu' and no precision: only trained systems run on other devices",
+            fix="Leave them out, or pass the folder of a trained system",
+        )
     return opened(folder=folder, threads=threads)

@@ -7,57 +7,91 @@ folder as ``model``.
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from tokenizers import Tokenizer
 
 from mien.backends.rules import emotions_of
 from mien.core.aus import AU_SETS, AUS, FEAFA_24
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadConfig, MissingWeights
+from mien.core.errors import BadConfig, BadInput, MissingWeights, require_known
 from mien.core.nouns import Answer, AuReading, Evidence, Explanation, FaceResult, Labels, Turn
 from mien.dialogue import au_arrays
 from mien.dialogue.cot import Unparsed, read_explanation
 from mien.dialogue.narrator import narrate
 from mien.dialogue.questions import classify_question
+from mien.face.clips import middle
 from mien.metrics.calibration import Scaling
 from mien.models import au_llava, expllm
-from mien.models.evidence_inputs import Inputs, evidence_inputs
+from mien.models.assemble import PRECISIONS
+from mien.models.evidence_inputs import Inputs, evidence_inputs, expert_words, needed_experts
+from mien.models.experts import require_experts
 from mien.models.facial_lm import FacialLM
+from mien.models.loading import model_folder, open_facial, open_facial_config, open_tokenizer_file, read_card
 from mien.models.readouts import Readouts, calibrated, grammar_tokens
 from mien.models.systems import LabelTask, System, open_system
 
-__all__ = ["TorchReader", "open_torch"]
+__all__ = ["Shown", "TorchReader", "open_torch"]
+
+Shown = Evidence | Sequence[Evidence]
+"""What one answer is about: a face, or a clip as the same face in several frames, in order of time."""
+Clip = tuple[Evidence, ...]
 
 FILES = ("mien.json", "config.json", "tokenizer.json")
 _BATCH = 16
 _UNMEASURED = AuReading.of(float("nan"))
+_MOST_SAID = "age over 70, gender female, race other race"
 _SHARPNESS = 10.0
 _EDGE = 0.1
 """Intensity at which `AuReading.of` turns from absent to present, at the cut-off that it takes by default."""
 
 
-def open_torch(folder: Path | None = None, threads: int | None = None) -> TorchReader:
-    """The system in ``folder``.
+def open_torch(
+    folder: str | Path | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str | None = None,
+) -> TorchReader:
+    """The system in ``folder``; see `TorchReader`.
 
     Raises:
-        BadConfig: no folder, or it names a system that mien does not know.
+        BadConfig: no folder, it names a system that mien does not know, or there is no such device.
         MissingWeights: a file is absent or cannot be read.
     """
     if folder is None:
         raise BadConfig(
             got="the model name 'torch' alone",
             expected="the folder of a trained system",
-            fix="Pass the folder that 'mien train' wrote, such as runs/expllm-small",
+            fix="Pass the folder that 'mien train' or 'mien models import' wrote, such as runs/expllm-small",
         )
-    return TorchReader(folder, threads)
+    return TorchReader(Path(model_folder(folder)), threads, device, precision)
+
+
+def _device(name: str) -> torch.device:
+    """A device that this machine has."""
+    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    found = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", name)
+    if found is None or int(found[2] or 0) >= present[found[1]]:
+        known = [f"{kind}:{index}" for kind, count in present.items() for index in range(count)]
+        raise BadConfig(
+            got=f"device {name!r}",
+            expected=f"one that this torch sees: {', '.join(known)}",
+            fix="Choose one of these, or install a torch that is built for the device",
+        )
+    return torch.device(name)
+
+
+def _number_format(precision: str | None) -> torch.dtype | str:
+    if precision is None:
+        return "auto"
+    require_known(precision, PRECISIONS, "precision")
+    return PRECISIONS[precision]
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
@@ -70,15 +104,8 @@ def _read_card(folder: Path) -> dict[str, Any]:
             expected="a trained system's folder",
             fix="Pass the folder that 'mien train' wrote, or train the system again",
         )
-    try:
-        card = json.loads((folder / "mien.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise MissingWeights(
-            got=f"{folder / 'mien.json'}, which is no JSON ({error})",
-            expected="the description that 'mien train' writes",
-            fix="Train the system again",
-        ) from error
-    if not isinstance(card, dict) or not isinstance(card.get("system"), str):
+    card = read_card(folder)
+    if not isinstance(card.get("system"), str):
         raise MissingWeights(
             got=f"{folder / 'mien.json'} without a system",
             expected='an object with "system", "scale" and "options"',
@@ -91,20 +118,32 @@ class TorchReader:
     """Reads faces with a trained system of the five.
 
     Emotions are the likelihoods of the label's answers; AU-LLaVA's come from its AUs by EMFACS rules. AUs are those
-    that the system measures (AU-LLaVA alone); for the others every reading is unmeasured.
+    that the system measures (AU-LLaVA alone); for the others every reading is unmeasured. A system of `System.clips`
+    (EMO-LLaMA) also reads clips: wherever a face is expected, the faces of several frames may stand.
 
     Args:
         folder: see the module.
         threads: torch's threads, for the whole process; None leaves them as they are.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …, ``"mps"``: where the model runs.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``; None for that of the file.
+        model: the folder's weights where they are in memory already; device and precision stay theirs.
 
     Raises:
-        BadConfig: the folder names an unknown system or option.
+        BadConfig: the folder names an unknown system or option, or there is no such device or precision.
         MissingWeights: a file is absent or cannot be read.
     """
 
     name = "torch"
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        threads: int | None = None,
+        device: str = "cpu",
+        precision: str | None = None,
+        model: FacialLM | None = None,
+    ) -> None:
+        place, dtype = _device(device), _number_format(precision)
         card = _read_card(folder)
         if threads is not None:
             torch.set_num_threads(threads)
@@ -115,86 +154,150 @@ class TorchReader:
         }
         self.system: System = open_system(card["system"], card.get("scale"))
         self.task: str = card.get("task", "emotion")
-        self.inputs = Inputs.of(card.get("inputs", {}))
+        self.inputs = Inputs.of_card(card, folder)
+        require_experts(needed_experts(open_facial_config(folder), self.inputs), self.inputs.experts)
         self.crop_size: int = self.inputs.crop_size
         self.generation: dict[str, Any] = {**self.system.generation.arguments(), **card.get("generation", {})}
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.model: FacialLM = FacialLM.from_pretrained(folder).eval()
+        self.tokenizer = open_tokenizer_file(folder / "tokenizer.json")
+        if model is None:
+            model = open_facial(folder, dtype=dtype).to(place)
+        self.model: FacialLM = model.eval()
         self.readouts = Readouts(self.model, int(card.get("pad_id", 0)))
         scaling = card.get("calibration")
         self.scaling = None if scaling is None else Scaling(scaling["temperature"], tuple(scaling["bias"]))
         self._codes = self.system.name == "au-llava"
         self.array_task = self.task if self.task in au_llava.TASKS else "bp4d"
+        # A folder that names no task is taken at the paper's word: one model for all of them.
+        self.trained: tuple[str, ...] = tuple(
+            card.get("tasks", [self.task] if "task" in card else au_llava.TASKS)
+        )
         self.aus: tuple[str, ...] = _units(self.array_task) if self._codes else AU_SETS["pocket"]
 
     # ---- reading
 
-    def measure(self, batch: Sequence[Evidence]) -> list[FaceResult]:
-        """Emotions and AU readings of each face.
+    def measure(self, batch: Sequence[Shown]) -> list[FaceResult]:
+        """Emotions and AU readings of each face; those of a clip are about all its frames and carry its middle face.
 
         Raises:
-            BadInput: a face without the landmarks or the pixels that the system reads.
+            BadInput: a face without the landmarks or the pixels that the system reads, an empty clip, a clip for a
+                system of one picture, or more frames than the decoder's context holds.
         """
         results: list[FaceResult] = []
-        for start in range(0, len(batch), _BATCH):
-            part = batch[start : start + _BATCH]
+        for part in self._parts(batch):
             results += self._code(part) if self._codes else self._label(part)
         return results
 
-    def _label(self, batch: Sequence[Evidence]) -> list[FaceResult]:
-        task = self._closed()
-        turns = [Turn("user", task.question)]
-        answers = [
-            self.system.begun(turns, said, self.tokenizer, self.model.config)
-            for said in task.answers.values()
-        ]
-        scores = self.readouts.label_scores([answers] * len(batch), self._inputs(batch, [turns] * len(batch)))
-        chances = calibrated(scores, self.scaling)
+    def _parts(self, batch: Sequence[Shown]) -> Iterator[list[Clip]]:
+        """The items as clips, as many together as make `_BATCH` frames, at least one."""
+        part: list[Clip] = []
+        for item in batch:
+            clip = self._clip(item)
+            if part and sum(map(len, part)) + len(clip) > _BATCH:
+                yield part
+                part = []
+            part.append(clip)
+        if part:
+            yield part
+
+    def _clip(self, item: Shown) -> Clip:
+        clip = (item,) if isinstance(item, Evidence) else tuple(item)
+        if not clip or (len(clip) > 1 and not self.system.clips):
+            raise BadInput(
+                got=f"a clip of {len(clip)} frames for {self.system.name}",
+                expected="one frame or more" if self.system.clips else "one picture per answer",
+                fix="Pass the frames that show the face" if self.system.clips else "Pass one of the frames",
+            )
+        return clip
+
+    def label_scores(self, batch: Sequence[Shown]) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+        """The labels, and the (N, L) log-likelihoods of their answers, up to a constant per item: not calibrated.
+
+        Raises:
+            BadConfig: a system that names no labels.
+            BadInput: as `measure`, or no item.
+        """
+        parts = [self._scored(part) for part in self._parts(batch)]
+        if not parts:
+            raise BadInput(got="no face", expected="one or more", fix="Pass the faces to read")
+        return parts[0][0], np.concatenate([scores for _, scores in parts])
+
+    def _scored(self, clips: Sequence[Clip]) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+        about = self._about(clips)
+        tasks = {one: self._closed(*one) for one in set(about)}
+        turns = [[Turn("user", tasks[one].question)] for one in about]
+        begun = {one: self._begun(task) for one, task in tasks.items()}
+        scores = self.readouts.label_scores([begun[one] for one in about], self._evidence(clips, turns))
+        return tuple(tasks[about[0]].answers), scores
+
+    def _label(self, clips: Sequence[Clip]) -> list[FaceResult]:
+        labels, scores = self._scored(clips)
         unmeasured = dict.fromkeys(self.aus, _UNMEASURED)
         results = []
-        for evidence, row in zip(batch, chances, strict=True):
-            found = dict(zip(task.answers, row.tolist(), strict=True))
+        for clip, row in zip(clips, calibrated(scores, self.scaling), strict=True):
+            found = dict(zip(labels, row.tolist(), strict=True))
             known = {label: found.get(label, 0.0) for label in EMOTIONS}
             total = sum(known.values())
             emotions = {label: chance / total for label, chance in known.items()}
-            results.append(FaceResult(evidence.face, emotions, unmeasured))
+            results.append(FaceResult(clip[middle(len(clip))].face, emotions, unmeasured))
         return results
 
-    def _closed(self) -> LabelTask:
+    def _begun(self, task: LabelTask) -> list[tuple[int, ...]]:
+        """The dialogues that end with each label."""
+        turns = [Turn("user", task.question)]
+        return [
+            self.system.begun(turns, said, self.tokenizer, self.model.config)
+            for said in task.answers.values()
+        ]
+
+    def _closed(self, frames: int = 1, agr: str | None = None) -> LabelTask:
         if self.system.labels is None:
             raise BadConfig(
                 got=f"an emotion question to {self.system.name}",
                 expected="a system that names emotions",
                 fix="Ask it for Action Units",
             )
-        return self.system.labels(self.options)
+        return self.system.labels({"task": self.task, **self._options(frames, agr)})
+
+    def _about(self, clips: Sequence[Clip]) -> list[tuple[int, str | None]]:
+        """Of each clip, how many frames it has and what the prompt tells of the face (of its middle frame)."""
+        said: Sequence[str | None] = [None] * len(clips)
+        if self.inputs.attributes != "none":
+            said = expert_words(self.inputs, [clip[middle(len(clip))] for clip in clips])
+        return list(zip(map(len, clips), said, strict=True))
+
+    def _options(self, frames: int, agr: str | None = None) -> dict[str, Any]:
+        """The options of a question about so many frames of a face of this age, gender and race."""
+        return {**self.options, "frames": frames, "agr": agr} if self.system.clips else self.options
+
+    def _evidence(self, clips: Sequence[Clip], dialogues: Sequence[Sequence[Turn]]) -> dict[str, Any]:
+        """Every frame is an item, in reading order; each is read with the question of its clip."""
+        spoken = [turns for clip, turns in zip(clips, dialogues, strict=True) for _ in clip]
+        return self._inputs([frame for clip in clips for frame in clip], spoken)
 
     def _inputs(self, batch: Sequence[Evidence], dialogues: Sequence[Sequence[Turn]]) -> dict[str, Any]:
         instructions = [self.system.instruction(turns) for turns in dialogues]
         return evidence_inputs(self.model.config, self.inputs, batch, instructions, self.tokenizer)
 
-    def _code(self, batch: Sequence[Evidence]) -> list[FaceResult]:
+    def _code(self, clips: Sequence[Clip]) -> list[FaceResult]:
         form = au_llava.TASKS[self.array_task][0]
-        values = self._array(batch, self.system.ask(self.array_task), form)[1]
+        values = self._array(clips, self.array_task)[1]
         names = au_llava.units(self.array_task)
         results = []
-        for evidence, row in zip(batch, values, strict=True):
+        for (evidence,), row in zip(clips, values, strict=True):
             aus = _readings(names, row, form)
             results.append(FaceResult(evidence.face, emotions_of(aus), aus))
         return results
 
-    def _array(
-        self, batch: Sequence[Evidence], question: str, form: str
-    ) -> tuple[list[str], npt.NDArray[np.float64]]:
+    def _array(self, clips: Sequence[Clip], task: str) -> tuple[list[str], npt.NDArray[np.float64]]:
         """The arrays as text, and (N, units) values: belief in presence, expected level, or intensity."""
-        count = len(au_llava.units(self.array_task))
-        slots = au_arrays.slots(form, count)
-        turns = [Turn("user", question)]
+        form = au_llava.TASKS[task][0]
+        slots = au_arrays.slots(form, len(au_llava.units(task)))
+        turns = [Turn("user", self.system.ask(task))]
         ids, free = grammar_tokens(
             lambda said: self.system.begun(turns, said, self.tokenizer, self.model.config), slots
         )
         chosen, beliefs = self.readouts.arrays(
-            [ids] * len(batch), free, self._inputs(batch, [turns] * len(batch))
+            [ids] * len(clips), free, self._evidence(clips, [turns] * len(clips))
         )
         texts = []
         for row in chosen:
@@ -207,7 +310,7 @@ class TorchReader:
 
     # ---- words
 
-    def explain(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
+    def explain(self, batch: Sequence[Shown], results: Sequence[FaceResult]) -> list[Explanation]:
         """Explanations in words: ExpLLM's chain of thought after the label that was read, the others' free answer.
 
         A text without the three parts stands whole under the observations. AU-LLaVA says no words: the narrator
@@ -216,70 +319,124 @@ class TorchReader:
         if self._codes:
             return [narrate(result.aus, result.emotions, random.Random(0)) for result in results]
         found: list[Explanation] = []
-        for start in range(0, len(batch), _BATCH):
-            part, read = batch[start : start + _BATCH], results[start : start + _BATCH]
-            dialogues = [self._explaining(result.emotion) for result in read]
+        read = iter(results)
+        for part in self._parts(batch):
+            dialogues = [self._explaining(next(read).emotion, *one) for one in self._about(part)]
             for text in self._texts(part, dialogues):
                 parsed = read_explanation(text)
                 found.append(Explanation(text, "", "") if isinstance(parsed, Unparsed) else parsed)
         return found
 
-    def _explaining(self, label: str) -> list[Turn]:
+    def _explaining(self, label: str, frames: int = 1, agr: str | None = None) -> list[Turn]:
         if self.system.name == "expllm":
             said = Turn("assistant", label.capitalize())
             return [Turn("user", expllm.ask("label")), said, Turn("user", expllm.ask("cot"))]
-        return [Turn("user", self._closed().question)]
+        return [Turn("user", self._closed(frames, agr).question)]
 
-    def _texts(
-        self, batch: Sequence[Evidence], dialogues: Sequence[Sequence[Turn]], **options: Any
-    ) -> list[str]:
+    def _texts(self, clips: Sequence[Clip], dialogues: Sequence[Sequence[Turn]], **options: Any) -> list[str]:
         prompts = [self.system.encode(turns, self.tokenizer, self.model.config).ids for turns in dialogues]
         ends = self.tokenizer.encode(self.system.template.end, add_special_tokens=False).ids
         return self.readouts.texts(
             prompts,
             self.tokenizer,
-            self._inputs(batch, dialogues),
+            self._evidence(clips, dialogues),
             end=ends[0] if len(ends) == 1 else None,
             stop=self.system.generation.stop,
             **{**self.generation, **options},
         )
 
-    def ask(self, evidence: Evidence, question: str) -> Answer:
+    def ask(self, evidence: Shown, question: str) -> Answer:
         """Answer one question: an emotion by likelihood, an array by its grammar, anything else in free words.
 
+        Args:
+            evidence: a face; or a clip, for a system that reads clips. At most `clip_limit` frames fit.
+            question: in the user's own words.
+
         Raises:
-            BadInput: the face lacks what the system reads.
+            BadInput: see `measure`.
         """
+        clip = self._clip(evidence)
         task = classify_question(question)
+        # What is asked has to fit, even where the system's own question stands in for it.
+        self.system.encode(self._wrapped(question, 1), self.tokenizer, self.model.config)
         if task == "emotion" and self.system.labels is not None:
-            emotions = self._label([evidence])[0].emotions
+            emotions = self._label([clip])[0].emotions
             label = max(emotions, key=lambda name: emotions[name])
             return Answer(label, "parsed", labels=Labels(emotion=label), scores=emotions)
         if self._codes:
-            form = au_llava.TASKS[self.array_task][0]
-            text = self._array([evidence], self.system.ask(self.array_task), form)[0][0]
-            return self.system.read(text, self.array_task)
+            return self._coded(clip, task, question)
         if task == "explanation" and self.system.name == "expllm":
-            turns = self._explaining(self._label([evidence])[0].emotion)
+            turns = self._explaining(self._label([clip])[0].emotion)
         else:
-            turns = [Turn("user", self.system.wrap(question, self.options))]
-        return Answer(self._texts([evidence], [turns])[0], "parsed")
+            turns = self._wrapped(question, *self._about([clip])[0])
+        return Answer(self._texts([clip], [turns])[0], "parsed")
 
-    def answer(self, batch: Sequence[Evidence], questions: Sequence[str], **options: Any) -> list[str]:
-        """Free answers to one question per face, left-padded into batches.
+    def _coded(self, clip: Clip, task: str, question: str) -> Answer:
+        """An array in the form that is asked for; emotion and explanation follow from the readings by rules."""
+        if task in ("emotion", "explanation"):
+            (result,) = self._code([clip])
+            if task == "emotion":
+                labels = Labels(emotion=result.emotion)
+                return Answer(result.emotion, "parsed", labels=labels, scores=dict(result.emotions))
+            text = narrate(result.aus, result.emotions, random.Random(0)).text
+            return Answer(text, "parsed", labels=Labels(chain_of_thought=text))
+        wanted = au_llava.asked(task, question, self.trained)
+        if isinstance(wanted, Answer):
+            return wanted
+        return au_llava.pick(self._array([clip], wanted[0])[0][0], *wanted)
+
+    def _wrapped(self, question: str, frames: int, agr: str | None = None) -> list[Turn]:
+        found = [placeholder for placeholder in self.system.placeholders if placeholder in question]
+        if found:
+            raise BadInput(
+                got=f"a question with {found[0]}",
+                expected="plain words: the face takes its place in the prompt by itself",
+                fix="Leave the placeholder out",
+            )
+        return [Turn("user", self.system.wrap(question, self._options(frames, agr)))]
+
+    def answer(self, batch: Sequence[Shown], questions: Sequence[str], **options: Any) -> list[str]:
+        """Free answers to one question per face or clip, left-padded into batches.
 
         Args:
             options: of generation, over the system's own: ``num_beams``, ``do_sample``, ``temperature``, ``seed`` …
 
         Raises:
-            BadInput: another number of questions than faces would be a mistake, or a face lacks what is read.
+            BadInput: see `measure`; or not as many questions as faces.
+            BadConfig: an option that ``generate`` does not have.
         """
+        if len(batch) != len(questions):
+            raise BadInput(
+                got=f"{len(batch)} faces with {len(questions)} questions",
+                expected="one question for each face or clip",
+                fix="Repeat a question that is asked about several faces",
+            )
         said: list[str] = []
-        for start in range(0, len(batch), _BATCH):
-            asked = questions[start : start + _BATCH]
-            dialogues = [[Turn("user", self.system.wrap(question, self.options))] for question in asked]
-            said += self._texts(batch[start : start + _BATCH], dialogues, **options)
+        for part in self._parts(batch):
+            asked = questions[len(said) : len(said) + len(part)]
+            dialogues = [
+                self._wrapped(question, *one) for one, question in zip(self._about(part), asked, strict=True)
+            ]
+            said += self._texts(part, dialogues, **options)
         return said
+
+    def clip_limit(self, question: str) -> int:
+        """Most frames of a clip that one answer to ``question`` may be about; 1 for a system of one picture.
+
+        Frames, question and answer share the decoder's context, or what the system was trained with where that is
+        shorter: an emotion needs room for the longest label, free words for all new tokens of `generation`.
+        """
+        if not self.system.clips:
+            return 1
+        (name,) = self.system.placeholders.values()
+        rows, few = int(self.model.config.evidence[name]["rows"]), 2  # worded as about a clip
+        most = None if self.inputs.attributes == "none" else _MOST_SAID
+        if classify_question(question) == "emotion" and self.system.labels is not None:
+            used = max(map(len, self._begun(self._closed(few, most))))
+        else:
+            prompt = self.system.encode(self._wrapped(question, few, most), self.tokenizer, self.model.config)
+            used = len(prompt.ids) + int(self.generation.get("max_new_tokens", 0))
+        return max(1, (self.system.limit(self.model.config) - used) // rows + few)
 
 
 def _pairs(row: Sequence[int]) -> Sequence[tuple[int, int]]:

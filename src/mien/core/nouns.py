@@ -27,6 +27,7 @@ __all__ = [
     "Evidence",
     "Explanation",
     "Face",
+    "FaceFacts",
     "FaceResult",
     "FloatArray",
     "FrameResult",
@@ -158,6 +159,24 @@ class AuReading:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceFacts:
+    """What can be said of a face beside its expression (ExpLLM's face tasks); every field may be missing."""
+
+    box: tuple[float, float, float, float] | None = None
+    """Left, top, width, height."""
+    points: tuple[tuple[float, float], ...] | None = None
+    """Five (x, y): left eye, right eye, nose, left and right corner of the mouth; left is the picture's left."""
+    pose: tuple[float, float, float] | None = None
+    """Yaw, pitch, roll in degrees with 300W-LP's signs: turned to the subject's right, chin up, clockwise as seen."""
+    demographics: tuple[int, int, int] | None = None
+    """Codes of age group 0..8, gender 0..1 and race 0..4 as ExpLLM's question lists them: a data set's labels."""
+    attributes: tuple[bool, ...] | None = None
+    """CelebA's 40, in its order."""
+    unit: Literal["px", "share"] = "px"
+    """Of box and points: px of the picture, or shares 0..1 of the square that a model sees."""
+
+
+@dataclass(frozen=True, slots=True)
 class Labels:
     """What is known about a sample; every field may be missing."""
 
@@ -177,7 +196,10 @@ class Labels:
     """-1..1."""
     smile: bool | None = None
     description: str | None = None
+    question: str | None = None
+    """What the data itself asks for its description; may hold evidence placeholders."""
     chain_of_thought: str | None = None
+    facts: FaceFacts | None = None
     group: Mapping[str, str] = field(default_factory=dict)
     """Group attributes for audits only: ``age``, ``gender``, ``ethnicity``."""
 
@@ -232,6 +254,8 @@ class Answer:
     labels: Labels | None = None
     scores: Mapping[str, float] | None = None
     """Likelihood per label, when the read-out gives them; they sum to 1."""
+    times: tuple[float, ...] = ()
+    """Seconds of the video frames that it is about, in order; empty for a picture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,11 +46,11 @@ class Dataset:
     published: Mapping[str, int] = field(default_factory=dict)
     """Published number of samples per split, where known; shown beside what was found."""
 
-    def splits(self, root: Path | None = None) -> tuple[str, ...]:
+    def splits(self, root: str | Path | None = None) -> tuple[str, ...]:
         """Names of all splits, without repetition."""
         return tuple(dict.fromkeys(split for group in self.groups(self._at(root)) for split in group))
 
-    def read(self, split: str, root: Path | None = None, **options: object) -> Iterator[Sample]:
+    def read(self, split: str, root: str | Path | None = None, **options: object) -> Iterator[Sample]:
         """The samples of one split, lazily and in file order.
 
         Raises:
@@ -86,7 +86,7 @@ class Dataset:
             got=f"split {split!r} of {self.name}", expected=f"one of {known}", fix="Choose one of these"
         )
 
-    def check(self, root: Path | None = None, can_open: CanOpen | None = None) -> list[Problem]:
+    def check(self, root: str | Path | None = None, can_open: CanOpen | None = None) -> list[Problem]:
         """Every problem of the copy at ``root``, sorted by file and line; empty when it is sound.
 
         Args:
@@ -103,18 +103,20 @@ class Dataset:
             found.update(audit(place, parts, self.subjects_apart, can_open))
         return sorted(found)
 
-    def _at(self, root: Path | None) -> Path:
+    def _at(self, root: str | Path | None) -> Path:
         if root is None and not self.packed:
             raise BadConfig(
-                got=f"no folder for {self.name}", expected="the folder of your copy", fix="Pass root (--root)"
+                got=f"no folder for {self.name}",
+                expected="the folder of your copy",
+                fix="Pass its root: --root FOLDER, or data.0.root=FOLDER of a recipe",
             )
-        place = root if root is not None else data_root()
+        place = Path(root) if root is not None else data_root()
         if not place.exists():
             raise BadData(
                 got=f"no folder {place}",
                 expected=f"the folder of {self.name}",
                 fix="Set MIEN_DATA to the folder that holds the data packs"
-                if self.packed
+                if self.packed and root is None
                 else "Correct the path",
             )
         return place

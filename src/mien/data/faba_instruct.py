@@ -7,9 +7,10 @@ root or in ``FABAInstruct/``); the paths inside are relative to the root. Traini
 "The face …"}], "landmark": "FABAInstruct/train/landmarks/….npy"}``; test items are flat: ``{"image": "…", "label":
 "1, 4, 7", "gpt4": "…", "landmark": "…"}``, an emotion's label being 0-6 or its capitalised name.
 
-Labels: ``description`` is the text. Test items also carry the emotion (0 happiness, 1 sadness, 2 surprise, 3 anger,
-4 neutral, 5 disgust, 6 fear) or ``au_presence`` over the 20 AUs of FABA's index. The 212-float landmark priors are
-no 478 points: `prior_path` tells where one lies. `dialogues` gives the training turns themselves.
+Labels: ``description`` is the text, ``question`` what a training item asks for it.
+Test items also carry the emotion (0 happiness, 1 sadness, 2 surprise, 3 anger, 4 neutral, 5 disgust, 6 fear) or
+``au_presence`` over the 20 AUs of FABA's index. The 212-float landmark priors are no 478 points: `prior_path` tells
+where one lies. `dialogues` gives the training turns themselves.
 Splits: ``train-emotion`` 19,474, ``train-au`` 15,838, ``eval-emotion`` 403, ``eval-au`` 325 (the released README; the
 paper says 15,835 / 350). The two tasks share pictures, so each task is a group of its own.
 Quality (paper): 91.0 % of emotions right, AU F1 76.1 on 200 re-annotated pictures.
@@ -102,7 +103,8 @@ def _train(values: Mapping[str, Any]) -> Labels | str:
             return 'a turn without "from" human or gpt and a text "value"'
     if turns[-1]["from"] != "gpt":
         return "the last turn is not an answer"
-    return Labels(description=turns[-1]["value"])
+    asked = next((turn["value"] for turn in turns if turn["from"] == "human"), None)
+    return Labels(description=turns[-1]["value"], question=asked)
 
 
 def _eval(values: Mapping[str, Any], split: str) -> Labels | str:

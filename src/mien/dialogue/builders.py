@@ -34,6 +34,7 @@ __all__ = [
     "readings",
     "rounds",
     "show",
+    "without_evidence",
 ]
 
 EVIDENCE = "<image>\n"
@@ -187,6 +188,11 @@ def rounds(
 _PLACEHOLDER = re.compile(r"\s*(?:<(?:image|video|landmark|prior)>)+\s*")
 
 
+def without_evidence(text: str) -> str:
+    """A question without ``<image>``-like placeholders and the line breaks around them."""
+    return _PLACEHOLDER.sub("\n", text).strip("\n")
+
+
 def show(dialogue: Dialogue, evidence: str = EVIDENCE) -> Dialogue:
     """The dialogue with ``evidence`` before its first question and no other ``<image>``-like placeholder."""
     turns: list[Turn] = []
@@ -195,7 +201,7 @@ def show(dialogue: Dialogue, evidence: str = EVIDENCE) -> Dialogue:
         if turn.role != "user":
             turns.append(turn)
             continue
-        text = _PLACEHOLDER.sub("\n", turn.text).strip("\n")
+        text = without_evidence(turn.text)
         turns.append(Turn("user", text if shown else evidence + text))
         shown = True
     return replace(dialogue, turns=tuple(turns))

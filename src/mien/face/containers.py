@@ -22,8 +22,9 @@ import numpy.typing as npt
 
 from mien.core.errors import BadInput, require
 from mien.core.nouns import Image
+from mien.face.clips import clip_length, frame_paths, middle
 from mien.face.images import ImageLimits, load_image, media_kind
-from mien.face.video import VideoFrame, probe, read_frames
+from mien.face.video import VideoFrame, read_frames
 
 __all__ = ["MAX_ARRAY_BYTES", "Container", "open_container"]
 
@@ -31,7 +32,6 @@ MAX_ARRAY_BYTES = 4 * 1024**3
 """An array of pictures is held in memory whole; larger ones are refused before they are unpacked."""
 _IMAGES = "images"
 _ZIP_FAULTS = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
-_NUMBER = re.compile(r"(\d+)$")
 
 
 class Container(Protocol):
@@ -349,10 +349,7 @@ class _Video:
 
     def _middle_index(self) -> int:
         if self._middle is None:
-            count = probe(self._path).frames
-            if count is None:
-                count = sum(1 for _ in read_frames(self._path, self._limits))
-            self._middle = max(0, (count - 1) // 2)
+            self._middle = middle(clip_length(self._path, limits=self._limits).frames)
         return self._middle
 
     def close(self) -> None:
@@ -366,8 +363,7 @@ class _Folder:
 
     def __init__(self, path: Path, limits: ImageLimits) -> None:
         self._path, self._limits = path, limits
-        pictures = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
-        self._pictures = sorted((p for p in pictures if media_kind(p) == "image"), key=_frame_order)
+        self._pictures = frame_paths(path)
 
     def picture(self, key: str) -> Image:
         if not self._pictures:
@@ -376,17 +372,12 @@ class _Folder:
                 expected="the frames of a clip",
                 fix="Check the path, or copy the clip again",
             )
-        middle = (len(self._pictures) - 1) // 2
-        index = _index(key, len(self._pictures), self._path) if key else middle
+        count = len(self._pictures)
+        index = _index(key, count, self._path) if key else middle(count)
         return load_image(self._pictures[index], self._limits)
 
     def close(self) -> None:
         self._pictures = []
-
-
-def _frame_order(path: Path) -> tuple[int, str]:
-    number = _NUMBER.search(path.stem)
-    return (int(number.group(1)) if number else -1, path.name)
 
 
 def _index(key: str, count: int, path: Path) -> int:

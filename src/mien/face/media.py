@@ -28,7 +28,7 @@ from mien.core.nouns import Image
 from mien.face.containers import Container, open_container
 from mien.face.images import LIMITS, ImageLimits, load_image, media_kind
 
-__all__ = ["MediaReader", "iter_media", "open_media", "split_media"]
+__all__ = ["MediaReader", "is_clip", "iter_media", "open_media", "split_media"]
 
 
 def split_media(media: str) -> tuple[str, str]:
@@ -45,6 +45,12 @@ def split_media(media: str) -> tuple[str, str]:
             return media[:place], media[place + 1 :]
         place = media.find("!", place + 1)
     return media[:first], media[first + 1 :]
+
+
+def is_clip(media: str) -> bool:
+    """Whether a media string names a whole video or folder of frames, of which `open_media` gives the middle frame."""
+    path, member = split_media(media)
+    return not member and (Path(path).is_dir() or media_kind(path) == "video")
 
 
 class MediaReader:
@@ -72,7 +78,7 @@ class MediaReader:
             MissingDependency: pyarrow (Arrow, Parquet) or PyAV (videos) is not installed.
         """
         path, member = split_media(media)
-        if not member and not Path(path).is_dir() and media_kind(path) != "video":
+        if not member and not is_clip(path):
             return load_image(path, self._limits)
         container = self._container(path)
         if isinstance(container, MienError):

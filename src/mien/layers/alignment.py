@@ -27,7 +27,7 @@ def contrastive_loss(
     Args:
         evidence: (N, d), any length; rows are normalised here.
         text: (N, d), the text of each evidence.
-        log_scale: scalar, ln(1 / tau); clamped to 0..`LOG_SCALE_LIMIT`.
+        log_scale: scalar, ln(1 / tau).
         labels: (N,) classes. Without them each row has one right partner, as printed: with 8 texts in a batch of
             64, about 7 further partners of equal text then count as wrong. With them the target is spread evenly
             over all partners of the same class.
@@ -41,8 +41,7 @@ def contrastive_loss(
             expected="both (N, d), and N labels if any",
             fix="Pass one text per evidence, projected to the same width",
         )
-    scale = log_scale.clamp(0.0, LOG_SCALE_LIMIT).exp()
-    logits = scale * functional.normalize(evidence, dim=1) @ functional.normalize(text, dim=1).t()
+    logits = log_scale.exp() * functional.normalize(evidence, dim=1) @ functional.normalize(text, dim=1).t()
     if labels is None:
         target = torch.eye(len(logits), dtype=logits.dtype, device=logits.device)
     else:
@@ -74,6 +73,8 @@ class TextTower(nn.Module):
 
 class ContrastiveAlignment(nn.Module):
     """An encoder's (N, width) features and (N, text_width) text features -> the loss.
+
+    ln(1 / tau) learns along; after a step it is brought back into 0..`LOG_SCALE_LIMIT`, as in CLIP and ULIP.
 
     Args:
         width: of the encoder's features (256 for PointMLP).
@@ -111,4 +112,7 @@ class ContrastiveAlignment(nn.Module):
                 got="no labels", expected="a class for each item with target 'label'", fix="Pass labels"
             )
         own = labels if self.target == "label" else None
+        with torch.no_grad():
+            # The value, not the function: a clamp in the graph has no gradient beyond its limits, and no way back.
+            self.log_scale.clamp_(0.0, LOG_SCALE_LIMIT)
         return contrastive_loss(features @ self.projection, text, self.log_scale, own)

@@ -108,8 +108,8 @@ class ClueAggregator(nn.Module):
     ) -> Tensor:
         """(B, N, C) visual rows, (B, N', face_width) facial rows, (B, T) instruction -> (B, C) clue.
 
-        The clue is a mixture of the visual rows, or of ``pooled`` (B, N'', C) where they differ: LLaMA-VID's queries
-        read the class token, its clue leaves it out.
+        The clue is a mixture of the visual rows, or of ``pooled`` (B, N'', C) where they differ: the queries read the
+        class token, Eq. 2 counts patches alone, as LLaMA-VID does.
 
         Raises:
             BadInput: facial rows lack.

@@ -139,6 +139,7 @@ class FaceInfoMining(nn.Module):
                 fix="Choose one of these",
             )
         self.strategy, self.branches, self.residual = strategy, branches, residual
+        self.reads_landmarks = strategy == "mining" and branches != "global"
         self.face = nn.Linear(face_width, width)
         if strategy == "pool_concat":
             self.join = nn.Linear(2 * width, width)
@@ -153,11 +154,11 @@ class FaceInfoMining(nn.Module):
         if branches != "global":
             self.local = _Attention(width, heads, residual)
 
-    def forward(self, visual: Tensor, face: Tensor, landmarks: Tensor) -> Tensor:
-        """One row per face.
+    def forward(self, visual: Tensor, face: Tensor, landmarks: Tensor | None = None) -> Tensor:
+        """One row per face; landmarks are read where `reads_landmarks`.
 
         Raises:
-            BadInput: landmarks of another layout, or facial rows that form no square map.
+            BadInput: no landmarks or those of another layout, or facial rows that form no square map.
         """
         face = self.face(face)
         if self.strategy == "pool_concat":
@@ -170,5 +171,11 @@ class FaceInfoMining(nn.Module):
             whole = kept * own + self.whole(own, face)
             mined = mined + kept * whole + self.forward_network(whole)
         if self.branches != "global":
+            if landmarks is None:
+                raise BadInput(
+                    got="no landmarks",
+                    expected="(faces, 68, 2) in -1..1",
+                    fix="Pass them, or mine globally only",
+                )
             mined = mined + self.local(own, region_rows(face, landmarks))
         return mined.mean(dim=1)

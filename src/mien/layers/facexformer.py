@@ -26,6 +26,7 @@ from mien.layers.vision_tower import NORMS
 __all__ = [
     "AGES",
     "ATTRIBUTES",
+    "FEATURES",
     "GENDERS",
     "RACES",
     "SHAPES",
@@ -53,6 +54,10 @@ ATTRIBUTES: tuple[str, ...] = (
     "Wearing_Necklace", "Wearing_Necktie", "Young",
 )  # fmt: skip
 """The 40 attributes in CelebA's order, on which the head was trained."""
+
+
+FEATURES: tuple[str, ...] = ("fused", "last")
+"""Facial features: the fused map, 3136 rows of 256 numbers, or the backbone's last stage, 49 rows of 1024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +117,15 @@ def landmark_pixels(landmarks: Tensor, width: int, height: int) -> Tensor:
 
 
 def describe(prediction: FacePrediction) -> list[str]:
-    """Age, gender and race of each face in words: ``"age 20-29, female, Asian"``, for EMO-LLaMA's prompt."""
+    """Age, gender and race of each face: ``"age 20-29, gender female, race Asian"``, for EMO-LLaMA's prompt.
+
+    The form is that of `mien.dialogue.attributes`, which the engine of conversations uses; none is published.
+    """
     rows = zip(
         *(logits.argmax(dim=1).tolist() for logits in (prediction.age, prediction.gender, prediction.race)),
         strict=True,
     )
-    return [f"age {AGES[age]}, {GENDERS[gender]}, {RACES[race]}" for age, gender, race in rows]
+    return [f"age {AGES[age]}, gender {GENDERS[gender]}, race {RACES[race]}" for age, gender, race in rows]
 
 
 class FaceEncoder(nn.Module):
@@ -144,7 +152,11 @@ class FaceEncoder(nn.Module):
         self.size = shape.image
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The face map.
+        """The face map."""
+        return self.fuse(self.stages(pixels))
+
+    def stages(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """The backbone's four maps, (B, C, S / 4, S / 4) to (B, 8 C, S / 32, S / 32).
 
         Raises:
             BadInput: the pixels have another shape.
@@ -155,9 +167,15 @@ class FaceEncoder(nn.Module):
                 expected=f"(faces, 3, {self.size}, {self.size})",
                 fix="Prepare crops with prepare_faces",
             )
-        states = self.backbone(
-            pixels, output_hidden_states=True, output_hidden_states_before_downsampling=True
-        ).reshaped_hidden_states[1:]
+        output = self.backbone(
+            pixels.to(self.linear_fuse.weight.dtype),
+            output_hidden_states=True,
+            output_hidden_states_before_downsampling=True,
+        )
+        return tuple(output.reshaped_hidden_states[1:])
+
+    def fuse(self, states: Sequence[Tensor]) -> Tensor:
+        """The face map from the four maps of `stages`."""
         size = states[0].shape[2:]
         maps = []
         for stage, state in enumerate(states):
@@ -174,7 +192,7 @@ class FaceEvidence:
     """What EMO-LLaMA takes from the expert for B faces."""
 
     face: Tensor
-    """(B, (S / 4)², width) rows of the face map, row by row of pixels (X^F)."""
+    """(B, (S / 4)², width) rows of the face map, or (B, (S / 32)², 8 C) of the last stage; row by row of pixels."""
     landmarks: Tensor
     """(B, 68, 2) in -1..1 of the crop (X^L)."""
     words: tuple[str, ...]
@@ -209,9 +227,20 @@ class FaceXFormer(nn.Module):
         return self.decode(self.encoder(pixels))
 
     @torch.no_grad()
-    def evidence(self, pixels: Tensor) -> FaceEvidence:
-        """What EMO-LLaMA's evidence takes, in one pass."""
-        face = self.encoder(pixels)
-        prediction = self.decode(face)
+    def evidence(self, pixels: Tensor, features: str = "fused") -> FaceEvidence:
+        """What EMO-LLaMA's evidence takes, in one pass.
+
+        Args:
+            pixels: prepared crops; see `prepare_faces`.
+            features: which of `FEATURES` is X^F; the paper says "from the encoder" and gives no size.
+
+        Raises:
+            BadConfig: unknown features.
+        """
+        require_known(features, FEATURES, "facial features")
+        stages = self.encoder.stages(pixels)
+        fused = self.encoder.fuse(stages)
+        prediction = self.decode(fused)
+        face = fused if features == "fused" else stages[-1]
         rows = face.flatten(2).transpose(1, 2)
         return FaceEvidence(rows, prediction.landmarks, tuple(describe(prediction)))

@@ -6,12 +6,15 @@ The two-way attention is Segment Anything's (Kirillov et al. 2023). Module names
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from mien.layers.point_sampling import without_autocast
 
 __all__ = ["FaceDecoder", "FacePrediction", "FourierPositions"]
 
@@ -45,18 +48,32 @@ class FacePrediction:
 
 
 class FourierPositions(nn.Module):
-    """Position encoding of a grid by random frequencies, fixed at training: size S -> (S², width)."""
+    """Position encoding of a grid by random frequencies, fixed at training: size S -> (S², width), in float32.
+
+    The frequencies stay in float32 where the model around them becomes shorter: their phases span several turns.
+    """
+
+    positional_encoding_gaussian_matrix: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, width // 2))
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FourierPositions:
+        before = self.positional_encoding_gaussian_matrix
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        after = self.positional_encoding_gaussian_matrix
+        if after.dtype != before.dtype:
+            self.positional_encoding_gaussian_matrix = before.to(after.device)
+        return self
+
     def forward(self, size: int) -> Tensor:
-        frequencies = self.get_buffer("positional_encoding_gaussian_matrix")
+        frequencies = self.positional_encoding_gaussian_matrix.float()
         steps = torch.arange(size, dtype=frequencies.dtype, device=frequencies.device)
         centres = (2.0 * steps + 1.0) / size - 1.0
         y, x = torch.meshgrid(centres, centres, indexing="ij")
-        phases = 2.0 * math.pi * (torch.stack([x, y], dim=-1).reshape(-1, 2) @ frequencies)
+        with without_autocast(frequencies):
+            phases = 2.0 * math.pi * (torch.stack([x, y], dim=-1).reshape(-1, 2) @ frequencies)
         return torch.cat([phases.sin(), phases.cos()], dim=-1)
 
 
@@ -192,7 +209,7 @@ class FaceDecoder(nn.Module):
     def forward(self, face: Tensor, positions: Tensor) -> FacePrediction:
         own = [cast(nn.Embedding, self.get_submodule(f"{name}_token")).weight for name in _HEADS]
         tokens = torch.cat([*own, self.mask_tokens.weight]).expand(len(face), -1, -1)
-        size = face.shape[2:]
+        size, positions = face.shape[2:], positions.to(face.dtype)
         tokens, rows = self.transformer(tokens, face.flatten(2).transpose(1, 2), positions)
         said = {
             name: self.get_submodule(f"{name}_prediction_head")(tokens[:, place])

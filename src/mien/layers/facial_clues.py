@@ -34,14 +34,14 @@ class FacialClues(nn.Module):
     """Frames with what the facial expert says of them -> (N, rows, decoder_width).
 
     Args:
-        tower: configuration of `VisionTower`, or ``{"model_type": "face-rows"}`` with the arguments of `FaceRows`; the
-            class token is kept for the clue and left out of the mined rows.
+        tower: configuration of `VisionTower`, or ``{"model_type": "face-rows"}`` with the arguments of `FaceRows`. The
+            Q-Former reads its class token too; clue and mined rows are of patches alone.
         decoder_width: hidden size of the decoder. Projectors live here as each row has its own.
         face_width: of the expert's rows (FaceXFormer: 256).
-        clue: options of `ClueAggregator`. With ``generation="llama-vid"`` all is as in that code: the tower is read
-            before its last norm, the clue is pooled without the class token, and one layer projects it.
+        clue: options of `ClueAggregator`. With ``generation="llama-vid"`` one layer projects the clue, as in that code.
         mining: options of `FaceInfoMining`; None pools the visual rows plainly (LLaMA-VID: no facial embedding).
         rows: which of `ROWS`; ablations leave ``"landmarks"`` out.
+        layer: of the tower; see `VisionTower`. LLaMA-VID was trained on EVA's rows before their last norm, -1.
 
     Raises:
         BadConfig: rows are not a part of `ROWS` in order.
@@ -55,14 +55,14 @@ class FacialClues(nn.Module):
         clue: Mapping[str, Any] | None = None,
         mining: Mapping[str, Any] | None = None,
         rows: Sequence[str] = ROWS,
+        layer: int | str = "final",
     ) -> None:
         super().__init__()
         if not rows or list(rows) != [name for name in ROWS if name in rows]:
             raise BadConfig(
                 got=f"rows {list(rows)}", expected=f"some of {', '.join(ROWS)}, in order", fix="Correct them"
             )
-        self.released = (clue or {}).get("generation") == "llama-vid"
-        self.tower = _tower(tower, -1 if self.released else "final")
+        self.tower = _tower(tower, layer)
         width = self.tower.width
         if "clue" in rows:
             self.aggregator = ClueAggregator(width, face_width, **(clue or {}))
@@ -70,9 +70,11 @@ class FacialClues(nn.Module):
             self.mining = FaceInfoMining(width, face_width, **mining)
         widths = {"clue": width, "visual": width, "landmarks": 68 * 2}
         self.projectors = nn.ModuleDict({name: _projector(widths[name], decoder_width) for name in rows})
-        if self.released and "clue" in rows:
+        if "clue" in rows and self.aggregator.generation == "llama-vid":
             self.projectors["clue"] = nn.Linear(width, decoder_width)
         self.mines = mining is not None
+        mined = hasattr(self, "mining") and self.mining.reads_landmarks
+        self.reads_landmarks = mined or "landmarks" in rows
 
     def forward(
         self,
@@ -98,7 +100,7 @@ class FacialClues(nn.Module):
             name
             for name, value, needed in (
                 ("face", face, self.mines),
-                ("landmarks", landmarks, self.mines or "landmarks" in self.projectors),
+                ("landmarks", landmarks, self.reads_landmarks),
             )
             if needed and value is None
         ]
@@ -109,13 +111,12 @@ class FacialClues(nn.Module):
                 fix="Pass it, or build the system without facial priors",
             )
         visual = self.tower(pixels)
+        patches = visual[:, 1:]
         made = []
         for name, projector in self.projectors.items():
             if name == "clue":
-                pooled = visual[:, 1:] if self.released else visual
-                row = self.aggregator(visual, face, instruction_ids, instruction_mask, pooled)
+                row = self.aggregator(visual, face, instruction_ids, instruction_mask, patches)
             elif name == "visual":
-                patches = visual[:, 1:]
                 row = self.mining(patches, face, landmarks) if self.mines else patches.mean(dim=1)
             else:
                 assert landmarks is not None

@@ -20,6 +20,7 @@ class LandmarkMLP(nn.Module):
         width: C.
     """
 
+    float32_inputs = True
     mean: Tensor
     deviation: Tensor
 
@@ -41,7 +42,9 @@ class LandmarkMLP(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, features: Tensor) -> Tensor:
-        x = self.enter(((features - self.mean) / self.deviation).clamp(-6.0, 6.0))
+        # A deviation may be a hundredth of its mean, which half precision would not resolve.
+        standard = (features.float() - self.mean) / self.deviation
+        x = self.enter(standard.clamp(-6.0, 6.0).to(self.enter.weight.dtype))
         for block in self.blocks:
             x = x + block(x)
         normed: Tensor = self.norm(x)

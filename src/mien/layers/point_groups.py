@@ -16,7 +16,7 @@ __all__ = ["PointGroups"]
 
 
 class PointGroups(nn.Module):
-    """(B, N, 3) points -> (B, 1 + groups, width) rows.
+    """(B, N, 3) points -> (B, 1 + groups, width) rows; the geometry is computed in float32.
 
     Args:
         groups: centres; at most N.
@@ -26,6 +26,8 @@ class PointGroups(nn.Module):
         heads: of its attention.
         normalization: see `normalize_points`; PointLLM centres and divides by the largest radius.
     """
+
+    float32_inputs = True
 
     def __init__(
         self,
@@ -66,9 +68,10 @@ class PointGroups(nn.Module):
                 expected=f"(clouds, {max(self.groups, self.neighbors)} or more, 3)",
                 fix="Pass more points, or configure fewer groups",
             )
-        cloud = normalize_points(points, self.normalization)
+        cloud = normalize_points(points.float(), self.normalization)
         centres = pick(cloud, farthest_points(cloud, self.groups))
         offsets = pick(cloud, nearest(cloud, centres, self.neighbors)) - centres[:, :, None]
+        offsets, centres = offsets.to(self.class_token.dtype), centres.to(self.class_token.dtype)
         each: Tensor = self.local(offsets)
         shared = each.amax(dim=2, keepdim=True).expand_as(each)
         tokens = self.whole(torch.cat([shared, each], dim=3)).amax(dim=2)

@@ -1,21 +1,38 @@
-"""Farthest point sampling, nearest neighbours and the normalisation of point clouds (PointMLP's front part)."""
+"""Farthest point sampling, nearest neighbours and the normalisation of point clouds (PointMLP's front part).
+
+All of it computes in float32 at least, under mixed precision too: bfloat16 rounds away which of two points is nearer.
+"""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from mien.core.errors import BadInput, require_known
 
-__all__ = ["NORMALIZATIONS", "farthest_points", "nearest", "normalize_points", "pick"]
+__all__ = ["NORMALIZATIONS", "farthest_points", "nearest", "normalize_points", "pick", "without_autocast"]
 
 NORMALIZATIONS: tuple[str, ...] = ("none", "unit_sphere", "minmax_axis", "minmax_global")
 """How a cloud is brought to a common size. FacePhi says that coordinates "uniformly span" -1..1 without saying per
 axis or in all; ULIP and PointLLM centre and divide by the largest radius."""
 
 
+def without_autocast(tensor: Tensor) -> AbstractContextManager[None]:
+    """Where mixed precision is on for the device of ``tensor``, it is off within this context."""
+    device = tensor.device.type
+    # Some devices, such as ``meta``, know no mixed precision at all.
+    mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if mixed else nullcontext()
+
+
+def _exact(points: Tensor) -> Tensor:
+    return points.float() if points.dtype in (torch.bfloat16, torch.float16) else points
+
+
 def normalize_points(points: Tensor, mode: str) -> Tensor:
-    """(B, N, 3) -> (B, N, 3), each cloud on its own.
+    """(B, N, 3) -> (B, N, 3), each cloud on its own; half precision becomes float32.
 
     Args:
         points: any unit.
@@ -26,6 +43,7 @@ def normalize_points(points: Tensor, mode: str) -> Tensor:
         BadConfig: the mode is none of `NORMALIZATIONS`.
     """
     require_known(mode, NORMALIZATIONS, "point normalisation")
+    points = _exact(points)
     tiny = torch.finfo(points.dtype).tiny
     if mode == "none":
         return points
@@ -48,6 +66,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
     starts at 0 but skips points near the origin. This starts at 0 and skips none. When ``count`` exceeds N, the
     surplus are copies of index 0, as in both.
     """
+    points = _exact(points)
     nearest_chosen = points.new_full(points.shape[:2], torch.inf)
     chosen = torch.zeros(points.shape[0], dtype=torch.long, device=points.device)
     indices = [chosen]
@@ -77,7 +96,9 @@ def nearest(points: Tensor, anchors: Tensor, count: int) -> Tensor:
             expected="at least as many points as neighbours",
             fix="Pass more points, or configure fewer neighbours",
         )
-    distance = -2.0 * torch.matmul(anchors, points.transpose(1, 2))
+    points, anchors = _exact(points), _exact(anchors)
+    with without_autocast(points):
+        distance = -2.0 * torch.matmul(anchors, points.transpose(1, 2))
     distance += anchors.square().sum(dim=2, keepdim=True)
     distance += points.square().sum(dim=2)[:, None, :]
     return distance.topk(count, dim=2, largest=False, sorted=False).indices

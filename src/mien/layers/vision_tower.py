@@ -15,15 +15,18 @@ from transformers import AutoConfig, AutoModel, InstructBlipVisionModel
 
 from mien.core.errors import BadConfig, BadInput
 
-__all__ = ["NORMS", "VisionTower", "prepare_pixels"]
+__all__ = ["NORMS", "SQUARES", "VisionTower", "prepare_pixels"]
 
 NORMS: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = MappingProxyType(
     {
         "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
         "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        "siglip": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     }
 )
 """Mean and deviation of RGB values 0..1."""
+SQUARES: tuple[str, ...] = ("pad", "pad-rounded", "stretch", "crop")
+"""How a picture becomes square; see `prepare_pixels`."""
 
 
 def prepare_pixels(
@@ -35,16 +38,18 @@ def prepare_pixels(
         images: of any size.
         size: side of the result.
         norm: one of `NORMS`.
-        square: ``"pad"`` centres the image on the mean colour (LLaVA-1.5, ExpLLM); ``"stretch"`` scales the axes apart.
+        square: ``"pad"`` centres the image on the mean colour cut to whole levels (LLaVA-1.5: 122, 116, 104),
+            ``"pad-rounded"`` on the rounded one (ExpLLM: 123, 117, 104); ``"stretch"`` scales the axes apart;
+            ``"crop"`` keeps the middle (CLIP's own preparation, in EmoLA's released evaluation).
 
     Raises:
         BadConfig: unknown norm or square.
         BadInput: no image, or one of another shape or type.
     """
-    if norm not in NORMS or square not in ("pad", "stretch"):
+    if norm not in NORMS or square not in SQUARES:
         raise BadConfig(
             got=f"norm {norm!r}, square {square!r}",
-            expected=f"a norm of {', '.join(NORMS)}; 'pad' or 'stretch'",
+            expected=f"a norm of {', '.join(NORMS)}; a square of {', '.join(SQUARES)}",
             fix="Choose one of these",
         )
     if not images or any(
@@ -60,17 +65,22 @@ def prepare_pixels(
     for image in images:
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         height, width = pixels.shape[1:]
-        if square == "pad" and height != width:
+        if square in ("pad", "pad-rounded") and height != width:
             side = max(height, width)
-            # LLaVA cuts the mean colour to whole levels.
-            canvas = (mean * 255.0).to(torch.uint8).expand(3, side, side).clone()
+            colour = mean * 255.0 if square == "pad" else (mean * 255.0).round()
+            canvas = colour.to(torch.uint8).expand(3, side, side).clone()
             top, left = (side - height) // 2, (side - width) // 2
             canvas[:, top : top + height, left : left + width] = pixels
             pixels = canvas
+        short = min(height, width)
+        shape = (size * height // short, size * width // short) if square == "crop" else (size, size)
         scaled = functional.interpolate(
-            pixels[None].float(), (size, size), mode="bicubic", antialias=True, align_corners=False
+            pixels[None].float(), shape, mode="bicubic", antialias=True, align_corners=False
         )
-        done.append((scaled[0].clamp(0.0, 255.0) / 255.0 - mean) / deviation)
+        top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
+        done.append(
+            (scaled[0, :, top : top + size, left : left + size].clamp(0.0, 255.0) / 255.0 - mean) / deviation
+        )
     return torch.stack(done)
 
 
@@ -94,6 +104,8 @@ class VisionTower(nn.Module):
         super().__init__()
         fields = dict(config)
         kind = str(fields.pop("model_type", ""))
+        # Of the file that it was read from; a tower is in the precision of the model that it stands in.
+        fields.pop("dtype", None)
         try:
             settings = AutoConfig.for_model(kind, **fields)
         except ValueError as error:
@@ -106,6 +118,9 @@ class VisionTower(nn.Module):
         self.model = InstructBlipVisionModel(settings) if eva else AutoModel.from_config(settings)
         self.layer, self.class_token = layer, class_token
         self.width, self.patch = int(settings.hidden_size), int(settings.patch_size)
+        side = getattr(settings, "image_size", None)
+        # DINO's position embeddings are resampled to any size; the others stand for one.
+        self._side = side if isinstance(side, int) and not kind.startswith("dino") else None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Patch rows.
@@ -113,10 +128,11 @@ class VisionTower(nn.Module):
         Raises:
             BadInput: the pixels have another shape.
         """
-        if pixels.ndim != 4 or pixels.shape[1] != 3:
+        side = self._side
+        if pixels.ndim != 4 or pixels.shape[1] != 3 or (side and pixels.shape[2:] != (side, side)):
             raise BadInput(
                 got=f"pixels of shape {tuple(pixels.shape)}",
-                expected="(images, 3, size, size)",
+                expected=f"(images, 3, {side or 'size'}, {side or 'size'})",
                 fix="Prepare images with prepare_pixels",
             )
         if self.layer == "final":

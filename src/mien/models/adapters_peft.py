@@ -63,7 +63,11 @@ def export_peft(adapters: Path, out: Path, dtype: torch.dtype = torch.float32) -
         task_type="CAUSAL_LM",
     ).save_pretrained(str(out))
     save_file(named, out / "adapter_model.safetensors")
-    rest = {key: value.to(dtype) for key, value in values.items() if key not in ours}
+    rest = {
+        key: value.to(dtype) if value.is_floating_point() else value
+        for key, value in values.items()
+        if key not in ours
+    }
     if rest:
         save_file(rest, out / "trained.safetensors")
     return sorted(named)

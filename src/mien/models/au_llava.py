@@ -7,20 +7,33 @@ here anew. No code was published; LocLLM's, by a shared author, fills what the p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from mien.core.aus import AUS, FEAFA_24, au_set
+from mien.core.aus import AUS, FEAFA_24, au_key, au_set
 from mien.core.errors import require_known
 from mien.core.nouns import Answer
 from mien.dialogue.au_arrays import read_array
 from mien.models.backbones import WEIGHTS
+from mien.models.checks import checks_options
 from mien.models.facial_lm import FacialLMConfig
 from mien.models.locllm import DECODER_TARGET, PROJECTOR, TOWER_TARGET, compose
 from mien.models.processing import Template
 from mien.models.systems import Generation, Lora, Stage, System
 
-__all__ = ["DISFA_PRESENT_ABOVE", "SYSTEM", "TASKS", "ask", "configure", "describe", "read", "units"]
+__all__ = [
+    "DISFA_PRESENT_ABOVE",
+    "SYSTEM",
+    "TASKS",
+    "ask",
+    "asked",
+    "configure",
+    "describe",
+    "pick",
+    "read",
+    "units",
+]
 
 TASKS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"bp4d": ("binary", "bp4d12"), "disfa": ("level", "disfa8"), "feafa": ("intensity", "feafa24")}
@@ -28,6 +41,8 @@ TASKS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Task -> array format and AU set."""
 DISFA_PRESENT_ABOVE = 2
 """Levels above this count as present when DISFA is scored; EmoLA counts from 2 on, so the two do not compare."""
+
+_MENTIONED = re.compile(r"\bAU\s?0?(\d{1,2})\b", re.IGNORECASE)
 
 _PURPOSE = {
     "binary": "The task is to decide for each Action Unit whether it is present on the face, whatever its strength.",
@@ -57,6 +72,7 @@ _WHERE = {
 _PLAIN_WHERE = {"jaw slide left": "jaw", "jaw slide right": "jaw", "jaw thrust": "jaw", "cheek puff": "cheek"}
 
 
+@checks_options("au-llava")
 def configure(
     scale: str,
     vocabulary: int | None = None,
@@ -137,6 +153,49 @@ def read(text: str, task: str = "bp4d") -> Answer:
     return read_array(text, _task(task)[0], len(keys), keys)
 
 
+def asked(
+    kind: str, question: str, trained: Sequence[str] = tuple(TASKS)
+) -> tuple[str, tuple[str, ...]] | Answer:
+    """Which array answers a question: the task of the form that it asks for, and the values that it names.
+
+    Args:
+        kind: of the question, one of `mien.dialogue.questions.TASKS`; ``"au-list"`` names no form and takes presence
+            where the model was trained on it.
+        question: the AUs that it mentions are picked out; none stands for all.
+        trained: tasks of the model.
+
+    Returns:
+        The task and the names of the values, or what can be said in their place.
+    """
+    form = {"au-list": "binary"}.get(kind, kind.removeprefix("au-"))
+    known = [task for task in trained if task in TASKS]
+    fitting = [task for task in known if TASKS[task][0] == form] or (known if kind == "au-list" else [])
+    forms = " or ".join(f"{TASKS[task][0]} values ({task})" for task in known)
+    if not fitting:
+        text = f"This model says which Action Units a face shows, as an array of {forms}."
+        what = "no question on Action Units" if kind == "conversation" else f"no task with {form} values"
+        return Answer(text, "unparsed", f"{what} that it was trained on")
+    task, facs = fitting[0], {value.name: value.facs for value in FEAFA_24}
+    mentioned = tuple(dict.fromkeys(au_key(number) for number in _MENTIONED.findall(question)))
+    chosen = tuple(name for name in units(task) if not mentioned or facs.get(name, name) in mentioned)
+    missing = [key for key in mentioned if key not in {facs.get(name, name) for name in chosen}]
+    if missing:
+        told = ", ".join(missing)
+        return Answer(f"{told} is not among the Action Units of {task}.", "unparsed", f"no value for {told}")
+    return task, chosen
+
+
+def pick(text: str, task: str, names: Sequence[str]) -> Answer:
+    """The values of an array that were asked for, as an array of their own.
+
+    Raises:
+        BadConfig: unknown task.
+    """
+    keys = units(task)
+    values = dict(zip(keys, text.strip("[]").split(", "), strict=True))
+    return read_array(f"[{', '.join(values[name] for name in names)}]", _task(task)[0], len(names), names)
+
+
 def _stage(*targets: str) -> Stage:
     """Alpha, dropout and the choice of q and v are LocLLM's."""
     return Stage(
@@ -165,6 +224,7 @@ SYSTEM = System(
     generation=Generation(max_new_tokens=160),
     ask=ask,
     read=read,
+    present_above={"disfa": DISFA_PRESENT_ABOVE},
     wrap=lambda question, options: f"{_PURPOSE['binary']}\nQuestion: {question}",
     weights={"decoder": WEIGHTS["vicuna-7b"], "image": WEIGHTS["dinov2-l"]},
     base_weights={"decoder": WEIGHTS["qwen3-0.6b"], "image": WEIGHTS["dinov2-s"]},

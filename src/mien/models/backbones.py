@@ -183,7 +183,9 @@ def _fields(table: Mapping[str, Mapping[str, Any]], name: str, part: str) -> dic
             expected="a folder with config.json, or a hub id that can be reached",
             fix="Download the backbone and pass its folder",
         ) from error
-    return cast(dict[str, Any], getattr(config, part, config).to_dict())
+    fields = cast(dict[str, Any], getattr(config, part, config).to_dict())
+    # The precision of that file is none of the model's that is built.
+    return {name: value for name, value in fields.items() if name not in ("dtype", "torch_dtype")}
 
 
 def decoder_fields(name: str, vocabulary: int | None = None) -> dict[str, Any]:

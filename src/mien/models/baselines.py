@@ -19,12 +19,13 @@ from mien.models import emo_llama, emola, facephi
 from mien.models.backbones import at_scale, decoder_fields
 from mien.models.facial_lm import FacialLMConfig
 from mien.models.processing import TEMPLATES
-from mien.models.systems import Lora, Stage, System
+from mien.models.systems import LabelTask, Lora, Stage, System
 
 __all__ = ["BASELINES", "LLAMA_VID", "LLAVA", "POINT_LLM", "classifier"]
 
 _PROJECTOR = ("model.projectors.image.",)
-_LORA = Lora((r"model\.language_model\.layers\.\d+\..*_proj",), rank=128, alpha=256)
+# Every linear layer of the blocks, whatever a decoder calls them.
+_LORA = Lora((r"model\.language_model\.layers\.\d+\..*",), rank=128, alpha=256)
 
 
 def _llava(scale: str, vocabulary: int | None = None, **options: Any) -> FacialLMConfig:
@@ -37,7 +38,9 @@ LLAVA: System = replace(
     configure=_llava,
     placeholders={"<image>": "image"},
     stages={
-        "stage1": Stage(_PROJECTOR, 1e-3, 256, 1, warmup=0.03, data="LLaVA's 558,000 captions"),
+        "stage1": Stage(
+            _PROJECTOR, 1e-3, 256, 1, warmup=0.03, template="plain", data="LLaVA's 558,000 captions"
+        ),
         "stage2": Stage(
             ("model.projectors.image.", "model.language_model.", "lm_head."), 2e-5, 128, 1, warmup=0.03,
             data="LLaVA's 665,000 instructions",
@@ -105,11 +108,29 @@ def _point_llm(scale: str, vocabulary: int | None = None, decoder: str | None = 
 
 
 _CLOUD = "model.projectors.landmarks."
+_POINTS = "<point_start><point_patch><point_end>\n"
+"""Before a question: a row of the cloud for each repetition of the token in the middle."""
+
+
+def _of_cloud(turn: str) -> str:
+    """FacePhi's turn in PointLLM's layout."""
+    return _POINTS + turn.removeprefix(facephi.PLACEHOLDER).lstrip()
+
+
+def _cloud_labels(options: Mapping[str, Any]) -> LabelTask:
+    asked = facephi.labels(options)
+    return replace(asked, question=_of_cloud(asked.question))
+
+
 POINT_LLM: System = replace(
     facephi.SYSTEM,
     name="point-llm",
     configure=_point_llm,
     template=TEMPLATES["v1"],
+    placeholders={"<point_patch>": "landmarks"},
+    ask=lambda question=0: _of_cloud(facephi.ask(question)),
+    wrap=lambda question, options: _POINTS + question,
+    labels=_cloud_labels,
     stages={
         "stage1": Stage((_CLOUD,), 2e-3, 128, 3, warmup=0.03, data="as stage 2, short answers"),
         "stage2": Stage((_CLOUD, "model.language_model.", "lm_head."), 2e-5, 32, 3, warmup=0.03),
@@ -119,7 +140,11 @@ POINT_LLM: System = replace(
     special_tokens=True,
     weights={"decoder": "RunsenXu/PointLLM_7B_v1.2"},
 )
-"""PointLLM on landmarks: a Point-BERT-like encoder, frozen in both stages, a row per group of points."""
+"""PointLLM on landmarks: a Point-BERT-like encoder, frozen in both stages, a row per group of points.
+
+Where the published text has 513 rows, here are 479. ``<point_start>`` and ``<point_end>`` are tokens of PointLLM's own
+tokenizer; another one spells them out.
+"""
 
 BASELINES: Mapping[str, System] = MappingProxyType({one.name: one for one in (LLAVA, LLAMA_VID, POINT_LLM)})
 """The baselines that speak."""

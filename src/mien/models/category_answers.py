@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,7 +12,15 @@ from mien.core.emotions import canonical, order
 from mien.core.errors import require_known
 from mien.core.nouns import Answer, Labels
 
-__all__ = ["CATEGORIES", "DISFA_PRESENT_FROM", "Category", "read_category", "say_category"]
+__all__ = [
+    "CATEGORIES",
+    "DISFA_PRESENT_FROM",
+    "Category",
+    "category_of",
+    "read_category",
+    "say_category",
+    "say_units",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,34 @@ def _open(dataset: str) -> Category:
     return CATEGORIES[dataset]
 
 
+def category_of(dataset: str, labels: Labels) -> str | frozenset[str] | None:
+    """What a face of a data set of `CATEGORIES` is labelled with: its emotion, or its AUs that are present.
+
+    Presence in ``disfa`` is that of its levels, from `DISFA_PRESENT_FROM` on; a ready presence is not looked at.
+
+    Returns:
+        None where the label is missing or not of this set, or one of the set's AUs is not coded.
+
+    Raises:
+        BadConfig: unknown data set.
+    """
+    known = _open(dataset)
+    if known.task == "emotion":
+        return labels.emotion if labels.emotion in {canonical(word) for word in known.names} else None
+    if dataset == "disfa":
+        coded = {key: level >= DISFA_PRESENT_FROM for key, level in (labels.au_level or {}).items()}
+    else:
+        coded = dict(labels.au_presence or {})
+    if any(key not in coded for key in known.names):
+        return None
+    return frozenset(key for key in known.names if coded[key])
+
+
+def say_units(keys: Iterable[str]) -> str:
+    """``AU1, AU4``; ``None`` where no AU is present, which the paper does not spell out."""
+    return ", ".join(f"AU{int(key[2:])}" for key in keys) or "None"
+
+
 def say_category(dataset: str, label: str | Collection[str]) -> str:
     """The answer for a data set of `CATEGORIES`: its word for an emotion, or its AUs that are present.
 
@@ -54,7 +90,7 @@ def say_category(dataset: str, label: str | Collection[str]) -> str:
     """
     known = _open(dataset)
     if known.task == "au":
-        return ", ".join(f"AU{int(key[2:])}" for key in known.names if key in label) or "None"
+        return say_units(key for key in known.names if key in label)
     words = {canonical(word) or word.lower(): word for word in known.names}
     require_known(label, words, "emotion", of=dataset)
     return words[str(label)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -22,13 +25,22 @@ _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 # What trainers leave beside the weights; the first holds pickled classes.
 _TRAINING_STATE = re.compile(r"(?:training_args|optimizer|scheduler|scaler|rng_state|trainer_state).*")
 _WRAPPERS = ("state_dict", "state_dict_backbone", "net", "model")
+_SCALAR: Any = np.float64(0.0).__reduce__()[0]
+# What trainers keep beside the tensors (ULIP: its command line, its best accuracy); making these runs no code.
+_PLAIN: list[Any] = [
+    argparse.Namespace, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType,
+    _SCALAR, (_SCALAR, "numpy.core.multiarray.scalar"), (_SCALAR, "numpy._core.multiarray.scalar"),
+]  # fmt: skip
+# EmoLA's builder loads this file after the others, so its projector counts where both have one.
+_LAST = "landmark_feature_projector.bin"
 
 
 def _read_file(path: Path) -> Mapping[str, object]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_PLAIN):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise MissingWeights(
             got=f"{path.name}, which cannot be read as plain weights ({str(error).splitlines()[0]})",
@@ -80,7 +92,7 @@ def _files(path: Path) -> list[Path]:
     if whole:
         # The same weights in the other form are left alone; adapters and projectors beside them are read.
         files = [file for file in files if not re.match(r"(?:pytorch_)?model\b", file.name)]
-    return sorted({*whole, *files})
+    return sorted({*whole, *files}, key=lambda file: (file.name == _LAST, file))
 
 
 def _tensors(source: str | Path | Mapping[str, object]) -> dict[str, Tensor]:

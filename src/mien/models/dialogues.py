@@ -16,13 +16,16 @@ from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
+from mien.core.aus import au_set
 from mien.core.emotions import EMOTIONS, canonical
 from mien.core.errors import BadConfig, require_known
-from mien.core.nouns import Dialogue, Sample
+from mien.core.nouns import Dialogue, Sample, Turn
 from mien.dialogue import builders
 from mien.dialogue.attributes import say_attributes
 from mien.dialogue.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
+from mien.dialogue.face_tasks import QUESTIONS
 from mien.models import au_llava, emo_llama, emola, expllm, facephi
+from mien.models.category_answers import CATEGORIES, category_of, say_category, say_units
 
 __all__ = ["MIXES", "TASKS", "adapt", "build"]
 
@@ -41,31 +44,59 @@ def _facephi(sample: Sample, rng: random.Random) -> Dialogue | None:
     return Dialogue("emotion", facephi.dialogue(label, question, answer), sample.id)
 
 
-def _emola_asked(kind: str, rng: random.Random, layout: str, questions: str) -> str:
+def _emola_asked(task: str, sample: Sample, rng: random.Random, layout: str, questions: str) -> str:
+    kind = emola.TASKS[task]
     pools: Mapping[str, Sequence[str]] = {
         "evaluation": (emola.EVALUATION_QUESTIONS[kind],),
         "published": emola.QUESTIONS[kind],
         "own": EMOTION_INSTRUCTIONS if kind == "emotion" else AU_INSTRUCTIONS,
     }
-    require_known(questions, pools, "questions")
-    return emola.ask(kind, rng.choice(pools[questions]), layout)
+    brought = sample.labels.question
+    if brought is not None:
+        pools = {**pools, "data": (builders.without_evidence(brought),)}
+    chosen = questions or (
+        "evaluation" if "description" not in task else "own" if brought is None else "data"
+    )
+    require_known(chosen, pools, "questions")
+    return emola.ask(task, rng.choice(pools[chosen]), layout)
 
 
-def _emola(
-    kind: str, described: bool, sample: Sample, rng: random.Random, layout: str = "after", questions: str = ""
+def _emola_described(
+    task: str, sample: Sample, rng: random.Random, layout: str = "after", questions: str = ""
 ) -> Dialogue | None:
-    asked = _emola_asked(kind, rng, layout, questions or ("own" if described else "evaluation"))
-    if described:
-        found = (
-            builders.description(sample, asked)
-            if kind == "emotion"
-            else builders.au_description(sample, asked, rng)
-        )
-    elif kind == "emotion":
-        found = builders.emotion(sample, asked, str.capitalize)
-    else:
-        found = builders.au_list(sample, asked)
-    return found
+    asked = _emola_asked(task, sample, rng, layout, questions)
+    if task == "emotion-description":
+        return builders.description(sample, asked)
+    return builders.au_description(sample, asked, rng)
+
+
+def _emola_emotion(
+    sample: Sample, rng: random.Random, layout: str = "after", questions: str = ""
+) -> Dialogue | None:
+    return builders.emotion(sample, _emola_asked("emotion", sample, rng, layout, questions), str.capitalize)
+
+
+def _emola_au(
+    sample: Sample, rng: random.Random, layout: str = "after", questions: str = "", units: str = ""
+) -> Dialogue | None:
+    coded = sample.labels.au_presence or {}
+    keys = au_set(units) if units else tuple(coded)
+    if not keys or any(key not in coded for key in keys):
+        return None
+    asked = _emola_asked("au", sample, rng, layout, questions)
+    said = say_units(key for key in keys if coded[key])
+    return Dialogue("au", (Turn("user", asked), Turn("assistant", said)), sample.id)
+
+
+def _emola_category(
+    dataset: str, sample: Sample, rng: random.Random, layout: str = "after", questions: str = ""
+) -> Dialogue | None:
+    label = category_of(dataset, sample.labels)
+    if label is None:
+        return None
+    asked = _emola_asked(dataset, sample, rng, layout, questions)
+    said = say_category(dataset, label)
+    return Dialogue(dataset, (Turn("user", asked), Turn("assistant", said)), sample.id)
 
 
 def _agr(attributes: Mapping[str, str] | None) -> str | None:
@@ -84,8 +115,8 @@ def _category(
     words = tuple(labels) or emo_llama.LABELS[listed]
     # A list may name an emotion its own way: MELD's "joy" is happiness.
     word = next((word for word in words if sample.labels.emotion in (word, canonical(word))), None)
-    question = emo_llama.category_question(words, video=listed != "image")
-    asked = emo_llama.ask(question, frames, _agr(attributes), guard=guard)
+    question = emo_llama.category_question(words, emo_llama.of_video(listed, frames))
+    asked = emo_llama.ask(listed, question, frames, _agr(attributes), guard=guard)
     if sample.labels.emotion is None or word is None:
         return None
     return builders.emotion(replace(sample, labels=replace(sample.labels, emotion=word)), asked, str, words)
@@ -98,8 +129,8 @@ def _conversation(
     frames: int = 1,
     attributes: Mapping[str, str] | None = None,
 ) -> Dialogue | None:
-    question = EMO_LLAMA_QUESTION.format(where="video" if video else "image")
-    said = builders.description(sample, emo_llama.ask(question, frames, _agr(attributes)))
+    question = EMO_LLAMA_QUESTION.format(where="video" if video or frames > 1 else "image")
+    said = builders.description(sample, emo_llama.ask("image", question, frames, _agr(attributes)))
     return None if said is None else replace(said, task="conversation")
 
 
@@ -120,21 +151,48 @@ def _cot(sample: Sample, rng: random.Random, order: str = "cot-first") -> Dialog
     return Dialogue("explanation", expllm.dialogue(label, text, order, rng), sample.id)
 
 
+def _item(sample: Sample, rng: random.Random, order: str = "cot-first") -> Dialogue | None:
+    """Everything that the item says, in one dialogue."""
+    turns = expllm.item(sample.labels, order, rng)
+    return Dialogue("conversation", turns, sample.id) if turns else None
+
+
+def _facts(task: str, sample: Sample, rng: random.Random) -> Dialogue | None:
+    said = expllm.answer(sample.labels, task)
+    turns = (Turn("user", expllm.ask(task)), Turn("assistant", said or ""))
+    return Dialogue(task, turns, sample.id) if said else None
+
+
+def _caption(sample: Sample, rng: random.Random) -> Dialogue | None:
+    """A picture and its description, for a stage with the template ``plain``, which itself shows no picture."""
+    text = sample.labels.description
+    return (
+        Dialogue("caption", (Turn("user", "<image>"), Turn("assistant", text)), sample.id) if text else None
+    )
+
+
 _BUILDERS: Mapping[str, Mapping[str, Builder]] = MappingProxyType(
     {
         "facephi": {"emotion": _facephi},
         "emola": {
-            "emotion": partial(_emola, "emotion", False),
-            "au": partial(_emola, "au", False),
-            "emotion-description": partial(_emola, "emotion", True),
-            "au-description": partial(_emola, "au", True),
+            "emotion": _emola_emotion,
+            "au": _emola_au,
+            "emotion-description": partial(_emola_described, "emotion-description"),
+            "au-description": partial(_emola_described, "au-description"),
+            **{dataset: partial(_emola_category, dataset) for dataset in CATEGORIES},
         },
         "emo-llama": {
             **{listed: partial(_category, listed) for listed in emo_llama.LABELS},
             "conversation": _conversation,
         },
         "au-llava": {task: partial(_array, task) for task in au_llava.TASKS},
-        "expllm": {"label": _label, "cot": _cot},
+        "expllm": {
+            "label": _label,
+            "cot": _cot,
+            "item": _item,
+            **{task: partial(_facts, task) for task in QUESTIONS},
+            "caption": _caption,
+        },
     }
 )
 
@@ -173,11 +231,12 @@ def build(system: str, task: str, sample: Sample, rng: random.Random, **options:
         task: one of ``TASKS[system]``.
         sample: the labelled face or clip.
         rng: chooses question, answer template and order.
-        **options: ``emola``: ``layout``, ``questions`` (``own``, ``published`` or ``evaluation``; by default mien's
-            hundred instructions for descriptions and the fixed question for categories). ``emo-llama``: ``frames``,
-            ``attributes`` (see `say_attributes`), and for categories ``labels`` (another list) and ``guard``, for
-            conversations ``video``. ``au-llava``: ``cut_off`` for presence from levels. ``expllm``: ``order`` of
-            ``cot``.
+        **options: ``emola``: ``layout``, ``questions`` (``own``, ``published``, ``evaluation``, or ``data`` where the
+            data brings a question; by default for descriptions the data's, else mien's hundred instructions, and the
+            fixed question for everything else), and for ``au`` the AU set ``units``. ``emo-llama``: ``frames``
+            (several are a video), ``attributes`` (see `say_attributes`), and for categories ``labels`` (another
+            list) and ``guard``, for conversations ``video``. ``au-llava``: ``cut_off`` for presence from levels.
+            ``expllm``: ``order`` of ``cot`` and ``item``.
 
     Raises:
         BadConfig: unknown system, task, option or value of one.

@@ -11,39 +11,22 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from mien.core.emotions import canonical, order
 from mien.core.errors import BadConfig
 from mien.core.nouns import Answer, Labels
 from mien.models.backbones import WEIGHTS, at_scale, decoder_fields, tower_fields
+from mien.models.checks import checks_options
 from mien.models.facial_lm import FacialLMConfig
-from mien.models.frames import frame_indices
 from mien.models.processing import TEMPLATES
 from mien.models.systems import Generation, LabelTask, Lora, Stage, System
 
-__all__ = [
-    "AGR_PROMPT",
-    "GUARD",
-    "LABELS",
-    "PRIORS",
-    "SYSTEM",
-    "ask",
-    "category_question",
-    "configure",
-    "frame_indices",
-    "labels",
-    "read",
-]
+__all__ = ["AGR_PROMPT", "GUARD", "LABELS", "PRIORS", "SYSTEM", "ask", "category_question", "configure", "labels",
+           "of_video", "read"]  # fmt: skip
 
 LABELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "image": ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
-        "mafw": (
-            "anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise", "contempt", "anxiety",
-            "helplessness", "disappointment",
-        ),
-        "video": ("sadness", "joy", "surprise", "neutral", "fear", "anger", "disgust"),
-    }
-)  # fmt: skip
-"""Label lists in the order in which the questions print them."""
+    {"image": order("emo-llama"), "mafw": order("mafw"), "video": order("meld")}
+)
+"""Label lists in the words and the order in which the questions print them; "joy" of the last is happiness."""
 
 AGR_PROMPT = (
     "According to the specific question, you are allowed to use or partially use the following information: "
@@ -68,38 +51,47 @@ PRIORS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """Which facial priors the evidence holds; age, gender and race are a matter of the prompt."""
 
+_BERT_WORDS = 30_523
+"""BERT's 30,522 and ``[DEC]``, which LLaMA-VID's checkpoint holds."""
+
+
+def _qformer(width: int, layers: int, heads: int) -> dict[str, int]:
+    return {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads,
+            "intermediate_size": 4 * width}  # fmt: skip
+
+
 _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "paper": {"decoder": "vicuna-7b", "tower": "eva-g", "qformer": {}, "queries": 32, "heads": 8, "face": 256},
         "base": {
-            "decoder": "qwen3-0.6b", "tower": "dinov2-s", "qformer": {"num_hidden_layers": 6}, "queries": 32,
-            "heads": 6, "face": 256,
+            "decoder": "qwen3-0.6b", "tower": "dinov2-s", "queries": 32, "heads": 6, "face": 256,
+            "qformer": _qformer(384, layers=6, heads=6),
         },
         "small": {
             "decoder": "llama-small", "tower": "eva-small", "queries": 32, "heads": 4, "face": 256,
-            "qformer": {
-                "hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 768,
-                "vocab_size": 2048,
-            },
+            "qformer": _qformer(192, layers=4, heads=4),
         },
         "tiny": {
             "decoder": "llama-tiny", "tower": "eva-tiny", "queries": 3, "heads": 2, "face": 8,
-            "qformer": {
-                "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
-                "vocab_size": 300, "max_position_embeddings": 64,
-            },
+            "qformer": _qformer(16, layers=2, heads=2) | {"intermediate_size": 24, "max_position_embeddings": 64},
         },
     }
 )  # fmt: skip
 
 
+@checks_options("emo-llama")
 def configure(
     scale: str,
     vocabulary: int | None = None,
     *,
     priors: str = "all",
     generation: str = "paper",
+    keys: str | None = None,
     residual: bool = True,
+    branches: str = "both",
+    heads: int | None = None,
+    face_width: int | None = None,
+    layer: int | str | None = None,
     decoder: str | None = None,
     tower: str | None = None,
 ) -> FacialLMConfig:
@@ -110,45 +102,50 @@ def configure(
         vocabulary: of the tokenizer, where it is not the decoder's own.
         priors: one of `PRIORS`.
         generation: Eq. 2 as printed (``"paper"``) or as in ``"llama-vid"``.
-        residual: see `FaceInfoMining`.
+        keys: of the Q-Former, see `ClueAggregator`; by default ``"joint"`` where there are facial rows.
+        residual, branches, heads: see `FaceInfoMining`.
+        face_width: of the facial rows: 256 for FaceXFormer's fused map, 1024 for its last stage.
+        layer: of the tower, see `FacialClues`; by default -1 for EVA, whose last norm LLaMA-VID leaves out.
         decoder: another decoder: a name in `mien.models.backbones`, a folder or a hub id.
         tower: another vision tower, likewise.
 
     Raises:
-        BadConfig: unknown scale or priors.
+        BadConfig: unknown scale or priors, or joint keys without facial rows.
     """
     shape, chosen = at_scale(_SCALES, scale), at_scale(PRIORS, priors)
-    qformer = dict(shape["qformer"])
-    if vocabulary is not None and "vocab_size" in qformer:
-        # Where it is no published Q-Former, its instruction is in the decoder's tokens.
-        qformer["vocab_size"] = vocabulary
     text = decoder_fields(decoder or shape["decoder"], vocabulary)
-    mining = chosen["mining"]
+    seen, mining = tower_fields(tower or shape["tower"]), chosen["mining"]
+    if mining is None and keys == "joint":
+        raise BadConfig(
+            got=f"joint keys, priors {priors!r}", expected="facial rows", fix="Choose other priors"
+        )
+    # A published Q-Former reads BERT's words; a new one reads the decoder's.
+    words = _BERT_WORDS if scale == "paper" else text["vocab_size"]
     clue = {
-        "qformer": qformer,
+        "qformer": {**shape["qformer"], "vocab_size": words},
         "queries": shape["queries"],
-        "keys": "visual" if mining is None else "joint",
+        "keys": keys or ("visual" if mining is None else "joint"),
         "generation": generation,
     }
+    asked = {"heads": heads or shape["heads"], "residual": residual, "branches": branches}
     encoder: dict[str, Any] = {
         "type": "facial-clues",
-        "tower": tower_fields(tower or shape["tower"]),
+        "tower": seen,
         "decoder_width": text["hidden_size"],
-        "face_width": shape["face"],
+        "face_width": face_width or shape["face"],
         "clue": clue,
-        "mining": None if mining is None else {"heads": shape["heads"], "residual": residual, **mining},
+        "mining": None if mining is None else {**asked, **mining},
         "rows": list(chosen["rows"]),
+        "layer": layer or (-1 if seen["model_type"] == "instructblip_vision_model" else "final"),
     }
-    evidence = {
-        "image": {
-            "encoder": encoder,
-            "width": text["hidden_size"],
-            "rows": len(chosen["rows"]),
-            "projector": {"type": "identity"},
-            "token_id": -200,
-        }
-    }
-    return FacialLMConfig(text_config=text, evidence=evidence)
+    image = {"encoder": encoder, "width": text["hidden_size"], "rows": len(chosen["rows"]),
+             "projector": {"type": "identity"}, "token_id": -200}  # fmt: skip
+    return FacialLMConfig(text_config=text, evidence={"image": image})
+
+
+def of_video(listed: str, frames: int = 1) -> bool:
+    """Whether a question with a list of `LABELS` says "video": two lists are of video sets, several frames are one."""
+    return listed != "image" or frames > 1
 
 
 def category_question(labels: Sequence[str], video: bool = False) -> str:
@@ -161,6 +158,7 @@ def category_question(labels: Sequence[str], video: bool = False) -> str:
 
 
 def ask(
+    task: str = "image",
     question: str | None = None,
     frames: int = 1,
     agr: str | None = None,
@@ -170,26 +168,28 @@ def ask(
     """The user's first turn: frames, line break, question, and what else is told.
 
     Args:
-        question: the image category question by default.
+        task: list of `LABELS` that the category question names.
+        question: another question in its place.
         frames: number of frames; each becomes its own rows, in order.
-        agr: age, gender and race in words, such as ``"age 20-29, female, Asian"``; the form is not published.
+        agr: age, gender and race, such as ``"age 20-29, gender female, race Asian"``; its form is not published.
         description: text about the clip (Table 8); its place is not published: before the question.
-        guard: add `GUARD`.
+        guard: add `GUARD` to the question.
 
     Raises:
-        BadConfig: fewer than one frame.
+        BadConfig: unknown list, or fewer than one frame.
     """
+    listed = at_scale(LABELS, task)
     if frames < 1:
         raise BadConfig(got=f"{frames} frames", expected="at least one", fix="Pass the number of frames")
-    lines = [description, question or category_question(LABELS["image"]), agr and AGR_PROMPT + agr]
-    said = "\n".join(line for line in lines if line)
-    return "<image>" * frames + "\n" + said + (f" {GUARD}" if guard else "")
+    asked = (question or category_question(listed, of_video(task, frames))) + (f" {GUARD}" if guard else "")
+    lines = [description, asked, agr and AGR_PROMPT + agr]
+    return "<image>" * frames + "\n" + "\n".join(line for line in lines if line)
 
 
 def read(text: str, task: str = "image") -> Answer:
-    """The one word of a label list that an answer chooses; ``task`` names the list in `LABELS`.
+    """The one word of a label list that an answer chooses, by mien's name; ``task`` names the list in `LABELS`.
 
-    After "My choice is:" only the next word counts.
+    After "My choice is:" only the next word counts. The published word stays in the answer's text.
 
     Raises:
         BadConfig: unknown list.
@@ -200,36 +200,36 @@ def read(text: str, task: str = "image") -> Answer:
         body = (re.findall(r"[a-z]+", body) or [""])[0]
     found = [label for label in labels if re.search(rf"\b{label}\b", body)]
     if len(found) == 1:
-        return Answer(text, "parsed", labels=Labels(emotion=found[0]))
+        return Answer(text, "parsed", labels=Labels(emotion=canonical(found[0]) or found[0]))
     return Answer(
         text, "unparsed", f"several labels: {', '.join(found)}" if found else "no label of the list"
     )
 
 
 def labels(options: Mapping[str, Any]) -> LabelTask:
-    """The category question with the list ``labels`` of `LABELS`, the image list by default.
+    """The category question about ``frames`` frames with the list ``labels`` of `LABELS`, and what ``agr`` says.
+
+    By default it is the list that ``task`` names, else that of images. Answers are the list's own words.
 
     Raises:
         BadConfig: unknown list.
     """
-    listed = at_scale(LABELS, str(options.get("labels", "image")))
-    return LabelTask(ask(category_question(listed)), {label: label for label in listed})
+    trained, frames = str(options.get("task")), int(options.get("frames", 1))
+    name = str(options.get("labels", trained if trained in LABELS else "image"))
+    answers = {canonical(word) or word: word for word in at_scale(LABELS, name)}
+    return LabelTask(ask(name, None, frames, options.get("agr")), answers)
 
 
-_LORA = Lora((r"model\.language_model\.layers\.\d+\..*_proj",), rank=128, alpha=256)
+_LORA = Lora((r"model\.language_model\.layers\.\d+\..+",), rank=128, alpha=256)
 _ENCODER = "model.encoders.image."
 
 
 def _stage(*parts: str) -> Stage:
-    return Stage(
-        tuple(_ENCODER + part for part in (*parts, "aggregator.", "projectors.")),
-        2e-4,
-        128,
-        1,
-        lora=_LORA,
-        warmup=0.03,
-        data="category and conversation instructions, category items resampled by label",
-    )
+    trains = tuple(_ENCODER + part for part in (*parts, "aggregator.", "projectors."))
+    # LLaVA-1.5's script, whose values the paper takes, gives the visual projector its own rate.
+    rates = {_ENCODER + "projectors.visual.": 2e-5}
+    data = "category and conversation instructions, category items resampled by label"
+    return Stage(trains, 2e-4, 128, 1, lora=_LORA, rates=rates, warmup=0.03, data=data)
 
 
 SYSTEM = System(
@@ -241,8 +241,9 @@ SYSTEM = System(
     generation=Generation(max_new_tokens=512, do_sample=True, temperature=0.2, top_p=0.7),
     ask=ask,
     read=read,
-    wrap=lambda question, options: ask(question),
+    wrap=lambda question, options: ask("image", question, int(options.get("frames", 1)), options.get("agr")),
     labels=labels,
+    clips=True,
     weights={"decoder": WEIGHTS["vicuna-7b"], "image": WEIGHTS["eva-g"]},
     base_weights={"decoder": WEIGHTS["qwen3-0.6b"], "image": WEIGHTS["dinov2-s"]},
 )

@@ -1,7 +1,7 @@
 """EmoLA: LLaVA-1.5 with a facial prior token behind the visual tokens, for descriptions of emotions and AUs.
 
-The prior is the 212-number output of a landmark net (`mien.layers.landmark_prior`). Ablations of Tables 8, 9 and
-14 are options: which tokens there are and in what order, and what is tuned.
+The prior is the 212-number output of a landmark net (`mien.layers.landmark_prior`). Ablations of Tables 8, 9 and 14 are
+options. Traditional data sets are tasks of their own name, with that set's words or AUs.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Any
 
 from mien.core.aus import au_key, au_set
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import require_known
+from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Answer, Labels
 from mien.dialogue.emotion_words import read_emotion_answer
 from mien.models.backbones import WEIGHTS, at_scale, decoder_fields, vision_evidence
+from mien.models.category_answers import CATEGORIES, read_category
+from mien.models.checks import checks_options
 from mien.models.facial_lm import FacialLMConfig
 from mien.models.processing import TEMPLATES
 from mien.models.systems import Generation, LabelTask, Lora, Stage, System
@@ -26,6 +28,7 @@ __all__ = [
     "LAYOUTS",
     "QUESTIONS",
     "SYSTEM",
+    "TASKS",
     "ask",
     "configure",
     "labels",
@@ -40,8 +43,7 @@ LAYOUTS: Mapping[str, str] = MappingProxyType(
         "visual": "<image>\n",
     }
 )
-"""Where the prior token stands: after the visual tokens as published, before them (Table 14), or one kind alone
-(Table 8)."""
+"""Where the prior token stands: after the visual tokens, before them (Table 14); or one kind alone (Table 8)."""
 
 EVALUATION_QUESTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -50,6 +52,17 @@ EVALUATION_QUESTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The fixed questions of the released evaluation; neither is one of the training questions."""
+
+TASKS: Mapping[str, str] = MappingProxyType(
+    {
+        "emotion": "emotion",
+        "au": "au",
+        "emotion-description": "emotion",
+        "au-description": "au",
+        **{name: category.task for name, category in CATEGORIES.items()},
+    }
+)
+"""Task -> what it asks for. ``emotion`` and ``au`` are one-word answers and lists for any data."""
 
 QUESTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -105,6 +118,7 @@ _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
+@checks_options("emola")
 def configure(
     scale: str,
     vocabulary: int | None = None,
@@ -152,33 +166,47 @@ def ask(task: str = "emotion", question: str | None = None, layout: str = "after
     Raises:
         BadConfig: unknown task or layout.
     """
-    require_known(task, EVALUATION_QUESTIONS, "task", of="emola")
+    require_known(task, TASKS, "task", of="emola")
     require_known(layout, LAYOUTS, "layout", of="emola")
-    return LAYOUTS[layout] + (question or EVALUATION_QUESTIONS[task])
+    return LAYOUTS[layout] + (question or EVALUATION_QUESTIONS[TASKS[task]])
 
 
 def labels(options: Mapping[str, Any]) -> LabelTask:
-    """The evaluation's emotion question, answered with one capitalised word."""
+    """The evaluation's emotion question, answered with one capitalised word: of RAF-DB's seven, or of the eight.
+
+    Raises:
+        BadConfig: the model was trained on AUs; each task has a model of its own.
+    """
+    task = str(options.get("task", "emotion"))
+    if TASKS.get(task) == "au":
+        raise BadConfig(
+            got=f"the emotion question to an EmoLA of task {task!r}",
+            expected="a model that was trained on emotions",
+            fix=f"Ask this one in words: mien ask PHOTO '{EVALUATION_QUESTIONS['au']}'",
+        )
+    words = CATEGORIES["rafdb"].names if task == "rafdb" else EMOTIONS
     question = ask("emotion", layout=str(options.get("layout", "after")))
-    return LabelTask(question, {label: label.capitalize() for label in EMOTIONS})
+    return LabelTask(question, {word.lower(): word.capitalize() for word in words})
 
 
 def read(text: str, task: str = "emotion", units: str = "faba12") -> Answer:
-    """An emotion answer (description or category word), or the AUs that an answer names as ``AU6``.
+    """An emotion answer (description or category word), the AUs that an answer names as ``AU6``, or a set's category.
 
     AUs are found as the released evaluation finds them: ``AU`` and digits, so that "AU 6" is missed and "no AU4"
     counts. The released emotion parse, with its synonyms and its default, is part of the REGE measure.
 
     Args:
         text: the answer.
-        task: ``"emotion"`` or ``"au"``.
-        units: AU set that is read; others are left out.
+        task: one of `TASKS`.
+        units: AU set that is read in ``au`` and ``au-description``; others are left out.
 
     Raises:
         BadConfig: unknown task or AU set.
     """
-    require_known(task, EVALUATION_QUESTIONS, "task", of="emola")
-    if task == "emotion":
+    require_known(task, TASKS, "task", of="emola")
+    if task in CATEGORIES:
+        return read_category(text, task)
+    if TASKS[task] == "emotion":
         return read_emotion_answer(text)
     if not text.strip():
         return Answer(text, "unparsed", "empty answer")
@@ -186,7 +214,8 @@ def read(text: str, task: str = "emotion", units: str = "faba12") -> Answer:
     return Answer(text, "parsed", labels=Labels(au_presence={key: key in named for key in au_set(units)}))
 
 
-_LORA = Lora((r"model\.language_model\.layers\.\d+\..*_proj",), rank=128, alpha=256)
+# Every linear layer of the blocks, as in the released code, whatever the decoder calls them.
+_LORA = Lora((r"model\.language_model\.layers\.\d+\..+",), rank=128, alpha=256)
 _PRIOR, _VISUAL = "model.projectors.prior.", "model.projectors.image."
 
 
@@ -213,7 +242,9 @@ SYSTEM = System(
     read=read,
     wrap=lambda question, options: LAYOUTS[options.get("layout", "after")] + question,
     labels=labels,
-    weights={"decoder": "liuhaotian/llava-v1.5-7b", "image": WEIGHTS["clip-l-336"]},
+    weights={"decoder": WEIGHTS["vicuna-7b"], "image": WEIGHTS["clip-l-336"]},
+    start=f"LLaVA-1.5 and a place for the prior: liuhaotian/llava-v1.5-7b (LLAVA), {WEIGHTS['clip-l-336']} (CLIP) by "
+    "`mien models import LLAVA CLIP --format llava-1.5 --option layout=after --partial --out FOLDER`",
     base_weights={"decoder": WEIGHTS["qwen3-0.6b"], "image": WEIGHTS["siglip-b"]},
 )
 """Evaluation in the released code uses the layout ``TEMPLATES["llava_v1"]``, which differs by one word."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.core.errors import BadInput
+from mien.models.encoders import encode_items, like_weights
 from mien.models.facial_lm import EvidenceInput, FacialLM
 
 __all__ = ["EvidenceGraph", "export_onnx", "export_torch"]
@@ -43,8 +45,8 @@ class EvidenceGraph(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         named = dict(zip(self.arguments, inputs, strict=True)) if self.arguments else {}
-        rows: Tensor = self.encoder(**named) if named else self.encoder(*inputs)
-        return cast(Tensor, self.projector(rows.unsqueeze(1) if rows.ndim == 2 else rows))
+        rows = encode_items(self.encoder, named or inputs[0])
+        return cast(Tensor, self.projector(like_weights(rows, self.projector)))
 
 
 def _inputs(items: EvidenceInput) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
@@ -62,9 +64,21 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+@contextmanager
+def _quiet_tracing() -> Iterator[None]:
+    """The tracer warns of every look at a shape, and of itself; the shapes it looks at do not change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Exporting aten::index", UserWarning)
+        yield
+
+
 @torch.no_grad()
 def export_onnx(model: FacialLM, name: str, items: EvidenceInput, path: Path) -> list[str]:
     """Write the ONNX graph of evidence ``name``: N items -> ``rows`` (N, rows, decoder width), N free.
+
+    The number of tokens of an instruction is free too; it must be below the Q-Former's ``max_position_embeddings``.
 
     Args:
         model: in evaluation mode.
@@ -81,7 +95,10 @@ def export_onnx(model: FacialLM, name: str, items: EvidenceInput, path: Path) ->
     arguments, example = _inputs(items)
     names = list(arguments) or [name]
     axes = {key: {0: "n"} for key in [*names, "rows"]}
-    with _plain_attention():
+    for key, value in zip(names, example, strict=True):
+        if value.ndim == 2 and not value.is_floating_point():
+            axes[key][1] = "tokens"
+    with _plain_attention(), _quiet_tracing():
         torch.onnx.export(
             EvidenceGraph(model, name, arguments).eval(), example, str(path), input_names=names,
             output_names=["rows"], dynamic_axes=axes, opset_version=_OPSET, dynamo=False,

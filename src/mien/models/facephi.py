@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Answer, Labels, Turn
 from mien.models.backbones import WEIGHTS, at_scale, decoder_fields
+from mien.models.checks import checks_options
 from mien.models.facial_lm import FacialLMConfig
+from mien.models.layouts import LAYOUTS
 from mien.models.processing import Template
 from mien.models.systems import Generation, LabelTask, Stage, System
 
@@ -85,6 +87,7 @@ _SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
+@checks_options("facephi")
 def configure(
     scale: str,
     vocabulary: int | None = None,
@@ -108,7 +111,7 @@ def configure(
         BadConfig: unknown scale or option.
     """
     shape = at_scale(_SCALES, scale)
-    encoder = {"type": "pointmlp", **shape["encoder"], "normalization": normalization}
+    encoder = {"type": "pointmlp", **shape["encoder"], "normalization": normalization, "cloud": LANDMARKS}
     if points is not None:
         encoder["points"] = points
     evidence = {
@@ -124,10 +127,10 @@ def configure(
     return FacialLMConfig(text_config=text, evidence=evidence)
 
 
-def _pick(templates: tuple[str, ...], index: int, kind: str) -> str:
-    if not 0 <= index < len(templates):
+def _pick(templates: tuple[str, ...], index: object, kind: str) -> str:
+    if not isinstance(index, int) or not 0 <= index < len(templates):
         raise BadConfig(
-            got=f"{kind} {index}", expected=f"an index 0..{len(templates) - 1}", fix="Choose one of these"
+            got=f"{kind} {index!r}", expected=f"an index 0..{len(templates) - 1}", fix="Choose one of these"
         )
     return templates[index]
 
@@ -180,10 +183,26 @@ def labels(options: Mapping[str, Any]) -> LabelTask:
 
     Answer 8 of Table 3 is the shortest that ends with its label.
     """
-    said = _pick(ANSWERS, int(options.get("answer", 7)), "answer")
+    said = _pick(ANSWERS, options.get("answer", 7), "answer")
     until = said[: said.index("{label}") + len("{label}")]
     answers = {label: until.format(label=label.capitalize()) for label in EMOTIONS}
-    return LabelTask(ask(int(options.get("question", 0))), answers)
+    return LabelTask(ask(options.get("question", 0)), answers)
+
+
+def _encoder_stage(objective: Literal["contrastive", "classification"]) -> Stage:
+    """The paper gives rate, batch and epochs; the rest is ULIP's, which it follows (ULIP warms up for one epoch)."""
+    return Stage(
+        ("model.encoders.landmarks.",),
+        2e-5,
+        64,
+        20,
+        objective=objective,
+        warmup=0.05,
+        weight_decay=0.1,
+        betas=(0.9, 0.98),
+        last_rate=1e-5,
+        precision="fp16",
+    )
 
 
 SYSTEM = System(
@@ -199,25 +218,9 @@ SYSTEM = System(
     ),
     placeholders={PLACEHOLDER: "landmarks"},
     stages={
-        "align": Stage(
-            ("model.encoders.landmarks.",),
-            2e-5,
-            64,
-            20,
-            objective="contrastive",
-            schedule=None,
-            precision="fp16",
-        ),
+        "align": _encoder_stage("contrastive"),
         # The classifier's own figures are not published; these are those of the alignment.
-        "classify": Stage(
-            ("model.encoders.landmarks.",),
-            2e-5,
-            64,
-            20,
-            objective="classification",
-            schedule=None,
-            precision="fp16",
-        ),
+        "classify": _encoder_stage("classification"),
         "stage1": Stage(("model.projectors.landmarks.",), 2.5e-3, 48, 3, schedule=None, precision="fp16"),
         # The state of the encoder is not said; PointLLM, which this follows, keeps it frozen.
         "stage2": Stage(
@@ -236,6 +239,6 @@ SYSTEM = System(
     labels=labels,
     padding="left",
     special_tokens=False,
-    weights={"decoder": WEIGHTS["phi-2"]},
+    weights={"decoder": WEIGHTS["phi-2"], "landmarks": LAYOUTS["ulip-pointmlp"].published},
     base_weights={"decoder": WEIGHTS["smollm2-135m"]},
 )

@@ -27,7 +27,16 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 
 from mien.core.errors import BadConfig, BadInput
 from mien.layers.projectors import make_projector
-from mien.models.encoders import ENCODERS, check_entry, make_encoder
+from mien.models.checks import (
+    check_context,
+    check_evidence,
+    check_generation,
+    check_items,
+    check_prompt,
+    context_of,
+    looks_at_values,
+)
+from mien.models.encoders import ENCODERS, check_entry, encode_items, like_weights, make_encoder
 
 __all__ = ["ENCODERS", "EvidenceInput", "FacialLM", "FacialLMConfig", "FacialLMModel"]
 
@@ -77,12 +86,6 @@ class FacialLMConfig(PreTrainedConfig):
                 expected="another id for each evidence",
                 fix="Give each its own token_id",
             )
-
-
-def _like_weights(tensor: Tensor, module: nn.Module) -> Tensor:
-    """Real-valued input in the precision of the module that reads it."""
-    weight = next(module.parameters(), None)
-    return tensor if weight is None or not tensor.is_floating_point() else tensor.to(weight.dtype)
 
 
 class _FacialPreTrained(PreTrainedModel):
@@ -141,10 +144,10 @@ class FacialLMModel(_FacialPreTrained):
         self.language_model.set_input_embeddings(value)
 
     def project(self, name: str, items: EvidenceInput) -> Tensor:
-        """Encode and project N items of evidence ``name``: (N, rows, decoder width).
+        """Encode and project N items of evidence ``name``, on whatever device they lie: (N, rows, decoder width).
 
         Raises:
-            BadInput: the evidence is unknown, or the encoder gave another shape than the configuration says.
+            BadInput: the evidence is unknown, of another type or shape, or has values that are not finite.
         """
         if name not in self.encoders:
             raise BadInput(
@@ -153,18 +156,8 @@ class FacialLMModel(_FacialPreTrained):
                 fix="Correct the name",
             )
         entry = self.config.evidence[name]
-        encoder = self.encoders[name]
-        if isinstance(items, Tensor) and not items.is_floating_point():
-            raise BadInput(
-                got=f"evidence {name!r} as {items.dtype}",
-                expected="real numbers of any precision, prepared as the encoder wants them",
-                fix="Prepare it with mien.models.evidence_inputs or mien.layers.vision_tower.prepare_pixels",
-            )
-        if isinstance(items, Mapping):
-            encoded = encoder(**{key: _like_weights(value, encoder) for key, value in items.items()})
-        else:
-            encoded = encoder(_like_weights(items, encoder))
-        rows = encoded.unsqueeze(1) if encoded.ndim == 2 and entry["rows"] == 1 else encoded
+        check_items(name, entry, self.encoders[name], items)
+        rows = encode_items(self.encoders[name], items)
         if rows.shape[1:] != (entry["rows"], entry["width"]):
             raise BadInput(
                 got=f"rows of shape {tuple(rows.shape)} from evidence {name!r}",
@@ -172,7 +165,7 @@ class FacialLMModel(_FacialPreTrained):
                 fix="Correct the input or the configuration of this evidence",
             )
         projector = self.projectors[name]
-        return cast(Tensor, projector(_like_weights(rows, projector)))
+        return cast(Tensor, projector(like_weights(rows, projector)))
 
     def embed(self, input_ids: Tensor, evidence: Mapping[str, EvidenceInput] | None = None) -> Tensor:
         """Token embeddings with every placeholder replaced by its evidence row: (B, T, decoder width).
@@ -181,16 +174,14 @@ class FacialLMModel(_FacialPreTrained):
         first ``rows`` placeholders of that evidence, and so on. Each batch row may hold any number of items.
 
         Raises:
-            BadInput: placeholders and evidence rows do not match.
+            BadInput: no batch of ids, evidence that is no mapping, a prompt longer than the context, or placeholders
+                that do not match the evidence.
         """
+        check_prompt(input_ids)
+        check_evidence(evidence)
+        check_context(context_of(self.config.text_config), input_ids.shape[1])
         evidence = evidence or {}
-        limit = getattr(self.config.text_config, "max_position_embeddings", None)
-        if limit is not None and input_ids.shape[1] > limit:
-            raise BadInput(
-                got=f"a prompt of {input_ids.shape[1]} tokens, evidence rows included",
-                expected=f"at most {limit}, the decoder's context",
-                fix="Shorten the question, or pass fewer frames",
-            )
+        input_ids = input_ids.to(cast(Tensor, self.get_input_embeddings().weight).device)
         masks = {name: input_ids == entry["token_id"] for name, entry in self.config.evidence.items()}
         # Placeholder ids may lie outside the vocabulary: look up a harmless id instead.
         ids = input_ids
@@ -206,7 +197,7 @@ class FacialLMModel(_FacialPreTrained):
         return embeds
 
     def _check_placeholders(self, name: str, mask: Tensor, rows: Tensor | None) -> None:
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        if not looks_at_values():
             return
         k, items = self.config.evidence[name]["rows"], 0 if rows is None else rows.shape[0]
         counts = mask.sum(dim=1)
@@ -235,7 +226,8 @@ class FacialLMModel(_FacialPreTrained):
             evidence: name -> N items; only with the prompt, not with the steps that follow it.
 
         Raises:
-            BadInput: both or neither of ids and embeddings, or placeholders that do not match the evidence.
+            BadInput: both or neither of ids and embeddings, a mask of another size, a prompt longer than the context,
+                or placeholders that do not match the evidence.
         """
         if (input_ids is None) == (inputs_embeds is None) or (input_ids is None and evidence):
             raise BadInput(
@@ -243,10 +235,14 @@ class FacialLMModel(_FacialPreTrained):
                 expected="input_ids with evidence, or inputs_embeds alone",
                 fix="Call embed(input_ids, evidence) to make inputs_embeds",
             )
+        cached = 0 if past_key_values is None else int(past_key_values.get_seq_length())
+        given = cast(Tensor, input_ids if inputs_embeds is None else inputs_embeds)
+        if looks_at_values():
+            check_prompt(given, attention_mask, cached)
+            limit = context_of(self.config.text_config)
+            check_context(limit, cached + given.shape[1], attention_mask, position_ids)
         if inputs_embeds is None:
-            ids = cast(Tensor, input_ids)
-            continues = past_key_values is not None and past_key_values.get_seq_length() > 0
-            inputs_embeds = self.get_input_embeddings()(ids) if continues else self.embed(ids, evidence)
+            inputs_embeds = self.get_input_embeddings()(given) if cached else self.embed(given, evidence)
         if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
             # Without this, decoders with absolute positions would count left padding.
             counted = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
@@ -352,7 +348,7 @@ class FacialLM(_FacialPreTrained, GenerationMixin):
             **{key: value for key, value in kwargs.items() if key != "num_items_in_batch"},
         )
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(outputs.last_hidden_state[:, keep])
+        logits = self.lm_head(like_weights(outputs.last_hidden_state[:, keep], self.lm_head))
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
@@ -390,7 +386,14 @@ class FacialLM(_FacialPreTrained, GenerationMixin):
         return inputs
 
     def generate(self, *args: Any, suppress_tokens: list[int] | None = None, **kwargs: Any) -> Any:
-        """As transformers' ``generate``, with ``evidence=``; placeholders are never generated."""
+        """As transformers' ``generate``, with ``evidence=``; placeholders are never generated.
+
+        Raises:
+            BadInput: see `embed`, or the prompt and all new tokens are more than the decoder's context.
+        """
+        settings = kwargs.get("generation_config") or self.generation_config
+        given = dict(zip(("inputs",), args, strict=False)) | kwargs
+        check_generation(context_of(self.config.text_config), {**settings.to_dict(), **given})
         suppressed = sorted({*(suppress_tokens or ()), *self._suppressed}) or None
         return super().generate(*args, suppress_tokens=suppressed, **kwargs)
 

@@ -6,6 +6,7 @@ path, or a state dictionary in memory. Pickled files are read with ``weights_onl
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from mien.layers.facexformer import FaceXFormer
 from mien.layers.pointmlp import PointMLP
 from mien.models.checkpoints import read_checkpoint
 from mien.models.facial_lm import FacialLM, FacialLMConfig
-from mien.models.layouts import LAYOUTS, Layout, join_query_value_bias, own_keys
+from mien.models.layouts import LAYOUTS, Layout, join_query_value_bias, own_keys, resample_positions
+from mien.models.loading import quiet
 from mien.models.systems import open_system
 
 __all__ = [
@@ -123,7 +125,7 @@ def _merge(name: str, base: Tensor, adapter: Mapping[str, Tensor], scale: float)
             if not base.is_meta
             else f"an adapter of {name} without its base",
             expected="both matrices of the adapter, and the weights that they change",
-            fix="Pass every file of the checkpoint, and the base model as base=",
+            fix="Pass every file of the checkpoint, and the base model with --base (base=)",
         )
     a, b = adapter["A"].float(), adapter["B"].float()
     if a.shape[0] != b.shape[1] or (b.shape[0], a.shape[1]) != tuple(base.shape):
@@ -149,19 +151,22 @@ def _check_shapes(values: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> No
         )
 
 
-def _report(match: _Match, own: Mapping[str, Tensor], name: str, covers: str, partial: bool) -> ImportReport:
+def _report(
+    match: _Match, own: Mapping[str, Tensor], name: str, covers: str, partial: bool, idle: str = r"(?!)"
+) -> ImportReport:
     layout = LAYOUTS[name]
     missing = sorted(
         key
         for key in own.keys() - match.values.keys()
-        if re.fullmatch(covers, key) and not re.fullmatch(layout.idle, key)
+        if re.fullmatch(covers, key) and not re.fullmatch(idle, key)
     )
     if not match.values or (missing and not partial):
         tower = f"; its vision tower is in {layout.tower}" if layout.tower else ""
         raise MissingWeights(
             got=f"a checkpoint without {len(missing)} of {len(own)} keys: {', '.join(missing[:4])} …",
             expected=f"the whole layout {name!r} ({layout.published}{tower})",
-            fix="Pass every file of the checkpoint, check the model's scale, or allow partial=True",
+            fix="Pass every file of the checkpoint, check the model's scale, or accept the gaps with --partial "
+            "(partial=True)",
         )
     loaded = tuple(sorted(match.values))
     return ImportReport(loaded, tuple(match.unused), tuple(missing), tuple(match.merged))
@@ -284,6 +289,19 @@ def _fit_vocabularies(config: FacialLMConfig, state: Mapping[str, Tensor]) -> No
                 entry["encoder"].get("clue", {}).get("qformer", {})["vocab_size"] = len(value)
 
 
+def _fit_positions(config: FacialLMConfig, state: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    """A tower for the pictures that the system reads, with position embeddings resampled as the released code does."""
+    fitted = dict(state)
+    for key, value in state.items():
+        if re.fullmatch(layout.positions, key):
+            entry = config.evidence["image"]
+            tower, side = entry["encoder"]["config"], math.isqrt(entry["rows"])
+            if value.shape[1] != entry["rows"] + 1:
+                fitted[key] = resample_positions(value, side)
+                tower["image_size"] = side * tower["patch_size"]
+    return fitted
+
+
 def _import_system(
     state: dict[str, Tensor],
     format: str,
@@ -300,6 +318,7 @@ def _import_system(
         under = read_checkpoint(*_sources(base)) if base is not None else {}
     config = system.configure(scale, **chosen)
     _fit_vocabularies(config, {**under, **state})
+    state = _fit_positions(config, state, layout)
     with torch.device("meta"):
         own: dict[str, Tensor] = FacialLM(config).state_dict()
     covers = r".*"
@@ -310,13 +329,15 @@ def _import_system(
         found = _Match({**below.values, **above.values}, sorted(below.unused + above.unused), above.merged)
     else:
         found = _match(state, own, layout)
-    report = _report(found, own, format, covers, partial)
+    ends = {entry["encoder"].get("layer", "final") for entry in config.evidence.values()}
+    report = _report(found, own, format, covers, partial, r"(?!)" if "final" in ends else layout.idle)
     if report.missing:
         # New parts start as they would without a checkpoint.
         model = FacialLM(config).to(dtype or torch.float32)
         model.load_state_dict(found.values, strict=False)
     else:
-        model = FacialLM.from_pretrained(
-            None, config=config, state_dict=found.values, dtype=dtype or torch.float32
-        )
+        with quiet():
+            model = FacialLM.from_pretrained(
+                None, config=config, state_dict=found.values, dtype=dtype or torch.float32
+            )
     return Imported(model.eval(), report, format, scale, layout.system, chosen)

@@ -5,6 +5,7 @@ Read in the released code that writes or loads these files (named in each entry)
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from mien.core.errors import MissingWeights
+from mien.core.errors import BadInput, MissingWeights
 
-__all__ = ["LAYOUTS", "Layout", "join_query_value_bias", "own_keys"]
+__all__ = ["LAYOUTS", "Layout", "join_query_value_bias", "own_keys", "resample_positions"]
 
 Rule = tuple[str, str | tuple[str, ...]]
 """An expression over a whole published key, and our key; with several of ours the tensor is cut into so many equal
@@ -35,7 +37,9 @@ class Layout:
     derived: str = r".*(?:rotary_emb\.inv_freq|position_ids|relative_position_index)"
     """Expression over published keys that hold nothing learnt: computed again here, so neither used nor missed."""
     idle: str = r"(?!)"
-    """Expression over our keys that this format never fills and nothing reads."""
+    """Expression over our keys that this format never fills; nothing reads them where towers end before their norm."""
+    positions: str = r"(?!)"
+    """Expression over published keys of position embeddings that the released code resamples to its pictures' size."""
     lora_scale: float = 2.0
     """alpha / rank of the adapters, for merging."""
     system: str | None = None
@@ -67,6 +71,29 @@ def join_query_value_bias(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             )
         joined[f"{stem}.qkv.bias"] = torch.cat([query, torch.zeros_like(query), value])
     return joined
+
+
+def resample_positions(embedding: Tensor, side: int) -> Tensor:
+    """(1, 1 + n², C) position embedding for a map of ``side`` x ``side`` patches: (1, 1 + side², C).
+
+    As DINOv2's first release and LocLLM do it: bicubic, by the scale (side + 0.1) / n. By size alone, as
+    transformers does it, every sample lies a little elsewhere.
+
+    Raises:
+        BadInput: the map is no square.
+    """
+    first, rows = embedding[:, :1], embedding[:, 1:].float()
+    size = math.isqrt(rows.shape[1])
+    if size * size != rows.shape[1]:
+        raise BadInput(
+            got=f"a position embedding of {rows.shape[1]} patches",
+            expected="a square map",
+            fix="Check the tower",
+        )
+    scale = (side + 0.1) / size
+    square = rows.reshape(1, size, size, -1).permute(0, 3, 1, 2)
+    moved = functional.interpolate(square, scale_factor=(scale, scale), mode="bicubic")
+    return torch.cat([first, moved.flatten(2).transpose(1, 2).to(first.dtype)], dim=1)
 
 
 _CLIP = r"(?:vision_model\.)?((?:embeddings|pre_layrnorm|encoder|post_layernorm)\..+)"
@@ -205,6 +232,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
             ),
             r".*",
             "starhiking/ExpLLM",
+            positions=r"(?:vision_model\.)?pos_embed",
             system="expllm",
         ),
         "llama-vid": Layout(
@@ -221,7 +249,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
             ),
             r"(?:model\.(?:language_model|encoders\.image\.(?:aggregator|projectors\.(?:clue|visual)))|lm_head)\..+",
             "YanweiLi/llama-vid-7b-full-224-video-fps-1",
-            # The last norm of the tower is InstructBLIP's; LLaMA-VID reads the rows before it.
+            # The last norm of the tower is InstructBLIP's; LLaMA-VID reads the rows before it (layer -1).
             idle=r"model\.encoders\.image\.tower\.model\.post_layernorm\..+",
             system="emo-llama",
             options={"priors": "none", "generation": "llama-vid"},

@@ -66,6 +66,8 @@ TEMPLATES: Mapping[str, Template] = {
         " ASSISTANT: ",
         "</s>",
     ),
+    # A picture and its caption, nothing else; the line break is learnt as the end.
+    "plain": Template("", "", "", "\n"),
 }
 """Prompt layouts of the LLaVA family, which the checkpoints were trained with: a changed letter costs accuracy."""
 

@@ -6,14 +6,17 @@ Importing this module registers it, so that ``AutoProcessor.from_pretrained(fold
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal, cast
 
-from transformers import AutoProcessor, BatchFeature, ProcessorMixin
+from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 
-from mien.core.errors import BadInput
+from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Answer, Evidence, Turn
 from mien.models.evidence_inputs import Inputs, evidence_inputs
 from mien.models.facial_lm import FacialLMConfig
+from mien.models.loading import CARD, model_folder, open_facial_config, open_tokenizer_file, read_card
 from mien.models.processing import collate
 from mien.models.systems import System, open_system
 
@@ -23,6 +26,10 @@ __all__ = ["FacialProcessor"]
 class FacialProcessor(ProcessorMixin):
     """Tokenizer, layout of the dialogue and preparation of faces, as one system wants them.
 
+    Beside a model that mien trained, imported or exported, ``from_pretrained`` reads all of it from the model's own
+    ``mien.json``, ``config.json`` and ``tokenizer.json``; elsewhere from what `save_pretrained` wrote. Nothing has a
+    default: faces prepared in another way than in training would give answers that look like any other.
+
     Args:
         tokenizer: a fast transformers tokenizer.
         system: a key of `mien.models.systems.SYSTEMS`.
@@ -31,25 +38,66 @@ class FacialProcessor(ProcessorMixin):
         inputs: fields of `mien.models.evidence_inputs.Inputs`.
 
     Raises:
-        BadConfig: unknown system, scale, option or input.
+        BadConfig: no system, scale or inputs, or unknown ones.
     """
 
     def __init__(
         self,
         tokenizer: Any,
-        system: str = "expllm",
-        scale: str = "small",
+        system: str | None = None,
+        scale: str | None = None,
         options: Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        needed = {"system": system, "scale": scale, "inputs": inputs}
+        absent = [name for name, value in needed.items() if value is None]
+        if system is None or scale is None or inputs is None:
+            raise BadConfig(
+                got=f"a processor without {', '.join(absent)}",
+                expected="what the model was trained with: its system, its scale, and how a face becomes its inputs",
+                fix=f"Pass them, or open the folder of a model that has a {CARD}",
+            )
+        open_system(system, scale)
         self.system, self.scale = system, scale
-        self.options, self.inputs = dict(options or {}), dict(inputs or {})
+        self.options, self.inputs = dict(options or {}), asdict(Inputs.of(inputs))
+        self._config: FacialLMConfig | None = None
+        self._folder = Path()
         super().__init__(tokenizer, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> FacialProcessor:
+        """The processor of a model's folder, of a run, or of what was saved.
+
+        Raises:
+            MissingWeights: a file is damaged.
+            BadConfig: nothing there says which system it is.
+        """
+        folder = Path(model_folder(pretrained_model_name_or_path))
+        if (folder / CARD).is_file() and not (folder / "processor_config.json").is_file():
+            made = cls._of_model(folder)
+        else:
+            made = cast(FacialProcessor, super().from_pretrained(pretrained_model_name_or_path, **kwargs))
+        made._folder = folder
+        if (folder / "config.json").is_file():
+            made._config = open_facial_config(folder)
+        return made
+
+    @classmethod
+    def _of_model(cls, folder: Path) -> FacialProcessor:
+        card, tokenizer = read_card(folder), open_tokenizer_file(folder / "tokenizer.json")
+        system, scale = card.get("system"), card.get("scale")
+        special = {"pad_token": tokenizer.id_to_token(int(card.get("pad_id", 0)))}
+        if system is not None:
+            end = open_system(system, scale).template.end
+            special |= {"eos_token": end} if tokenizer.token_to_id(end) is not None else {}
+        fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+        return cls(fast, system, scale, card.get("options", {}), asdict(Inputs.of_card(card, Path())))
 
     def _opened(self) -> tuple[System, FacialLMConfig]:
         system = open_system(self.system, self.scale)
-        return system, system.configure(self.scale, len(self.tokenizer), **self.options)
+        made = self._config or system.configure(self.scale, len(self.tokenizer), **self.options)
+        return system, made
 
     def __call__(
         self,
@@ -79,7 +127,8 @@ class FacialProcessor(ProcessorMixin):
         pad = self.tokenizer.pad_token_id
         batch = collate(encoded, [{} for _ in faces], pad_id=0 if pad is None else pad, side=padding_side)
         asked = [system.instruction(turns) for turns in dialogues]
-        batch["evidence"] = evidence_inputs(config, Inputs.of(self.inputs), faces, asked, tokenizer)
+        inputs = Inputs.of({**self.inputs, "experts": str(self._folder / self.inputs["experts"])})
+        batch["evidence"] = evidence_inputs(config, inputs, faces, asked, tokenizer)
         return BatchFeature(batch)
 
     def read(self, text: str, task: str | None = None) -> Answer:
@@ -92,9 +141,18 @@ class FacialProcessor(ProcessorMixin):
         """Names of what `FacialLM` takes."""
         return ["input_ids", "attention_mask", "labels", "evidence"]
 
-    def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:
-        """The tokenizer's."""
-        return cast(list[str], self.tokenizer.batch_decode(*args, **kwargs))
+    def batch_decode(self, sequences: Any, *args: Any, **kwargs: Any) -> list[str]:
+        """The tokenizer's, of what ``generate`` gives; the places of evidence are no words and are left out."""
+        rows = [self._words(row) for row in sequences]
+        return cast(list[str], self.tokenizer.batch_decode(rows, *args, **kwargs))
+
+    def decode(self, token_ids: Any, *args: Any, **kwargs: Any) -> str:
+        """As `batch_decode`, of one sequence."""
+        return cast(str, self.tokenizer.decode(self._words(token_ids), *args, **kwargs))
+
+    def _words(self, ids: Any) -> list[int]:
+        places = {entry["token_id"] for entry in self._opened()[1].evidence.values()}
+        return [token for token in map(int, ids) if 0 <= token < len(self.tokenizer) and token not in places]
 
 
 AutoProcessor.register(FacialLMConfig, FacialProcessor, exist_ok=True)

@@ -8,7 +8,8 @@ all labels, and the words that all labels' answers begin with.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -17,11 +18,13 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import PreTrainedConfig, StoppingCriteria, StoppingCriteriaList
 from transformers.cache_utils import DynamicCache
 
 from mien.core.errors import BadConfig, BadInput
 from mien.metrics.calibration import Scaling
+from mien.models.checks import context_of, generation_options
+from mien.models.encoders import like_weights
 from mien.models.facial_lm import EvidenceInput, FacialLM
 from mien.models.processing import IGNORED, Encoded, collate
 
@@ -29,6 +32,8 @@ __all__ = ["Readouts", "calibrated", "common_start", "grammar_tokens"]
 
 Ids = Sequence[int]
 Floats = npt.NDArray[np.float64]
+_MASKED = ("eager", "sdpa")
+"""Attention implementations that read a mask of any form."""
 _MIN_HEAD = 4
 """Fewer shared tokens than this are not worth a cache of their own."""
 
@@ -144,13 +149,14 @@ class Readouts:
         ids, seen = self._padded([ids for rows in tails for ids in rows])
         ids, seen = (part.unflatten(0, (len(answers), -1)) for part in (ids, seen))
         hidden = self._branches(prompts, ids[..., :-1], seen[..., 1:], evidence)
-        told = self.model.lm_head(hidden).float().log_softmax(-1)
+        told = self._logits(hidden).log_softmax(-1)
         # What follows a branch's token stands beside it; the first tokens all follow the prompt.
         scores = told[:, 0].gather(1, ids[..., 0]).double()
         if ids.shape[2] > 1:
             later = told[:, 1:].unflatten(1, (ids.shape[1], -1)).gather(3, ids[..., 1:, None])[..., 0]
             scores = scores + (later.double() * seen[..., 1:]).sum(2)
-        return scores.cpu().numpy()
+        found: Floats = scores.cpu().numpy()
+        return found
 
     def _branches(
         self,
@@ -184,12 +190,14 @@ class Readouts:
         embeds = torch.cat([embeds, words.to(embeds)], 1)
         valid = torch.cat([counts, seen.flatten(1)], 1).bool()
         branch = torch.cat([numbers.new_zeros(ids.shape[1]), numbers])
-        output = self.model.model(
-            inputs_embeds=embeds,
-            attention_mask=_tree_mask(branch, valid, len(head), embeds.dtype),
-            position_ids=len(head) + places,
-            past_key_values=self._head_cache(head, len(prompts)),
-        ).last_hidden_state
+        cache = self._head_cache(head, len(prompts))
+        with _any_mask(self.model.model.language_model.config):
+            output = self.model.model(
+                inputs_embeds=embeds,
+                attention_mask=_tree_mask(branch, valid, len(head), embeds.dtype),
+                position_ids=len(head) + places,
+                past_key_values=cache,
+            ).last_hidden_state
         prompted = output[torch.arange(len(prompts), device=ids.device)[:, None], lengths - 1]
         return torch.cat([prompted, output[:, ids.shape[1] :]], 1)
 
@@ -267,8 +275,15 @@ class Readouts:
             stop: texts that end an answer; they and what follows are cut off.
             seed: of sampling. The global generator is left as it was.
             options: of ``generate``: ``max_new_tokens``, ``num_beams``, ``do_sample``, ``temperature``, ``top_p`` …
+                No more new tokens are made than the decoder's context has room for.
+
+        Raises:
+            BadConfig: an option that ``generate`` does not have.
+            BadInput: a prompt that leaves no room for an answer.
         """
         encoded = [Encoded(tuple(ids), (IGNORED,) * len(ids)) for ids in prompts]
+        limit = context_of(self.model.config.text_config)
+        options = generation_options(options, limit, max(map(len, prompts), default=0))
         batch = collate(encoded, [{} for _ in prompts], pad_id=self.pad_id, side="left")
         ids, mask = (cast(Tensor, batch[key]).to(self._device) for key in ("input_ids", "attention_mask"))
         if stop:
@@ -313,7 +328,11 @@ class Readouts:
         output = self.model.model(inputs_embeds=embeds, attention_mask=mask, past_key_values=cache)
         hidden = output.last_hidden_state
         rows = hidden[:, -1] if last is None else hidden[torch.arange(len(hidden), device=last.device), last]
-        return cast(Tensor, self.model.lm_head(rows)).float()
+        return self._logits(rows)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """In float32; the head may be in another precision than the blocks."""
+        return cast(Tensor, self.model.lm_head(like_weights(hidden, self.model.lm_head))).float()
 
     def _head_of(self, prompts: Sequence[Ids]) -> tuple[int, ...]:
         """The shared tokens before any evidence; at least one token of each prompt is left to run."""
@@ -345,6 +364,19 @@ class Readouts:
         if rows > 1:
             cache.batch_repeat_interleave(rows)
         return cache
+
+
+@contextmanager
+def _any_mask(config: PreTrainedConfig) -> Iterator[None]:
+    """Attention that takes any mask, for as long as it lasts: flash attention knows causal ones alone."""
+    chosen = config._attn_implementation
+    if chosen not in _MASKED:
+        config._attn_implementation = "sdpa"
+    try:
+        yield
+    finally:
+        if chosen not in _MASKED:
+            config._attn_implementation = chosen
 
 
 def _tree_mask(branch: Tensor, valid: Tensor, head: int, dtype: torch.dtype) -> Tensor:

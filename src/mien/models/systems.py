@@ -20,7 +20,8 @@ from mien.core.errors import BadConfig, BadInput, require_known
 from mien.core.nouns import Answer, Turn
 from mien.models.backbones import BASE_END
 from mien.models.facial_lm import FacialLMConfig
-from mien.models.processing import Encoded, Template, encode, lay_out
+from mien.models.precision import freeze_in, learn_in_float32
+from mien.models.processing import TEMPLATES, Encoded, Template, encode, lay_out
 
 __all__ = ["SYSTEMS", "Generation", "LabelTask", "Lora", "Stage", "System", "open_system", "prepare"]
 
@@ -41,7 +42,7 @@ class Lora:
     """Low-rank adapters W = W0 + (alpha / rank) B A on the named layers."""
 
     targets: tuple[str, ...]
-    """Regular expressions over module names; each has to match something."""
+    """Regular expressions over the names of linear layers; each has to match something."""
     rank: int
     alpha: int
     dropout: float = 0.05
@@ -65,7 +66,13 @@ class Stage:
     warmup: float = 0.0
     """Share of all steps below 1, else a number of steps."""
     weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's."""
+    last_rate: float = 0.0
+    """Where the cosine ends."""
     precision: Literal["fp32", "fp16", "bf16"] = "bf16"
+    template: str | None = None
+    """Layout of this stage's dialogues where it is not the system's: one of `mien.models.processing.TEMPLATES`."""
     data: str = ""
 
 
@@ -118,6 +125,11 @@ class System:
     """``wrap(question, options)``: a user's own question as a turn, for a model built with these options."""
     labels: Callable[[Mapping[str, Any]], LabelTask] | None = None
     """The closed question on the emotion, for a model built with these options; None where there is none."""
+    present_above: Mapping[str, float] = field(default_factory=dict)
+    """Task -> value above which an AU counts as present when answers are scored; 0 for tasks that are not named."""
+    clips: bool = False
+    """Whether one answer may be about several frames of a video. Then the options of ``wrap`` and ``labels``, and those
+    of `mien.models.dialogues.build`, name their number as ``frames``, and each frame is an item of evidence."""
     max_length: int = 2048
     padding: Literal["left", "right"] = "right"
     """Side of padding in training; generation always pads left."""
@@ -125,8 +137,21 @@ class System:
     """Whether the tokenizer adds its start token; False where the template writes it."""
     weights: Mapping[str, str] = field(default_factory=dict)
     """Part -> where its published weights are (hub id), at scale ``paper``."""
+    start: str = ""
+    """How to make the one model that training at scale ``paper`` starts from, where its parts alone are not enough."""
     base_weights: Mapping[str, str] = field(default_factory=dict)
     """The same at scale ``base``."""
+
+    def laid_out(self, template: str | None) -> System:
+        """The system with another of `mien.models.processing.TEMPLATES`; None keeps its own.
+
+        Raises:
+            BadConfig: no such template.
+        """
+        if template is None:
+            return self
+        require_known(template, TEMPLATES, "template")
+        return replace(self, template=TEMPLATES[template])
 
     def expansions(self, config: FacialLMConfig) -> dict[str, tuple[int, ...]]:
         """Placeholder text -> ids of the rows it becomes, for the evidence that this configuration has."""
@@ -175,7 +200,7 @@ class System:
 
         Raises:
             BadInput: turns do not alternate, evidence has no place in this configuration, or the cut goes through
-                evidence or leaves nothing to learn or to answer.
+                evidence, leaves nothing to learn, or takes from a question that waits for its answer.
         """
         parts = lay_out(turns, self.template)
         text = "".join(part for part, _ in parts)
@@ -193,8 +218,8 @@ class System:
             return whole
         cut = Encoded(whole.ids[:limit], whole.labels[:limit])
         rows = {token for ids in known.values() for token in ids}
-        spoken = {label for label in cut.labels if label >= 0}
-        if not spoken or any(token in rows for token in whole.ids[limit:]):
+        learnt = parts[-1][1] and any(label >= 0 for label in cut.labels)
+        if not learnt or any(token in rows for token in whole.ids[limit:]):
             raise BadInput(
                 got=f"a prompt of {len(whole.ids)} tokens",
                 expected=f"at most {limit}, evidence and the start of an answer included",
@@ -222,7 +247,7 @@ def open_system(name: str, scale: str | None = None) -> System:
 
 
 def prepare(model: nn.Module, stage: Stage) -> list[str]:
-    """Freeze and adapt a model for a stage; the sorted names of the parameters that learn.
+    """Freeze and adapt a model for a stage; the sorted names of the parameters that learn, in float32.
 
     Raises:
         BadConfig: a target of the adapters, or a name of ``stage.trains`` or ``stage.rates``, matches nothing: a silent
@@ -231,13 +256,17 @@ def prepare(model: nn.Module, stage: Stage) -> list[str]:
     model.requires_grad_(False)
     if stage.lora is not None:
         modules = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+        adapted: dict[str, None] = {}
         for target in stage.lora.targets:
-            _require(target, [name for name in modules if re.fullmatch(target, name)])
+            found = [name for name in modules if _expression(target).fullmatch(name)]
+            _require(target, found)
+            adapted |= dict.fromkeys(found)
         settings = LoraConfig(
             r=stage.lora.rank,
             lora_alpha=stage.lora.alpha,
             lora_dropout=stage.lora.dropout,
-            target_modules="|".join(f"(?:{target})" for target in stage.lora.targets),
+            # By name: an expression for all layers of a block would match the block itself too.
+            target_modules="|".join(map(re.escape, adapted)),
         )
         inject_adapter_in_model(settings, model)
     # A tied head has its embedding's name; both names may be given.
@@ -247,7 +276,20 @@ def prepare(model: nn.Module, stage: Stage) -> list[str]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if name.startswith(tuple(stage.trains)) and ".lora_" not in name:
             parameter.requires_grad_(True)
+    learn_in_float32(model)
+    freeze_in(model, stage.precision)
     return sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
+def _expression(target: str) -> re.Pattern[str]:
+    try:
+        return re.compile(target)
+    except re.error as error:
+        raise BadConfig(
+            got=f"{target!r}, which is no regular expression ({error})",
+            expected=r"one over the names of linear layers, such as '.*\.[qv]_proj'",
+            fix="Write .* where a shell has *",
+        ) from error
 
 
 def _require(pattern: str, matches: Sequence[str]) -> None:

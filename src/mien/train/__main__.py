@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from mien.core.errors import MienError
-from mien.train.recipe import load_recipe
-from mien.train.runs import run_recipe
 
 
 def main() -> int:
@@ -16,12 +15,21 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m mien.train", description=__doc__)
     options.add_argument("recipe", help="a recipe's name, or the path of a YAML file")
     options.add_argument("changes", nargs="*", help="key=value, for instance stages.0.epochs=2")
-    options.add_argument("--scale", default="small", choices=("tiny", "small", "paper"))
+    options.add_argument("--scale", default="small", choices=("tiny", "small", "base", "paper"))
     options.add_argument("--out", type=Path, required=True, help="run folder; a killed run goes on from it")
+    options.add_argument("--renders", type=Path, help="shards that tools/render_faces.py wrote")
+    options.add_argument("--data", type=Path, help="folder of the data packs (default: $MIEN_DATA)")
     options.add_argument("--cache", type=Path, help="folder for landmarks (default: beside the run)")
-    given = options.parse_args()
+    given = options.parse_intermixed_args()
+    # Before torch is loaded: DDP warns in every process, in C++, that all parameters are in use.
+    os.putenv("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from mien.train.command import train_recipe
+
     try:
-        run_recipe(load_recipe(given.recipe, given.scale, given.changes), given.out, given.cache)
+        train_recipe(
+            given.recipe, given.scale, given.changes, given.out,
+            renders=given.renders, data=given.data, cache=given.cache,
+        )  # fmt: skip
     except MienError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 2

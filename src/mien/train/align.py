@@ -23,8 +23,10 @@ from mien.core.nouns import Labels
 from mien.layers.alignment import ContrastiveAlignment, TextTower
 from mien.models.evidence_inputs import Inputs, evidence_inputs
 from mien.models.facial_lm import EvidenceInput, FacialLM, FacialLMConfig
+from mien.models.text_tower import OpenedTower
+from mien.train.augmented import augmented
 from mien.train.faces import Faces
-from mien.train.instructions import augmented
+from mien.train.picture_changes import changed_frames
 
 __all__ = [
     "TEXT_TOWER",
@@ -70,13 +72,19 @@ class FaceRowsOf(Dataset[int]):
 
 @dataclass(frozen=True, slots=True)
 class FaceBatches:
-    """A batch of faces for one encoder: what it reads, and what is known of each face."""
+    """A batch of faces for one encoder: what it reads, and what is known of each face. Of a clip, the middle frame."""
 
     config: FacialLMConfig
     name: str
     inputs: Inputs
     faces: Faces
-    augment: bool = False
+    augment: bool | str = False
+    """As in `mien.train.instructions.InstructionCollator`."""
+    mirror: bool = True
+    """Whether changed faces may be mirrored too."""
+    question: str | None = None
+    """What an encoder that reads a question is asked of every face, in the words of ``tokenizer``."""
+    tokenizer: Tokenizer | None = None
 
     def __call__(self, rows: Sequence[int]) -> dict[str, Any]:
         labels = [self.faces.samples[row].labels for row in rows]
@@ -85,13 +93,23 @@ class FaceBatches:
         for place, one in enumerate(labels):
             for key, value in _units(one).items():
                 units[place, UNITS.index(key)] = value
-        return {"items": self.read(rows), "emotion": emotion, "units": units}
+        return {
+            "items": self.read([self.faces.centre(row) for row in rows]),
+            "emotion": emotion,
+            "units": units,
+        }
 
-    def read(self, rows: Sequence[int]) -> EvidenceInput:
-        """What the encoder reads of these faces."""
-        crops = augmented([self.faces.crops[row] for row in rows]) if self.augment else None
-        batch = [self.faces.evidence(row, None if crops is None else crops[i]) for i, row in enumerate(rows)]
-        read = evidence_inputs(self.config, self.inputs, batch, names=[self.name])[self.name]
+    def read(self, frames: Sequence[int]) -> EvidenceInput:
+        """What the encoder reads of these frames."""
+        if isinstance(self.augment, str):
+            batch = changed_frames(self.augment, self.faces, frames)
+        elif self.augment:
+            batch = augmented(self.faces, [(frame,) for frame in frames], [self.mirror] * len(frames))
+        else:
+            batch = [self.faces.evidence(frame) for frame in frames]
+        asked = None if self.question is None else [self.question] * len(batch)
+        made = evidence_inputs(self.config, self.inputs, batch, asked, self.tokenizer, [self.name])
+        read = made[self.name]
         if self.augment and isinstance(read, Tensor) and read.ndim == 3:
             return jittered(read)
         return read
@@ -162,9 +180,10 @@ class AlignmentTask(nn.Module):
         model: the composite; its encoder is shared.
         name: the evidence.
         texts: one for each of the eight emotions.
-        tokenizer: of these texts.
+        tokenizer: of these texts, where the tower is a new one.
         target: see `contrastive_loss`.
-        tower: text tower with weights, frozen; None for a small one from nothing.
+        opened: text tower with weights, frozen, and its own tokenizer; None for a small one from nothing. An alignment
+            that its checkpoint holds goes on from there: projection and temperature are taken over.
     """
 
     def __init__(
@@ -174,7 +193,7 @@ class AlignmentTask(nn.Module):
         texts: Sequence[str],
         tokenizer: Tokenizer,
         target: str = "pair",
-        tower: TextTower | None = None,
+        opened: OpenedTower | None = None,
     ) -> None:
         super().__init__()
         if len(texts) != len(EMOTIONS):
@@ -182,20 +201,25 @@ class AlignmentTask(nn.Module):
                 got=f"{len(texts)} texts", expected=f"one for each of {', '.join(EMOTIONS)}", fix="Pass eight"
             )
         self.encoder = model.model.encoders[name]
-        # The tower's feature is the state at the first end token (id 1 of our small tokenizers).
-        end = 1 if tower is None else int(tower.model.config.eos_token_id)
-        ids = [[*tokenizer.encode(text, add_special_tokens=False).ids, end] for text in texts]
+        self.learns_text = opened is None
+        if opened is None:
+            self.tower = TextTower({**TEXT_TOWER, "vocab_size": tokenizer.get_vocab_size()})
+            self.tower.requires_grad_(True)
+            # The tower's feature is the state at the first end token, id 1 of our small tokenizers.
+            end = int(TEXT_TOWER["eos_token_id"])
+            ids = [[*tokenizer.encode(text, add_special_tokens=False).ids, end] for text in texts]
+        else:
+            self.tower, ids = opened.tower, opened.ids(texts)
         longest = max(len(one) for one in ids)
         padded = torch.tensor([[*one, *[0] * (longest - len(one))] for one in ids])
         self.register_buffer("text_ids", padded, persistent=False)
         self.register_buffer("text_mask", (torch.arange(longest) < torch.tensor([[len(one)] for one in ids])).long(),
                              persistent=False)  # fmt: skip
-        self.learns_text = tower is None
-        self.tower = tower or TextTower({**TEXT_TOWER, "vocab_size": tokenizer.get_vocab_size()})
-        if self.learns_text:
-            self.tower.requires_grad_(True)
         width = model.config.evidence[name]["width"]
         self.contrast = ContrastiveAlignment(width, self.tower.width, target)
+        if opened is not None and opened.start.keys() >= {"projection", "log_scale"}:
+            if opened.start["projection"].shape == self.contrast.projection.shape:
+                self.contrast.load_state_dict(dict(opened.start))
 
     def text_features(self) -> Tensor:
         """(8, d), one row per emotion."""

@@ -1,4 +1,4 @@
-"""Random changes to a batch of grey crops, and points on them, that a camera or a detector could have made."""
+"""Random changes to a batch of crops, and points on them, that a camera or a detector could have made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["augment_crops", "augment_with_points"]
+__all__ = ["augment_crops", "augment_with_points", "draw_warps", "move_points", "retouch", "warp_crops"]
 
 
 _MIRRORED = torch.tensor([
@@ -19,11 +19,13 @@ _MIRRORED = torch.tensor([
 
 
 def augment_crops(crops: Tensor) -> Tensor:
-    """(B, 1, S, S) in 0..1 -> the same shape: warp, exposure, blur, noise, erased patch; flipped half the time.
+    """(B, C, S, S) in 0..1 -> the same shape: warp, exposure, blur, noise, erased patch; flipped half the time.
+
+    Channels change alike: grey stays grey.
 
     Random numbers come from torch's global generator, which the Trainer saves and restores.
     """
-    return _retouch(_warp(crops, _draw_warp(len(crops))))
+    return retouch(warp_crops(crops, draw_warps(len(crops))))
 
 
 def augment_with_points(crops: Tensor, points: Tensor, warp: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -31,15 +33,30 @@ def augment_with_points(crops: Tensor, points: Tensor, warp: float = 1.0) -> tup
 
     Rotation, scale and shift are `warp` times as large.
     """
-    theta = _draw_warp(len(crops), warp)
-    back = torch.linalg.inv(theta[:, :, :2])
-    moved = (points - theta[:, None, :, 2]) @ back.transpose(1, 2)
-    mirrored = torch.linalg.det(theta[:, :, :2]) < 0
-    moved = torch.where(mirrored[:, None, None], moved[:, _MIRRORED], moved)
-    return _retouch(_warp(crops, theta)), moved
+    theta = draw_warps(len(crops), warp)
+    return retouch(warp_crops(crops, theta)), move_points(points, theta, _MIRRORED)
 
 
-def _retouch(crops: Tensor) -> Tensor:
+def move_points(points: Tensor, theta: Tensor, mirrored: Tensor) -> Tensor:
+    """(B, P, 2 or 3) points, x and y in -1..1 of the old crop, in the new one; depth grows with the face.
+
+    Args:
+        points: of each crop; NaN stays NaN.
+        theta: of `draw_warps`.
+        mirrored: (P,) the number of each point's partner on the other side; its own on the midline.
+    """
+    turn = theta[:, :, :2]
+    flipped = torch.linalg.det(turn) < 0
+    points = torch.where(flipped[:, None, None], points[:, mirrored], points)
+    flat: Tensor = (points[..., :2] - theta[:, None, :, 2]) @ torch.linalg.inv(turn).transpose(1, 2)
+    if points.shape[2] == 2:
+        return flat
+    grown = torch.linalg.det(turn).abs().rsqrt()
+    return torch.cat([flat, points[..., 2:] * grown[:, None, None]], dim=2)
+
+
+def retouch(crops: Tensor) -> Tensor:
+    """(B, C, S, S) in 0..1: exposure, blur, noise and an erased patch; nothing moves."""
     return _erase(_degrade(_expose(crops)))
 
 
@@ -47,19 +64,24 @@ def _uniform(count: int, low: float, high: float) -> Tensor:
     return torch.empty(count).uniform_(low, high)
 
 
-def _draw_warp(count: int, warp: float = 1.0) -> Tensor:
-    """(B, 2, 3) from the new crop to the old: rotation to 14 degrees, scale 0.82 to 1.18, shift to 8 %, mirror."""
+def draw_warps(count: int, warp: float = 1.0, mirror: Tensor | None = None) -> Tensor:
+    """(B, 2, 3) from the new crop to the old: rotation to 14 degrees, scale 0.82 to 1.18, shift to 8 %, mirror.
+
+    ``mirror`` (B,) tells which may be mirrored; None: all.
+    """
     angle = torch.randn(count).clamp(-2, 2) * math.radians(7) * warp
     scale = 1.0 + torch.randn(count).clamp(-2, 2) * 0.09 * warp
-    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    chosen = torch.rand(count) < 0.5
+    side = torch.where(chosen if mirror is None else chosen & mirror, -1.0, 1.0)
     theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0], theta[:, 0, 1] = mirror * scale * angle.cos(), -scale * angle.sin()
-    theta[:, 1, 0], theta[:, 1, 1] = mirror * scale * angle.sin(), scale * angle.cos()
+    theta[:, 0, 0], theta[:, 0, 1] = side * scale * angle.cos(), -scale * angle.sin()
+    theta[:, 1, 0], theta[:, 1, 1] = side * scale * angle.sin(), scale * angle.cos()
     theta[:, :, 2] = _uniform(count * 2, -0.16 * warp, 0.16 * warp).view(count, 2)
     return theta
 
 
-def _warp(crops: Tensor, theta: Tensor) -> Tensor:
+def warp_crops(crops: Tensor, theta: Tensor) -> Tensor:
+    """(B, C, S, S) crops moved by `draw_warps`; their border is repeated."""
     grid = F.affine_grid(theta, list(crops.shape), align_corners=False)
     return F.grid_sample(crops, grid, padding_mode="border", align_corners=False)
 
@@ -81,7 +103,7 @@ def _degrade(crops: Tensor) -> Tensor:
         low = F.interpolate(crops[chosen], size=(small, small), mode="bilinear", antialias=True)
         crops = crops.clone()
         crops[chosen] = F.interpolate(low, size=(size, size), mode="bicubic").clamp(0, 1)
-    return crops + torch.randn_like(crops) * _uniform(count, 0.0, 0.03).view(-1, 1, 1, 1)
+    return crops + torch.randn_like(crops[:, :1]) * _uniform(count, 0.0, 0.03).view(-1, 1, 1, 1)
 
 
 def _erase(crops: Tensor) -> Tensor:

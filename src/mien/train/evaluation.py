@@ -11,20 +11,18 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 
 from mien.core.errors import BadConfig, BadData
-from mien.core.nouns import Answer, Labels, Turn
+from mien.core.nouns import Answer, Labels, Sample, Turn
 from mien.metrics.au import f1, mae, pcc
 from mien.metrics.classification import accuracy, macro_f1, uar
-from mien.models.dialogues import build
 from mien.models.evidence_inputs import Inputs
 from mien.models.facial_lm import FacialLM
-from mien.models.processing import collate
+from mien.models.readouts import Readouts
 from mien.models.systems import System
 from mien.train.faces import Faces
-from mien.train.instructions import Instruction, InstructionCollator
+from mien.train.instructions import Instruction, InstructionCollator, dialogue_about
 from mien.train.recipe import Evaluation
 
 __all__ = ["constants", "predict", "read_predictions", "score", "write_predictions"]
@@ -41,17 +39,18 @@ def predict(
     tokenizer: Tokenizer,
     wanted: Evaluation,
 ) -> list[Row]:
-    """Ask the model as `wanted` says, greedily; one row per face that has the task's label.
+    """Ask the model as `wanted` says; one row per face that has the task's label.
 
     A dialogue of several rounds is asked round by round with the model's own answers (ExpLLM: label, then the
     explanation); the last answer is read.
 
     Raises:
-        BadConfig: no face has the label.
+        BadConfig: no face has the label, or an unknown template.
     """
+    system = system.laid_out(wanted.template)
     asked: list[tuple[int, tuple[Turn, ...]]] = []
     for row in _spread(len(faces), wanted.limit):
-        made = build(system.name, wanted.task, faces.samples[row], random.Random(row), **wanted.dialogue)
+        made = dialogue_about(system, wanted.task, faces, row, random.Random(row), wanted.dialogue)
         if made is not None:
             asked.append((row, made.turns))
     if not asked:
@@ -62,12 +61,14 @@ def predict(
         )
     pad_id = tokenizer.token_to_id("<pad>") or 0
     collator = InstructionCollator(system, model.config, inputs, faces, tokenizer, pad_id)
+    readouts = Readouts(model, pad_id)
     rows: list[Row] = []
     for start in range(0, len(asked), wanted.batch):
         batch = asked[start : start + wanted.batch]
-        said = _converse(model, system, collator, batch, wanted)
+        said = _converse(readouts, collator, batch, wanted)
         rows += [
-            _row(system, faces, wanted.task, *one, texts) for one, texts in zip(batch, said, strict=True)
+            _row(system, faces.samples[face], wanted, turns, texts)
+            for (face, turns), texts in zip(batch, said, strict=True)
         ]
     return rows
 
@@ -79,8 +80,7 @@ def _spread(count: int, limit: int | None) -> list[int]:
 
 
 def _converse(
-    model: FacialLM,
-    system: System,
+    readouts: Readouts,
     collator: InstructionCollator,
     batch: Sequence[tuple[int, tuple[Turn, ...]]],
     wanted: Evaluation,
@@ -92,7 +92,7 @@ def _converse(
             Instruction(face, wanted.task, _so_far(turns, answers, turn))
             for (face, turns), answers in zip(batch, said, strict=True)
         ]
-        for answers, text in zip(said, _answers(model, system, collator, items, wanted), strict=True):
+        for answers, text in zip(said, _answers(readouts, collator, items, wanted), strict=True):
             answers.append(text)
     return said
 
@@ -105,54 +105,53 @@ def _so_far(turns: Sequence[Turn], answers: Sequence[str], turn: int) -> tuple[T
     return (*told, questions[turn])
 
 
-@torch.inference_mode()
 def _answers(
-    model: FacialLM,
-    system: System,
-    collator: InstructionCollator,
-    items: Sequence[Instruction],
-    wanted: Evaluation,
+    readouts: Readouts, collator: InstructionCollator, items: Sequence[Instruction], wanted: Evaluation
 ) -> list[str]:
-    tokenizer = collator.tokenizer
-    encoded = [system.encode(item.turns, tokenizer, model.config) for item in items]
-    inputs = collator([(item, one) for item, one in zip(items, encoded, strict=True)])
-    padded = collate(encoded, [{} for _ in items], pad_id=collator.pad_id, side="left")
-    end = tokenizer.token_to_id(system.template.end)
-    made = model.generate(
-        input_ids=padded["input_ids"],
-        attention_mask=padded["attention_mask"],
-        evidence=inputs["evidence"],
+    system, tokenizer = collator.system, collator.tokenizer
+    prompts = [system.encode(item.turns, tokenizer, collator.config).ids for item in items]
+    how: dict[str, Any] = {"do_sample": False}
+    if wanted.sampling is not None:
+        how = {"do_sample": True, **wanted.sampling.model_dump()}
+    return readouts.texts(
+        prompts,
+        tokenizer,
+        collator.evidence(items),
+        end=tokenizer.token_to_id(system.template.end),
+        stop=system.generation.stop,
         max_new_tokens=wanted.max_new_tokens,
-        do_sample=False,
-        pad_token_id=collator.pad_id,
-        eos_token_id=end,
+        **how,
     )
-    fresh = made[:, padded["input_ids"].shape[1] :].tolist()  # type: ignore[attr-defined]
-    texts = []
-    for ids in fresh:
-        kept = ids[: ids.index(end)] if end in ids else ids
-        texts.append(str(tokenizer.decode([token for token in kept if token != collator.pad_id])).strip())
-    return texts
 
 
 def _row(
-    system: System, faces: Faces, task: str, face: int, turns: Sequence[Turn], said: Sequence[str]
+    system: System, sample: Sample, wanted: Evaluation, turns: Sequence[Turn], said: Sequence[str]
 ) -> Row:
-    sample = faces.samples[face]
-    answer: Answer = system.read(said[-1], task=task)
-    truth = system.read(turns[-1].text, task=task)
-    # What the published read-out reads in the right answer is the truth that an answer can be compared with.
+    answer: Answer = system.read(said[-1], task=wanted.task, **wanted.reading)
+    right = system.read(turns[-1].text, task=wanted.task, **wanted.reading).labels
     return {
         "id": sample.id,
         "dataset": sample.dataset,
-        "task": task,
+        "task": wanted.task,
         "questions": [turn.text for turn in turns if turn.role == "user"],
         "answers": list(said),
         "status": answer.status,
         "reason": answer.reason,
-        "truth": _values(truth.labels),
+        "truth": _values(_labelled(sample.labels, right) if "description" in wanted.task else right),
         "said": _values(answer.labels),
+        "present_above": system.present_above.get(wanted.task, 0),
     }
+
+
+def _labelled(known: Labels, right: Labels | None) -> Labels | None:
+    """What a described face is labelled with; where it has no label, what is read in its description.
+
+    Elsewhere, what the published read-out reads in the right answer is the truth that an answer is compared with.
+    """
+    if right is not None and right.au_presence:
+        coded = known.au_presence or {}
+        return Labels(au_presence={key: coded.get(key, there) for key, there in right.au_presence.items()})
+    return Labels(emotion=known.emotion) if known.emotion else right
 
 
 def _values(read: Labels | None) -> dict[str, Any] | None:
@@ -182,20 +181,23 @@ def constants(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def score(rows: Sequence[Mapping[str, Any]], always: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of one task from its predictions, beside those of the constant answer.
 
-    Unparsed answers are wrong labels; AU values of unparsed answers count as the constant's.
+    Unparsed answers are wrong labels; AU values of unparsed answers count as the constant's. An AU counts as present
+    above the value that the rows name as ``present_above``; intensities have no F1.
 
     Args:
         rows: of `predict`.
         always: of `constants`.
     """
-    truths = [row["truth"] or {} for row in rows]
-    said = [row["said"] or {} for row in rows]
     figures: dict[str, Any] = {"n": len(rows), "unparsed": sum(row["status"] == "unparsed" for row in rows)}
-    if all("emotion" in truth for truth in truths):
+    known = [row for row in rows if row["truth"]]
+    if len(known) < len(rows):
+        figures["without_truth"] = len(rows) - len(known)
+    truths, said = [row["truth"] for row in known], [row["said"] or {} for row in known]
+    if known and all("emotion" in truth for truth in truths):
         true = [truth["emotion"] for truth in truths]
         figures |= _emotion_figures(true, [one.get("emotion") for one in said], always["emotion"])
-    elif all("aus" in truth for truth in truths):
-        figures |= _au_figures(truths, said, always["aus"])
+    elif known and all("aus" in truth for truth in truths):
+        figures |= _au_figures(truths, said, always["aus"], known[0].get("present_above", 0))
     return figures
 
 
@@ -215,30 +217,34 @@ def _emotion_figures(true: Sequence[str], said: Sequence[str | None], always: st
 
 
 def _au_figures(
-    truths: Sequence[Mapping[str, Any]], said: Sequence[Mapping[str, Any]], always: Mapping[str, float]
+    truths: Sequence[Mapping[str, Any]],
+    said: Sequence[Mapping[str, Any]],
+    always: Mapping[str, float],
+    above: float,
 ) -> dict[str, Any]:
-    keys = list(truths[0]["aus"])
-    errors, agreement, hits, still = {}, {}, {}, {}
-    for key in keys:
+    errors, agreement, hits, still, everywhere = {}, {}, {}, {}, {}
+    for key in truths[0]["aus"]:
         constant = float(always.get(key, 0.0))
         true = [float(truth["aus"][key]) for truth in truths]
         told = [float(one.get("aus", {}).get(key, constant)) for one in said]
         errors[key], agreement[key] = mae(true, told).value, pcc(true, told).value
         still[key] = mae(true, [constant] * len(true)).value
-        hits[key] = f1([value > 0 for value in true], [value > 0 for value in told]).value
+        if truths[0]["form"] != "au_intensity":
+            present = [value > above for value in true]
+            hits[key] = f1(present, [value > above for value in told]).value
+            everywhere[key] = f1(present, [True] * len(true)).value
     return {
         "mae": _mean(errors.values()),
         "pcc": _mean(agreement.values()),
         "f1": _mean(hits.values()),
         "per_au": {
-            key: {"mae": errors[key], "pcc": _null(agreement[key]), "f1": _null(hits[key])} for key in keys
+            key: {"mae": errors[key], "pcc": _null(agreement[key]), "f1": _null(hits.get(key, math.nan))}
+            for key in errors
         },
         "baseline": {
-            "answer": {key: float(always.get(key, 0.0)) for key in keys},
+            "answer": {key: float(always.get(key, 0.0)) for key in errors},
             "mae": _mean(still.values()),
-            "f1_all_present": _mean(
-                [f1([truth["aus"][key] > 0 for truth in truths], [True] * len(truths)).value for key in keys]
-            ),
+            "f1_all_present": _mean(everywhere.values()),
         },
     }
 

@@ -1,4 +1,4 @@
-"""Instruction items of a recipe: which face is asked what, as tokens; the tokenizer where none is given."""
+"""Instruction items of a recipe: which face or clip is asked what, as tokens; the tokenizer where none is given."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,25 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mien.core.errors import BadConfig
-from mien.core.nouns import Image, Turn
+from mien.core.nouns import Dialogue, Turn
 from mien.models.dialogues import build
 from mien.models.evidence_inputs import Inputs, evidence_inputs
 from mien.models.facial_lm import EvidenceInput, FacialLMConfig
+from mien.models.loading import open_tokenizer_file
 from mien.models.processing import Encoded, collate, lay_out
 from mien.models.systems import System
-from mien.train.augment import augment_crops
+from mien.train.augmented import augmented, tells_sides
+from mien.train.face_facts import placed_sample
 from mien.train.faces import Faces
+from mien.train.picture_changes import changed_frames
 from mien.train.tokenizer import train_tokenizer
 
 __all__ = [
     "Instruction",
     "InstructionCollator",
     "Instructions",
-    "augmented",
     "balanced",
+    "dialogue_about",
     "draw_instructions",
     "open_tokenizer",
     "question_of",
@@ -42,11 +46,26 @@ _SINGLE = tuple("0123456789[]")
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One dialogue about one face."""
+    """One dialogue about one sample: a face, or a clip."""
 
     face: int
+    """Its row in `Faces`."""
     task: str
     turns: tuple[Turn, ...]
+
+
+def dialogue_about(
+    system: System, task: str, faces: Faces, row: int, rng: random.Random, options: Mapping[str, Any]
+) -> Dialogue | None:
+    """The dialogue of a task about one sample, with as many frames as are shown of it; None where it lacks the label.
+
+    Raises:
+        BadConfig: see `build`.
+    """
+    shown: dict[str, Any] = {"frames": len(faces.frames(row))} if system.clips else {}
+    if faces.attributes is not None:
+        shown["attributes"] = faces.attributes[row]
+    return build(system.name, task, placed_sample(faces, row), rng, **{**options, **shown})
 
 
 def draw_instructions(
@@ -77,11 +96,11 @@ def draw_instructions(
         before = len(items)
         for turn in range(int(np.ceil(passes))):
             share = min(1.0, passes - turn)
-            for face, sample in enumerate(faces.samples):
+            for face in range(len(faces)):
                 rng = random.Random(f"{seed}/{task}/{turn}/{face}")
                 if rng.random() >= share:
                     continue
-                made = build(system.name, task, sample, rng, **(options or {}).get(task, {}))
+                made = dialogue_about(system, task, faces, face, rng, (options or {}).get(task, {}))
                 if made is not None:
                     items.append(Instruction(face, task, made.turns))
         if len(items) == before:
@@ -109,9 +128,13 @@ def balanced(items: Sequence[Instruction], faces: Faces, power: float, seed: int
 def open_tokenizer(
     system: System, path: Path | None, items: Iterable[Instruction], vocabulary: int
 ) -> Tokenizer:
-    """The tokenizer of a file, or a small one trained on the dialogues: words, marks and single digits."""
+    """The tokenizer of a file, or a small one trained on the dialogues: words, marks and single digits.
+
+    Raises:
+        MissingWeights: no such file, or no tokenizer in it.
+    """
     if path is not None:
-        return Tokenizer.from_file(str(path))
+        return open_tokenizer_file(path)
     start = "<s>" if system.special_tokens else "<|endoftext|>"
     texts = []
     for item in items:
@@ -131,14 +154,6 @@ def question_of(system: System, turns: Sequence[Turn]) -> str:
     for placeholder in system.placeholders:
         text = text.replace(placeholder, "")
     return text.strip()
-
-
-def augmented(crops: Sequence[Image]) -> list[Image]:
-    """Crops as another camera or detector could have given them; grey, as the pocket model's (see `augment_crops`)."""
-    weights = np.asarray([0.299, 0.587, 0.114], np.float32)
-    grey = torch.from_numpy(np.stack([crop.astype(np.float32) @ weights for crop in crops]) / 255.0)
-    changed = augment_crops(grey[:, None]).clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8).numpy()
-    return [np.repeat(crop[0][..., None], 3, axis=2) for crop in changed]
 
 
 class Instructions(Dataset[tuple[Instruction, Encoded]]):
@@ -162,7 +177,7 @@ class Instructions(Dataset[tuple[Instruction, Encoded]]):
 
 @dataclass(frozen=True, slots=True)
 class InstructionCollator:
-    """A batch for `FacialLM`: tokens, labels, and the evidence of each item's face."""
+    """A batch for `FacialLM`: tokens, labels, and the evidence of each item's face or frames, in reading order."""
 
     system: System
     config: FacialLMConfig
@@ -170,21 +185,23 @@ class InstructionCollator:
     faces: Faces
     tokenizer: Tokenizer
     pad_id: int
-    augment: bool = False
+    augment: bool | str = False
+    """Change crops at random; a name of `mien.train.picture_changes.CHANGES`: as published."""
     cached: Mapping[str, Tensor] | None = None
-    """Evidence name -> (views, N, rows, width): rows of a frozen encoder, in place of what it reads."""
+    """Evidence name -> (views, F, rows, width): rows of a frozen encoder, in place of what it reads."""
 
     def __call__(self, batch: Sequence[tuple[Instruction, Encoded]]) -> dict[str, Any]:
-        evidence = self.evidence([item for item, _ in batch])
-        shown = [
-            [
-                name
+        items = [item for item, _ in batch]
+        evidence = self.evidence(items)
+        ends = list(accumulate(len(self.faces.frames(item.face)) for item in items))
+        rows = [
+            {
+                name: _rows(evidence[name], start, end)
                 for text, name in self.system.placeholders.items()
                 if name in evidence and text in self._text(item)
-            ]
-            for item, _ in batch
+            }
+            for item, start, end in zip(items, [0, *ends], ends, strict=False)
         ]
-        rows = [{name: _row(evidence[name], place) for name in names} for place, names in enumerate(shown)]
         joined = collate(
             [encoded for _, encoded in batch], rows, pad_id=self.pad_id, side=self.system.padding
         )
@@ -194,29 +211,34 @@ class InstructionCollator:
         return self.system.template.system + "".join(turn.text for turn in item.turns)
 
     def evidence(self, items: Sequence[Instruction]) -> dict[str, EvidenceInput]:
-        """Of each item's face, by evidence name."""
-        rows = [item.face for item in items]
+        """Of each item's frames, one after the other, by evidence name."""
+        shown = [self.faces.frames(item.face) for item in items]
+        counts, frames = torch.tensor([len(one) for one in shown]), [frame for one in shown for frame in one]
         kept = self.cached or {}
         fresh = [name for name in self.config.evidence if name not in kept]
         made: dict[str, EvidenceInput] = {}
-        for name, views in kept.items():
-            view = (
-                torch.randint(len(views), (len(rows),))
-                if self.augment
-                else torch.zeros(len(rows), dtype=torch.long)
-            )
-            made[name] = views[view, torch.tensor(rows)].float()
+        if kept:
+            # Rows of one view belong together: its picture was turned as its points were.
+            views = min(len(rows) for rows in kept.values()) if self.augment else 1
+            view = torch.randint(views, (len(items),)).repeat_interleave(counts)
+            made = {name: rows[view, torch.tensor(frames)].float() for name, rows in kept.items()}
         if fresh:
-            crops = augmented([self.faces.crops[row] for row in rows]) if self.augment else None
-            batch = [
-                self.faces.evidence(row, None if crops is None else crops[i]) for i, row in enumerate(rows)
+            if isinstance(self.augment, str):
+                batch = changed_frames(self.augment, self.faces, frames)
+            elif self.augment:
+                batch = augmented(self.faces, shown, [not tells_sides(item.turns) for item in items])
+            else:
+                batch = [self.faces.evidence(frame) for frame in frames]
+            asked = [
+                question_of(self.system, item.turns)
+                for item, one in zip(items, shown, strict=True)
+                for _ in one
             ]
-            asked = [question_of(self.system, item.turns) for item in items]
             made |= evidence_inputs(self.config, self.inputs, batch, asked, self.tokenizer, fresh)
         return made
 
 
-def _row(items: EvidenceInput, row: int) -> EvidenceInput:
+def _rows(items: EvidenceInput, start: int, end: int) -> EvidenceInput:
     if isinstance(items, Mapping):
-        return {name: value[row : row + 1] for name, value in items.items()}
-    return items[row : row + 1]
+        return {name: value[start:end] for name, value in items.items()}
+    return items[start:end]

@@ -23,6 +23,7 @@ from mien.core.aus import AU_SETS
 from mien.core.nouns import FloatArray, Sample
 from mien.metrics.calibration import fit_scaling
 from mien.models.facial_lm import FacialLM
+from mien.models.loading import open_facial, open_tokenizer_file
 from mien.models.pocket import build
 from mien.models.pocket_evidence import PocketEvidence, PocketEvidenceConfig
 from mien.train import measurement
@@ -288,4 +289,4 @@ def _language(
         partial = out / "composite.partial"
         model.save_pretrained(partial)
         partial.rename(finished)
-    return Tokenizer.from_file(str(path)), FacialLM.from_pretrained(finished)
+    return open_tokenizer_file(path), open_facial(finished)

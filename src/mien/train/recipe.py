@@ -6,6 +6,8 @@
       tiny: {…}
       small: {data: [{dataset: ferplus, split: train}], stages: [{name: align, epochs: 6}, …]}
 
+A recipe may extend another (``extends: emola``): its entries are laid on that one's, ``tasks`` as a whole.
+
 A stage starts from the published one of the same name (`mien.models.systems.Stage`); what the recipe writes beside the
 name replaces its figures. ``key=value`` arguments of the command line replace single entries: ``seed=2``,
 ``data.0.limit=500``, ``stages.1.epochs=3``.
@@ -14,16 +16,19 @@ name replaces its figures. ``key=value`` arguments of the command line replace s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from mien.core.errors import BadConfig
-from mien.models.systems import Lora, Stage, System, open_system
+from mien.core.errors import BadConfig, require_known
+from mien.face.clips import FOLDER_RATE
+from mien.models.systems import Stage, System, open_system
+from mien.train.checks import check_entries
+from mien.train.values import read_content, read_stage, read_yaml, set_entry
 
 __all__ = ["DataPart", "Evaluation", "Recipe", "StageRun", "load_recipe", "recipe_names", "resolve_stage"]
 
@@ -45,7 +50,9 @@ class DataPart(_Part):
     limit: int | None = Field(default=None, ge=1)
     """At most so many, evenly spread."""
     labelled: bool = True
-    """Leave out samples without an emotion, votes or AUs."""
+    """Leave out samples without an emotion, votes, AUs or a description."""
+    rate: float = Field(default=FOLDER_RATE, gt=0.0)
+    """Frames per second of clips that are folders of pictures; a video file knows its own."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the reader."""
 
@@ -61,16 +68,28 @@ class StageRun(_Part):
     """Samples per device and step; the published batch is reached by accumulation. None: the whole batch at once."""
     cache: int = Field(default=0, ge=0)
     """Encode each face so many times before training (1, or augmented copies too) where its encoder is frozen."""
-    augment: bool = False
-    """Change crops at random, as a camera or a detector could have."""
+    augment: bool | Literal["expllm"] = False
+    """Change crops at random, as a camera or a detector could have; a name: by that system's published list."""
+    tasks: tuple[str, ...] | None = None
+    """Those of the recipe's tasks that this stage learns; None for all."""
     gradient_checkpointing: bool = False
     target: Literal["pair", "label"] = "label"
     """Target of the alignment; see `contrastive_loss`."""
     encoder: str | None = None
     """Evidence whose encoder is aligned or classifies; the first one by default."""
+    rare: float = Field(default=0.3, ge=0.0)
+    """Classification: power of the inverse frequency that weighs an emotion; 0 for plain cross-entropy."""
     unless: str | None = None
     """Left out where the recipe's weights bring this part."""
     save_steps: int = Field(default=200, ge=1)
+
+
+class Sampling(_Part):
+    """How answers are drawn; names as in transformers' ``generate``."""
+
+    temperature: float = Field(gt=0.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    seed: int = 0
 
 
 class Evaluation(_Part):
@@ -83,38 +102,55 @@ class Evaluation(_Part):
     batch: int = Field(default=64, ge=1)
     dialogue: dict[str, Any] = Field(default_factory=dict)
     """Options of the dialogue; see `mien.models.dialogues.build`."""
+    reading: dict[str, Any] = Field(default_factory=dict)
+    """Options of the system's reader, such as the AU set ``units`` of EmoLA's task ``au``."""
+    template: str | None = None
+    """Layout of the dialogue where it is not that of training: one of `mien.models.processing.TEMPLATES`."""
+    sampling: Sampling | None = None
+    """None: greedy."""
 
 
 class Recipe(_Part):
     """Everything that decides what a run trains."""
 
     system: str
-    scale: Literal["tiny", "small", "paper"]
+    scale: Literal["tiny", "small", "base", "paper"]
     options: dict[str, Any] = Field(default_factory=dict)
     """Of the system's ``configure``."""
     config: dict[str, Any] = Field(default_factory=dict)
     """Entries of `FacialLMConfig` that replace those of the scale, merged key by key."""
     inputs: dict[str, Any] = Field(default_factory=dict)
     """See `mien.models.evidence_inputs.Inputs`."""
-    data: tuple[DataPart, ...]
+    data: tuple[DataPart, ...] = Field(min_length=1)
     validation: tuple[DataPart, ...] = ()
+    frames: int = Field(default=32, ge=1)
+    """Most frames of a clip, about one per second, of a longer one spread evenly; for systems that read clips."""
     teacher: str | None = None
     """A reader (``rules``, ``pocket``) that measures AUs and tells the chain of thought where data holds none."""
-    tasks: dict[str, float]
+    tasks: dict[str, Annotated[float, Field(gt=0.0)]] = Field(min_length=1)
     """Task -> passes over the faces per epoch; a fraction takes a random part."""
     dialogues: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Task -> options of its dialogues; see `mien.models.dialogues.build`."""
     balance: float = Field(default=0.0, ge=0.0, le=1.0)
     """0: faces as they are; 1: drawn by 1 / count of their label (EMO-LLaMA's sampler); between: a power of it."""
     tokenizer: Path | None = None
-    """A ``tokenizer.json``; without it a small one is trained on the dialogues."""
+    """A ``tokenizer.json``; else that of ``weights.model`` or ``weights.decoder``, or with neither a small one that is
+    trained on the dialogues."""
     vocabulary: int = Field(default=1000, ge=300)
     """Of a tokenizer that is trained."""
     weights: dict[str, str] = Field(default_factory=dict)
-    """``decoder`` or evidence name -> folder or hub id of its published weights."""
+    """``decoder`` or evidence name -> folder or hub id of its published weights, around which the model is built;
+    ``text``: the text tower of an alignment; ``model`` alone: a whole model to go on from."""
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    """Of what is frozen, and of the written model; what learns is float32. None: the precision of the stages with
+    dialogues on pretrained weights where they agree, else fp32."""
+    bits: Literal[4, 8] | None = None
+    """Hold the decoder in 4 or 8 bits while adapters learn beside it; they are merged into the whole one."""
+    attention: str | None = None
+    """``sdpa``, ``flash_attention_2`` …; transformers' choice by default."""
     stages: tuple[StageRun, ...]
     evaluation: tuple[Evaluation, ...] = ()
-    seed: int = 1
+    seed: int = Field(default=1, ge=0, lt=2**31)
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -135,31 +171,39 @@ def load_recipe(name: str | Path, scale: str, changes: Sequence[str] = ()) -> Re
     Raises:
         BadConfig: no such recipe or scale, or an entry that cannot be.
     """
-    content = _read(name)
+    content = _extended(name)
     scales = content.pop("scales", {})
-    if scale not in scales:
+    if not isinstance(scales, Mapping) or not isinstance(scales.get(scale, ""), Mapping | None):
         raise BadConfig(
             got=f"scale {scale!r} of recipe {name}",
-            expected=f"one of {', '.join(scales)}",
-            fix="Pass --scale",
+            expected=f"one of {', '.join(map(str, scales))}"
+            if isinstance(scales, Mapping)
+            else "a mapping scales",
+            fix="Pass --scale, or write its entries",
         )
     merged = merge(merge(content, scales[scale] or {}), {"scale": scale})
     for change in changes:
-        _set(merged, change)
-    merged["stages"] = [_stage_run(stage) for stage in merged.get("stages", ())]
-    try:
-        recipe = Recipe.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(
-            got=f"{place} = {first['input']!r} in recipe {name}",
-            expected=first["msg"],
-            fix="Correct the entry",
-        ) from error
+        set_entry(merged, change)
+    if isinstance(merged.get("stages"), list):
+        merged["stages"] = [_stage_run(stage) for stage in merged["stages"]]
+    recipe = check_entries(read_content(Recipe, merged, f"recipe {name}"))
     for stage in recipe.stages:
-        resolve_stage(open_system(recipe.system), stage)
+        for task in stage.tasks or ():
+            require_known(task, recipe.tasks, "task", of=f"recipe {name}")
+        resolve_stage(open_system(recipe.system, recipe.scale), stage)
     return recipe
+
+
+def _extended(name: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    if str(name) in above:
+        raise BadConfig(
+            got=f"recipes that extend each other: {', '.join((*above, str(name)))}",
+            expected="one that extends none at the end",
+            fix="Correct their entries 'extends'",
+        )
+    content = _read(name)
+    base = content.pop("extends", None)
+    return content if base is None else merge(_extended(base, (*above, str(name))), content)
 
 
 def _read(name: str | Path) -> dict[str, Any]:
@@ -172,7 +216,7 @@ def _read(name: str | Path) -> dict[str, Any]:
             fix="Choose one of these",
         )
     try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+        content = read_yaml(source.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise BadConfig(
             got=f"recipe {name}: {error}", expected="a YAML file", fix="Correct its syntax"
@@ -185,31 +229,15 @@ def _read(name: str | Path) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid on ``base``, mappings key by key, everything else replaced."""
+    """``over`` laid on ``base``, mappings key by key, tasks and everything else replaced."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
+        if key != "tasks" and isinstance(below, Mapping) and isinstance(value, Mapping):
             merged[key] = merge(below, value)
         else:
             merged[key] = value
     return merged
-
-
-def _set(content: dict[str, Any], change: str) -> None:
-    path, equals, text = change.partition("=")
-    *parents, last = path.split(".")
-    place: Any = content
-    try:
-        for name in parents:
-            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
-        place[int(last) if isinstance(place, list) else last] = yaml.safe_load(text)
-    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise BadConfig(
-            got=f"change {change!r}", expected="key=value of an entry of the recipe", fix="Correct it"
-        ) from error
-    if not equals or not path:
-        raise BadConfig(got=f"change {change!r}", expected="key=value", fix="Write for instance seed=2")
 
 
 def _stage_run(entry: object) -> object:
@@ -228,25 +256,13 @@ def resolve_stage(system: System, run: StageRun) -> Stage:
     Raises:
         BadConfig: the system has no such stage and the recipe does not define it, or a figure cannot be.
     """
-    changes = dict(run.changes)
-    if isinstance(changes.get("lora"), Mapping):
-        changes["lora"] = Lora(**{**changes["lora"], "targets": tuple(changes["lora"]["targets"])})
-    if "trains" in changes:
-        changes["trains"] = tuple(changes["trains"])
-    if run.name in system.stages:
-        stage = replace(system.stages[run.name], **changes)
-    elif {"objective", "trains", "learning_rate", "batch", "epochs"} <= set(changes):
-        stage = Stage(**changes)
-    else:
+    published = system.stages.get(run.name)
+    if published is None and not {"objective", "trains", "learning_rate", "batch", "epochs"} <= set(
+        run.changes
+    ):
         raise BadConfig(
             got=f"stage {run.name!r} of {system.name}",
             expected=f"one of {', '.join(system.stages)}, or objective, trains, learning_rate, batch and epochs",
             fix="Correct the name, or give these figures",
         )
-    if stage.epochs is None or stage.epochs <= 0.0 or stage.learning_rate <= 0.0 or stage.batch < 1:
-        raise BadConfig(
-            got=f"stage {run.name!r} with {stage.epochs} epochs, rate {stage.learning_rate}, batch {stage.batch}",
-            expected="all above 0; what was not published has to be chosen",
-            fix=f"Give them in the recipe, for instance {run.name}: epochs: 1",
-        )
-    return stage
+    return read_stage(run.name, published, run.changes)

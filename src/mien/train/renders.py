@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.core.aus import AU_SETS
-from mien.core.errors import BadData
+from mien.core.errors import BadData, require_known
 from mien.core.nouns import FloatArray
 
 __all__ = ["Renders", "read_renders"]
@@ -27,17 +28,26 @@ class Renders:
     """(N,)."""
     points: FloatArray
     """(N, 68, 2) true places in px, in iBUG's order."""
+    rows: tuple[int, ...]
+    """Their numbers among all of the split."""
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def read_renders(folder: Path, split: str) -> Renders:
+def read_renders(folder: Path, split: str, choose: Callable[[int], Sequence[int]] | None = None) -> Renders:
     """Rendered faces of ``train`` or ``val``; a tenth of the identities is held back for validation.
 
+    Args:
+        folder: of the shards.
+        split: ``"train"`` or ``"val"``.
+        choose: number of faces -> ascending numbers of those that are wanted; all without it. Others are not read.
+
     Raises:
+        BadConfig: no such split.
         BadData: no shard, or other AUs than the pocket model measures.
     """
+    require_known(split, ("train", "val"), "split", of="renders")
     shards = sorted(folder.glob("shard_*.npz"))
     if not shards:
         raise BadData(
@@ -45,8 +55,16 @@ def read_renders(folder: Path, split: str) -> Renders:
             expected="shard_0000.npz and so on",
             fix="Run: python tools/render_faces.py --count 27136 --size 144 --out FOLDER",
         )
-    images, aus, identity, points = [], [], [], []
-    for path in shards:
+    identities = [_identity(path) for path in shards]
+    held = [np.flatnonzero((one % 10 == 0) == (split == "val")) for one in identities]
+    count = sum(map(len, held))
+    rows = np.arange(count) if choose is None else np.asarray(choose(count), np.int64)
+    images, aus, identity, points, start = [], [], [], [], 0
+    for path, found in zip(shards, held, strict=True):
+        chosen = found[rows[(rows >= start) & (rows < start + len(found))] - start]
+        start += len(found)
+        if not len(chosen):
+            continue
         with np.load(path, allow_pickle=False) as shard:
             if tuple(str(name) for name in shard["au_names"]) != AU_SETS["pocket"]:
                 raise BadData(
@@ -54,9 +72,25 @@ def read_renders(folder: Path, split: str) -> Renders:
                     expected=" ".join(AU_SETS["pocket"]),
                     fix="Render again with this version",
                 )
-            chosen = (shard["identity"] % 10 == 0) == (split == "val")
             images.append(shard["images"][chosen])
             aus.append(shard["au"][chosen])
             identity.append(shard["identity"][chosen])
             points.append(shard["landmarks68"][chosen])
-    return Renders(*(np.concatenate(column) for column in (images, aus, identity, points)))
+    if not images:
+        raise BadData(
+            got=f"no face of split {split} in {folder}",
+            expected="at least one",
+            fix="Render more: a tenth of the identities is held back for val",
+        )
+    return Renders(
+        images=np.concatenate(images),
+        aus=np.concatenate(aus),
+        identity=np.concatenate(identity),
+        points=np.concatenate(points),
+        rows=tuple(rows.tolist()),
+    )
+
+
+def _identity(path: Path) -> npt.NDArray[np.int32]:
+    with np.load(path, allow_pickle=False) as shard:
+        return np.asarray(shard["identity"])

@@ -3,6 +3,8 @@
 RUN/run.json  result.json  predictions.jsonl    what was run, its figures, every answer they come from
 RUN/model/                                      weights, configuration, tokenizer
 RUN/stages/0-align.safetensors                  what each stage changed: for adapters, the adapters alone
+RUN/adapters/0-code/                            the same as `save_adapters` writes it, where a stage has adapters
+RUN/recipe.json                                 what may go on here
 """
 
 from __future__ import annotations
@@ -14,27 +16,49 @@ from typing import Any
 
 import torch
 from accelerate import PartialState  # type: ignore[import-untyped]
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from transformers import TrainerCallback
 
 from mien.core.emotions import EMOTIONS
+from mien.core.errors import BadConfig, MissingWeights
+from mien.core.nouns import Turn
 from mien.core.run_record import RunRecord
-from mien.models.adapters import merge_adapters
-from mien.models.evidence_inputs import Inputs
+from mien.dialogue.face_tasks import QUESTIONS
+from mien.models.adapters import load_trained, merge_adapters, save_adapters
+from mien.models.evidence_inputs import needed_experts
+from mien.models.experts import require_experts
 from mien.models.facephi import alignment_text
 from mien.models.facial_lm import FacialLM
+from mien.models.loading import MODEL_FOLDER
+from mien.models.precision import one_precision
+from mien.models.quantised import quantise
 from mien.models.systems import Stage, System, open_system, prepare
+from mien.models.text_tower import open_text_tower
 from mien.train.align import AlignmentTask, ClassificationTask, FaceBatches, FaceRowsOf, emotion_frequency
-from mien.train.composite import build_composite, write_model
+from mien.train.composite import (
+    build_composite,
+    check_weights,
+    open_words,
+    trains_decoder,
+    write_model,
+)
 from mien.train.evaluation import constants, predict, score, write_predictions
+from mien.train.face_attributes import with_attributes
+from mien.train.face_facts import with_facts
 from mien.train.faces import Faces, gather, taught
-from mien.train.instructions import Instruction, draw_instructions, open_tokenizer
-from mien.train.recipe import Recipe, StageRun, resolve_stage
+from mien.train.instructions import Instruction, draw_instructions
+from mien.train.label_calibration import calibrate_labels
+from mien.train.plan import check_pictures, planned, planned_inputs, rehearse, stages_of
+from mien.train.recipe import Evaluation, Recipe, StageRun
+from mien.train.run_folder import claim
 from mien.train.stage_trainer import StageOptions, run_stage, trained_state
 from mien.train.supervised import run_supervised
 
-__all__ = ["Run", "run_recipe"]
+__all__ = ["ADAPTERS", "Run"]
+
+ADAPTERS = "adapters"
+"""Folder of a run for what its stages learnt beside the weights."""
 
 
 class Run:
@@ -55,9 +79,15 @@ class Run:
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self.recipe, self.folder, self.cache = recipe, folder, cache or folder.parent / "cache"
-        self.system: System = open_system(recipe.system)
-        self.inputs = Inputs.of(recipe.inputs)
+        self.system: System = open_system(recipe.system, recipe.scale)
         self.callbacks = tuple(callbacks)
+        config = planned(recipe, self.system)
+        self.stages = stages_of(recipe, self.system, config)
+        self._check_stages()
+        check_weights(recipe, self.system)
+        self.inputs = planned_inputs(recipe, config)
+        check_pictures(config, self.inputs)
+        rehearse(config, self.stages)
         self.process = PartialState(cpu=not torch.cuda.is_available())
 
     def train(self) -> Path:
@@ -68,26 +98,75 @@ class Run:
             BadData: data that cannot be read.
             MissingWeights: published weights that the recipe needs are not given.
         """
-        (self.folder / "stages").mkdir(parents=True, exist_ok=True)
+        with self.process.main_process_first():
+            claim(self.folder, self.recipe)
         record = RunRecord.start(self.recipe.model_dump(mode="json"), seed=self.recipe.seed)
         with self.process.main_process_first():
             faces = self._faces(self.recipe.data)
         items = self._items(faces)
         tokenizer = self._tokenizer(items)
         model = build_composite(self.recipe, self.system, tokenizer)
-        for place, stage in enumerate(
-            one for one in self.recipe.stages if one.unless not in self.recipe.weights
-        ):
-            self._stage(place, stage, model, tokenizer, faces, items)
+        require_experts(needed_experts(model.config, self.inputs), self.inputs.experts)
+        for place in range(len(self.stages)):
+            if not self._left(place).is_file():
+                if self.recipe.bits is not None:
+                    quantise(model.model.language_model, self.recipe.bits, self.process.device)
+                self._stage(place, model, tokenizer, faces, items)
+                if self.recipe.bits is None:
+                    merge_adapters(model)
+                    continue
+                # Adapters are merged into whole weights, never into those of few bits.
+                model = build_composite(self.recipe, self.system, tokenizer)
+                for earlier in range(place):
+                    self._take(earlier, model)
+            self._take(place, model)
         if self.process.is_main_process:
             self._finish(record, model, tokenizer, faces, items)
         self.process.wait_for_everyone()
         return self.folder
 
+    def _check_stages(self) -> None:
+        """What cannot be is said before anything is read.
+
+        Raises:
+            BadConfig: a decoder of few bits that is to learn itself.
+            MissingWeights: an alignment at scale ``paper`` without its text tower.
+        """
+        for run, stage in self.stages:
+            learns = [start for start in stage.trains if trains_decoder(start)]
+            if self.recipe.bits is not None and learns:
+                raise BadConfig(
+                    got=f"stage {run.name!r}, which trains {learns[0]} of a decoder in {self.recipe.bits} bits",
+                    expected="adapters beside it (lora)",
+                    fix="Leave bits out, or give the stage lora in place of the decoder",
+                )
+            if (
+                stage.objective == "contrastive"
+                and self.recipe.scale == "paper"
+                and "text" not in self.recipe.weights
+            ):
+                raise MissingWeights(
+                    got=f"no weights for text, which stage {run.name!r} aligns with",
+                    expected="CLIP's text tower in a folder, or a checkpoint of ULIP, which holds SLIP's",
+                    fix="Pass weights.text=PLACE; ULIP's file of weights.landmarks serves for both",
+                )
+
     def _faces(self, parts: Sequence[Any]) -> Faces:
-        need = self.recipe.system in ("facephi", "emola", "emo-llama")
-        faces = gather(parts, self.inputs.crop_size, self.cache, need)
-        return faces if self.recipe.teacher is None else taught(faces, self.recipe.teacher, self.recipe.seed)
+        # InsightFace's net and FaceXFormer find their own points.
+        meshed = {
+            "facephi": True,
+            "emola": self.inputs.prior == "mesh106",
+            "emo-llama": self.inputs.face_rows == "gradients",
+        }
+        need = meshed.get(self.recipe.system, False)
+        frames = self.recipe.frames if self.system.clips else None
+        faces = gather(parts, self.inputs.crop_size, self.cache, need, frames)
+        if self.inputs.attributes != "none":
+            faces = with_attributes(faces, self.inputs)
+        if self.recipe.teacher is None:
+            return faces
+        faces = taught(faces, self.recipe.teacher, self.recipe.seed)
+        return with_facts(faces) if self.recipe.tasks.keys() & QUESTIONS.keys() else faces
 
     def _items(self, faces: Faces) -> list[Instruction]:
         recipe = self.recipe
@@ -103,50 +182,58 @@ class Run:
         path = self.folder / "tokenizer.json"
         with self.process.main_process_first():
             if not path.is_file():
-                made = open_tokenizer(self.system, self.recipe.tokenizer, items, self.recipe.vocabulary)
+                made = open_words(self.recipe, self.system, items)
                 partial = path.with_suffix(".partial")
                 made.save(str(partial))
                 partial.rename(path)
         return Tokenizer.from_file(str(path))
 
+    def _left(self, place: int) -> Path:
+        """What a stage leaves behind."""
+        return self.folder / "stages" / f"{place}-{self.stages[place][0].name}.safetensors"
+
+    def _take(self, place: int, model: FacialLM) -> None:
+        """Give a model what a stage left behind; its adapters end up in the weights."""
+        torch.manual_seed(self.recipe.seed + place)
+        prepare(model, self.stages[place][1])
+        load_trained(model, self._left(place))
+        merge_adapters(model)
+
     def _stage(
         self,
         place: int,
-        run: StageRun,
         model: FacialLM,
         tokenizer: Tokenizer,
         faces: Faces,
         items: Sequence[Instruction],
     ) -> None:
-        """Train one stage, or take what it left behind; its adapters end up in the weights."""
-        stage = resolve_stage(self.system, run)
-        target = self.folder / "stages" / f"{place}-{run.name}.safetensors"
+        """Train one stage; its adapters stand beside the weights."""
+        (run, stage), target = self.stages[place], self._left(place)
         torch.manual_seed(self.recipe.seed + place)
         prepare(model, stage)
-        if target.is_file():
-            model.load_state_dict(load_file(target), strict=False)
+        options = StageOptions(
+            folder=target.with_suffix(""),
+            seed=self.recipe.seed + place,
+            micro_batch=run.micro_batch,
+            save_steps=run.save_steps,
+            gradient_checkpointing=run.gradient_checkpointing,
+            callbacks=self.callbacks,
+        )
+        if stage.objective == "language":
+            chosen = [item for item in items if run.tasks is None or item.task in run.tasks]
+            run_supervised(
+                model, self.system, stage, chosen, faces, self.inputs, tokenizer, options,
+                cache=run.cache, augment=run.augment,
+            )  # fmt: skip
         else:
-            options = StageOptions(
-                folder=target.with_suffix(""),
-                seed=self.recipe.seed + place,
-                micro_batch=run.micro_batch,
-                save_steps=run.save_steps,
-                gradient_checkpointing=run.gradient_checkpointing,
-                callbacks=self.callbacks,
-            )
-            if stage.objective == "language":
-                run_supervised(
-                    model, self.system, stage, items, faces, self.inputs, tokenizer, options,
-                    cache=run.cache, augment=run.augment,
-                )  # fmt: skip
-            else:
-                self._train_encoder(run, stage, model, tokenizer, faces, options)
-            if self.process.is_main_process:
-                partial = target.with_suffix(".partial")
-                save_file(trained_state(model), partial)
-                partial.rename(target)
-            self.process.wait_for_everyone()
-        merge_adapters(model)
+            self._train_encoder(run, stage, model, tokenizer, faces, options)
+        if self.process.is_main_process:
+            if any(one.lora is not None for _, one in self.stages):
+                save_adapters(model, stage, self.folder / ADAPTERS / target.stem)
+            partial = target.with_suffix(".partial")
+            save_file(trained_state(model), partial)
+            partial.rename(target)
+        self.process.wait_for_everyone()
 
     def _train_encoder(
         self,
@@ -158,13 +245,19 @@ class Run:
         options: StageOptions,
     ) -> None:
         name = run.encoder or next(iter(model.config.evidence))
-        batches = FaceBatches(model.config, name, self.inputs, faces, run.augment)
+        closed = None if self.system.labels is None else self.system.labels(self.recipe.options).question
+        asked = None if closed is None else self.system.instruction([Turn("user", closed)])
+        batches = FaceBatches(
+            model.config, name, self.inputs, faces, run.augment, question=asked, tokenizer=tokenizer
+        )
         task: AlignmentTask | ClassificationTask
         if stage.objective == "contrastive":
             texts = [alignment_text(label) for label in EMOTIONS]
-            task = AlignmentTask(model, name, texts, tokenizer, run.target)
+            place = self.recipe.weights.get("text")
+            opened = None if place is None else open_text_tower(place)
+            task = AlignmentTask(model, name, texts, tokenizer, run.target, opened)
         else:
-            task = ClassificationTask(model, name, emotion_frequency(faces))
+            task = ClassificationTask(model, name, emotion_frequency(faces), run.rare)
         run_stage(task, stage, FaceRowsOf(range(len(faces))), batches, options)
 
     def _finish(
@@ -177,20 +270,14 @@ class Run:
     ) -> None:
         recipe = self.recipe
         most = max((one.max_new_tokens for one in recipe.evaluation), default=64)
-        write_model(self.folder, model.eval(), tokenizer, recipe, self.inputs, most)
+        write_model(self.folder, one_precision(model).eval(), tokenizer, recipe, self.inputs, most)
         predictions: list[dict[str, Any]] = []
-        results: dict[str, Any] = {}
+        results: dict[str, Any] = {"tasks": {}}
         if recipe.evaluation:
-            held = self._faces(recipe.validation)
-            for wanted in recipe.evaluation:
-                wanted = wanted.model_copy(update={"dialogue": self._dialogue(wanted.dialogue)})
-                rows = predict(model, self.system, held, self.inputs, tokenizer, wanted)
-                predictions += rows
-                always = constants(self._truths(items, wanted.task))
-                results[wanted.task] = {"constant": always, **score(rows, always)}
+            predictions, results = self._validate(model, tokenizer, items)
         write_predictions(self.folder / "predictions.jsonl", predictions)
         text = json.dumps(
-            {"system": recipe.system, "scale": recipe.scale, "tasks": results}, indent=2, sort_keys=True
+            {"system": recipe.system, "scale": recipe.scale, **results}, indent=2, sort_keys=True
         )
         (self.folder / "result.json").write_text(text + "\n", encoding="utf-8")
         unparsed = sum(row["status"] == "unparsed" for row in predictions)
@@ -202,20 +289,34 @@ class Run:
         }
         record.finish(**counts).write(self.folder / "run.json")
 
-    def _truths(self, items: Sequence[Instruction], task: str) -> list[dict[str, Any]]:
+    def _validate(
+        self, model: FacialLM, tokenizer: Tokenizer, items: Sequence[Instruction]
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Every answer on the validation faces, and the figures; label likelihoods are calibrated on the way."""
+        predictions: list[dict[str, Any]] = []
+        results: dict[str, Any] = {}
+        held = self._faces(self.recipe.validation)
+        for wanted in self.recipe.evaluation:
+            wanted = wanted.model_copy(update={"dialogue": self._dialogue(wanted.dialogue)})
+            rows = predict(model, self.system, held, self.inputs, tokenizer, wanted)
+            predictions += rows
+            always = constants(self._truths(items, wanted))
+            results[wanted.task] = {"constant": always, **score(rows, always)}
+        truths = {
+            row["id"]: row["truth"]["emotion"] for row in predictions if "emotion" in (row["truth"] or {})
+        }
+        labels = calibrate_labels(self.folder / MODEL_FOLDER, model, held, truths)
+        return predictions, {"tasks": results, **({} if labels is None else {"labels": labels})}
+
+    def _truths(self, items: Sequence[Instruction], wanted: Evaluation) -> list[dict[str, Any]]:
         """What the training answers of a task say, as the system reads them."""
         truths: list[dict[str, Any]] = []
         for item in items:
-            if item.task == task:
-                read = self.system.read(item.turns[-1].text, task=task).labels
+            if item.task == wanted.task:
+                read = self.system.read(item.turns[-1].text, task=wanted.task, **wanted.reading).labels
                 if read is not None and read.emotion:
                     truths.append({"emotion": read.emotion})
                 elif read is not None:
                     values = read.au_intensity or read.au_level or read.au_presence or {}
                     truths.append({"aus": {key: float(value) for key, value in values.items()}})
         return truths
-
-
-def run_recipe(recipe: Recipe, folder: Path, cache: Path | None = None) -> Path:
-    """Train a recipe in ``folder`` and return it; see `Run`."""
-    return Run(recipe, folder, cache).train()

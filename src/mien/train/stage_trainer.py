@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from mien.core.errors import BadConfig, MissingWeights
+from mien.models.adapters import trained_state
 from mien.models.systems import Stage
 from mien.train.resume import train_resumed
 
@@ -33,16 +35,6 @@ class StageOptions:
     save_steps: int = 200
     gradient_checkpointing: bool = False
     callbacks: tuple[TrainerCallback, ...] = ()
-
-
-def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """What a stage changes: parameters that learn, and buffers (running statistics of batch normalisation)."""
-    state: dict[str, Tensor] = {
-        name: value for name, value in model.named_parameters() if value.requires_grad
-    }
-    state.update(model.named_buffers())
-    persistent = model.state_dict().keys()
-    return {name: value.detach().contiguous().cpu() for name, value in state.items() if name in persistent}
 
 
 def parameter_groups(model: nn.Module, stage: Stage) -> list[dict[str, Any]]:
@@ -73,7 +65,9 @@ class StageTrainer(Trainer):
         made: torch.optim.Optimizer | None = self.__dict__.get("optimizer")
         if made is None:
             groups = parameter_groups(model or self.model, self.stage)
-            made = self.optimizer = torch.optim.AdamW(groups, lr=self.stage.learning_rate)
+            made = self.optimizer = torch.optim.AdamW(
+                groups, lr=self.stage.learning_rate, betas=self.stage.betas
+            )
         return made
 
     def compute_loss(self, model: nn.Module, *arguments: Any, **options: Any) -> Any:
@@ -104,11 +98,18 @@ class StageTrainer(Trainer):
 
 
 def rest_frozen(model: nn.Module) -> None:
-    """Evaluation mode for every part in which nothing learns: no dropout, and statistics stay as they are."""
+    """Evaluation mode for every part in which nothing learns: no dropout, and statistics stay as they are.
+
+    Layers whose activations are to be recomputed are in training mode themselves, as that is when transformers does
+    so; what they hold, dropout included, is not.
+    """
     for module in model.modules():
         own = list(module.parameters())
         if module.training and own and not any(parameter.requires_grad for parameter in own):
             module.eval()
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing:
+            module.training = True
 
 
 def run_stage(
@@ -125,8 +126,8 @@ def run_stage(
         MissingWeights: the folder holds checkpoints of another stage.
     """
     settings = _settings(stage, len(data), options)  # type: ignore[arg-type]
-    if options.gradient_checkpointing and isinstance(model, PreTrainedModel):
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if options.gradient_checkpointing:
+        _recompute(model, True)
     trainer = StageTrainer(
         stage,
         model=model,
@@ -135,12 +136,32 @@ def run_stage(
         data_collator=collator,
         callbacks=list(options.callbacks),
     )
+    # It prints the Trainer's own dictionaries; `mien.train.terminal` says the same in words.
+    trainer.remove_callback(PrinterCallback)
     train_resumed(trainer)
     # Mixed precision wraps the forward of this very object; what follows the stage runs in its own precision.
     trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
-    if options.gradient_checkpointing and isinstance(model, PreTrainedModel):
-        model.gradient_checkpointing_disable()
+    if options.gradient_checkpointing:
+        _recompute(model, False)
     model.eval()
+
+
+def _recompute(model: nn.Module, on: bool) -> None:
+    """Activations of a decoder's layers: recomputed on the way back, or kept."""
+    if not isinstance(model, PreTrainedModel):
+        return
+    # transformers renamed it within version 5.
+    kind = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    if on:
+        getattr(model, f"{kind}_checkpointing_enable")({"use_reentrant": False})
+    else:
+        getattr(model, f"{kind}_checkpointing_disable")()
+
+
+def _schedule(stage: Stage) -> str:
+    if stage.schedule != "cosine":
+        return "constant_with_warmup"
+    return "cosine_with_min_lr" if stage.last_rate else "cosine"
 
 
 def _settings(stage: Stage, items: int, options: StageOptions) -> TrainingArguments:
@@ -159,11 +180,13 @@ def _settings(stage: Stage, items: int, options: StageOptions) -> TrainingArgume
         per_device_train_batch_size=1,
         num_train_epochs=float(stage.epochs or 1),
         learning_rate=stage.learning_rate,
-        lr_scheduler_type="cosine" if stage.schedule == "cosine" else "constant_with_warmup",
+        lr_scheduler_type=_schedule(stage),
+        lr_scheduler_kwargs={"min_lr": stage.last_rate} if stage.last_rate else {},
         save_steps=options.save_steps,
         save_total_limit=1,
         logging_steps=20,
         report_to=[],
+        log_level_replica="error",
         seed=options.seed,
         remove_unused_columns=False,
         dataloader_pin_memory=not cpu,

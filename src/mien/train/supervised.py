@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -11,10 +11,13 @@ from torch import Tensor
 
 from mien.core.errors import BadConfig
 from mien.layers.cached import CachedRows
+from mien.models.encoders import encode_items
 from mien.models.evidence_inputs import Inputs
 from mien.models.facial_lm import FacialLM, FacialLMConfig
 from mien.models.systems import Stage, System
 from mien.train.align import FaceBatches
+from mien.train.augmented import tells_sides
+from mien.train.face_facts import tells_places
 from mien.train.faces import Faces
 from mien.train.instructions import Instruction, InstructionCollator, Instructions
 from mien.train.stage_trainer import StageOptions, run_stage
@@ -35,20 +38,42 @@ def frozen_encoders(model: FacialLM) -> list[str]:
 
 
 @torch.no_grad()
-def cached_rows(model: FacialLM, name: str, inputs: Inputs, faces: Faces, views: int, seed: int) -> Tensor:
-    """(views, N, rows, width) of an encoder, half precision: each face as it is, then ``views - 1`` times changed."""
+def cached_rows(
+    model: FacialLM, name: str, inputs: Inputs, faces: Faces, views: int, seed: int, mirror: bool = True
+) -> Tensor:
+    """(views, F, rows, width) of an encoder, half precision: each frame as it is, then ``views - 1`` times changed.
+
+    The changes depend on the seed alone, so that the same view of two encoders is of the same changed face.
+    """
     config, encoder = model.config, model.model.encoders[name].eval()
     torch.manual_seed(seed)
     made = []
     for view in range(views):
-        batches = FaceBatches(config, name, inputs, faces, augment=view > 0)
+        batches = FaceBatches(config, name, inputs, faces, augment=view > 0, mirror=mirror)
         parts = []
-        for start in range(0, len(faces), _BATCH):
-            items = batches.read(range(start, min(start + _BATCH, len(faces))))
-            rows = encoder(**items) if isinstance(items, Mapping) else encoder(items)
-            parts.append((rows.unsqueeze(1) if rows.ndim == 2 else rows).half())
+        for start in range(0, len(faces.crops), _BATCH):
+            items = batches.read(range(start, min(start + _BATCH, len(faces.crops))))
+            # An earlier stage may have left the encoder on an accelerator; batches are put together off it.
+            parts.append(encode_items(encoder, items).half().cpu())
         made.append(torch.cat(parts))
     return torch.stack(made)
+
+
+def _check_items(system: System, items: Sequence[Instruction], moving: bool) -> None:
+    for item in items:
+        text = system.template.system + "".join(turn.text for turn in item.turns)
+        if not any(placeholder in text for placeholder in system.placeholders):
+            raise BadConfig(
+                got=f"a dialogue of task {item.task!r} that shows no face in this stage's layout",
+                expected=f"one of {', '.join(system.placeholders)} in it",
+                fix="Give the stage tasks of its layout: template plain goes with the task caption",
+            )
+        if moving and tells_places(item.turns):
+            raise BadConfig(
+                got=f"augment, and answers of task {item.task!r} that say where the face is",
+                expected="pictures that stay as they are",
+                fix="Write augment: false, or leave these tasks out of the stage",
+            )
 
 
 @contextmanager
@@ -76,7 +101,7 @@ def run_supervised(
     options: StageOptions,
     *,
     cache: int = 0,
-    augment: bool = False,
+    augment: bool | str = False,
 ) -> None:
     """Train a prepared composite on dialogues.
 
@@ -90,20 +115,27 @@ def run_supervised(
         tokenizer: of the dialogues.
         options: how it runs here.
         cache: views per face that frozen encoders encode beforehand; 0 runs them in every step.
-        augment: change crops at random; with a cache, choose among its views.
+        augment: change crops at random; with a cache, choose among its views; a name: by a published list.
 
     Raises:
-        BadConfig: a cache without a frozen encoder, or see `run_stage`.
+        BadConfig: a cache without a frozen encoder or with a published list, dialogues that show no face or say where
+            it is while it moves, or see `run_stage`.
     """
     config: FacialLMConfig = model.config
+    system = system.laid_out(stage.template)
     names = frozen_encoders(model) if cache else []
-    if cache and not names:
+    if cache and (not names or isinstance(augment, str)):
         raise BadConfig(
-            got="a cache for encoders that learn",
-            expected="an encoder that this stage leaves as it is",
+            got="a cache for encoders that learn, or with a published list of changes",
+            expected="an encoder that this stage leaves as it is, and augment true or false",
             fix="Write cache: 0",
         )
-    rows = {name: cached_rows(model, name, inputs, faces, cache, options.seed) for name in names}
+    _check_items(system, items, bool(augment))
+    if names:
+        # What has no parameters (EmoLA's prior) has to change with the picture that it belongs to.
+        names += [name for name, one in model.model.encoders.items() if not list(one.parameters())]
+    mirror = not any(tells_sides(item.turns) for item in items)
+    rows = {name: cached_rows(model, name, inputs, faces, cache, options.seed, mirror) for name in names}
     pad_id = tokenizer.token_to_id("<pad>")
     collator = InstructionCollator(
         system, config, inputs, faces, tokenizer, 0 if pad_id is None else pad_id, augment, rows or None

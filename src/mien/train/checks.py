@@ -1,0 +1,82 @@
+"""What a recipe cannot be, said before any data is read: names of tasks, options, inputs, weights and layouts."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mien.core.errors import BadConfig, require_known
+from mien.core.nouns import Labels, Sample
+from mien.models.dialogues import TASKS, build
+from mien.models.evidence_inputs import Inputs
+from mien.models.processing import TEMPLATES
+from mien.models.systems import System, open_system
+from mien.train.values import read_fields, read_options
+
+if TYPE_CHECKING:
+    from mien.train.recipe import Evaluation, Recipe
+
+__all__ = ["check_entries"]
+
+_NOBODY = Sample("", "", "", "", Labels())
+
+
+def check_entries(recipe: Recipe) -> Recipe:
+    """The recipe with its options and inputs in their types.
+
+    Raises:
+        BadConfig: a task, option, input, layout or part of the weights that there is not.
+    """
+    system = open_system(recipe.system, recipe.scale)
+    tasks = TASKS[system.name]
+    for task in (*recipe.tasks, *recipe.dialogues):
+        require_known(task, tasks, "task", of=system.name)
+        _check_dialogue(system, task, recipe.dialogues.get(task, {}))
+    for place, wanted in enumerate(recipe.evaluation):
+        _check_evaluation(system, wanted, f"evaluation.{place}")
+    if recipe.evaluation and not recipe.validation:
+        raise BadConfig(
+            got="evaluation without validation",
+            expected="faces to ask about",
+            fix="Give validation, for instance validation.0.dataset=ferplus, or write evaluation=[]",
+        )
+    parts = ("model", "decoder", "text", *system.placeholders.values())
+    for part in recipe.weights:
+        require_known(part, parts, "part of weights", of=system.name)
+    for stage in recipe.stages:
+        if stage.encoder is not None:
+            require_known(stage.encoder, system.placeholders.values(), "encoder", of=f"stage {stage.name!r}")
+        if stage.unless is not None:
+            require_known(stage.unless, parts, "part of weights", of=f"stage {stage.name!r}")
+    typed = {
+        "options": read_options(system.configure, recipe.options, "options"),
+        "inputs": read_fields(Inputs, recipe.inputs, "inputs"),
+    }
+    Inputs.of(typed["inputs"])
+    return recipe.model_copy(update=typed)
+
+
+def _check_evaluation(system: System, wanted: Evaluation, where: str) -> None:
+    require_known(wanted.task, TASKS[system.name], f"{where}.task", of=system.name)
+    _check_dialogue(system, wanted.task, wanted.dialogue)
+    if wanted.template is not None:
+        require_known(wanted.template, TEMPLATES, f"{where}.template")
+    known = tuple(inspect.signature(system.read).parameters)[2:]
+    for name in wanted.reading:
+        require_known(name, known, f"{where}.reading", of=system.name)
+    # Any text will do: what is tried is whether the reader knows these values.
+    system.read("0", task=wanted.task, **wanted.reading)
+
+
+def _check_dialogue(system: System, task: str, options: Mapping[str, Any]) -> None:
+    """Options of a task's dialogues, tried on a face without labels."""
+    try:
+        build(system.name, task, _NOBODY, random.Random(0), **options)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadConfig(
+            got=f"dialogue options {dict(options)} of task {task!r} ({error})",
+            expected="values of the types that mien.models.dialogues.build names",
+            fix="Correct them",
+        ) from error

@@ -1,0 +1,72 @@
+"""The scaling of a trained system's label likelihoods: fitted on every second validation face, measured on the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.backends.torch import TorchReader
+from mien.metrics.calibration import Scaling, ece, fit_scaling, nll
+from mien.models.facial_lm import FacialLM
+from mien.models.readouts import calibrated
+from mien.train.faces import Faces
+
+__all__ = ["LEAST", "calibrate_labels"]
+
+LEAST = 100
+"""Labelled faces that a fit needs at least; fewer leave the likelihoods as they are."""
+
+
+def calibrate_labels(
+    folder: Path, model: FacialLM, faces: Faces, truths: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Fit a temperature and a bias per label, write them into ``mien.json``, and tell what they do.
+
+    Args:
+        folder: of the trained model, which `mien.load_model` opens.
+        model: its weights.
+        faces: validation.
+        truths: sample id -> emotion, of the faces that count.
+
+    Returns:
+        Figures on the faces that were not fitted on, before and after; None below `LEAST` faces, or for a system
+        without labels.
+    """
+    reader = TorchReader(folder, model=model)
+    if reader.system.labels is None:
+        return None
+    rows = [row for row, sample in enumerate(faces.samples) if sample.id in truths]
+    if len(rows) < LEAST:
+        return None
+    shown = [tuple(faces.evidence(frame) for frame in faces.frames(row)) for row in rows]
+    labels, scores = reader.label_scores(shown)
+    right = [truths[faces.samples[row].id] for row in rows]
+    known = np.asarray([place for place, label in enumerate(right) if label in labels])
+    scores, targets = scores[known], np.asarray([labels.index(right[place]) for place in known])
+    scaling = fit_scaling(scores[::2], targets[::2])
+    fitted = {"temperature": scaling.temperature, "bias": list(scaling.bias), "faces": len(targets[::2])}
+    card = folder / "mien.json"
+    about = {**json.loads(card.read_text(encoding="utf-8")), "calibration": fitted}
+    partial = card.with_suffix(".partial")
+    partial.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    partial.rename(card)
+    return _figures(scores[1::2], targets[1::2], scaling)
+
+
+def _figures(
+    scores: npt.NDArray[np.float64], targets: npt.NDArray[np.int64], scaling: Scaling
+) -> dict[str, Any]:
+    figures: dict[str, Any] = {"n": len(targets)}
+    for name, used in (("as read", None), ("calibrated", scaling)):
+        chances = calibrated(scores, used)
+        figures[name] = {
+            "accuracy": float((chances.argmax(axis=1) == targets).mean()),
+            "ece": ece(chances, targets).value,
+            "nll": nll(chances, targets).value,
+        }
+    return figures
