@@ -199,6 +199,8 @@ def write_model(
 ) -> Path:
     """Write what `mien.load_model` opens: weights, configuration, tokenizer, and how faces are prepared."""
     target = folder / MODEL_FOLDER
+    # The Trainer turns it off while it trains; a stage that was taken from disk leaves it alone.
+    model.config.use_cache = True
     with quiet():
         model.save_pretrained(target)
     inputs = bring_experts(model.config, inputs, target)
