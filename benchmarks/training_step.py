@@ -2,11 +2,11 @@
 
     python benchmarks/training_step.py [--limit N] [--scale paper|small] [--device NAME] [--batch N] [--peak N]
 
-The stage that tunes the language model, as published, with gradient checkpointing at scale paper; weights in bf16, what
-learns in fp32, AdamW, synthetic faces and prompts. FLOPs are counted by torch's FlopCounterMode over one whole step, so
-what checkpointing computes again counts too. ``--peak``: the device's dense bf16 TFLOP/s by its maker, for the share.
-By default scale paper on a GPU, else scale small on the processor. ``--tokens N``: length of a
-sample; ``--limit N``: the first N systems.
+The stage that tunes the language model, as published, with gradient checkpointing at scale paper; frozen weights in
+bf16, what learns in fp32, AdamW, synthetic faces and prompts. FLOPs are counted by torch's FlopCounterMode over one
+whole step, so what checkpointing computes again counts too. ``--peak``: the device's dense bf16 TFLOP/s by its maker,
+for the share. By default scale paper on a GPU, else scale small on the processor. ``--tokens N``: length of a sample;
+``--limit N``: the first N systems.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mien.models.facial_lm import FacialLM
 from mien.models.systems import SYSTEMS, open_system, prepare
+from mien.train.stage_trainer import rest_frozen
 
 STAGES = {
     "facephi": "stage2",
@@ -39,11 +40,16 @@ TOKENS = {"paper": 1024, "small": 192}
 def work(name: str, scale: str, device: str, batch: int, tokens: int) -> None:
     """Prints seconds per step, FLOPs of a step, peak MB, learning and all parameters."""
     system = open_system(name)
-    model = random_model(system.configure(scale), device)
-    learning = set(prepare(model, system.stages[STAGES[name]]))
+    stage = system.stages[STAGES[name]]
+    # As training does it: a decoder that learns whole is held in fp32, one that is adapted in bf16.
+    model = random_model(
+        system.configure(scale), device, torch.float32 if stage.lora is None else torch.bfloat16
+    )
+    learning = set(prepare(model, stage))
     if scale == "paper":
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
+    rest_frozen(model)
     generator = torch.Generator().manual_seed(0)
     start = placeholders(model.config)
     words = torch.randint(5, 60, (batch, tokens - len(start)), generator=generator)
