@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from transformers.utils import logging
 
 from mien.app.cli import main
 from mien.core.errors import BadConfig
@@ -17,15 +15,6 @@ from mien.train.recipe import Recipe, load_recipe, resolve_stage
 from mien.train.values import set_entry
 
 THREE_SENTENCES = re.compile(r"Error: Got .+\. Expected .+\. .+\.\n", re.DOTALL)
-
-
-@pytest.fixture(autouse=True)
-def loud() -> Iterator[None]:
-    """The command turns transformers' notes off for its process, which here is that of all tests."""
-    level = logging.get_verbosity()
-    yield
-    logging.set_verbosity(level)
-    logging.enable_progress_bar()
 
 
 @pytest.mark.parametrize(

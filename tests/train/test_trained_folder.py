@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoProcessor
-from transformers.utils import logging
 from typer.testing import CliRunner
 
 from mien.app.cli import app, main
@@ -26,15 +24,6 @@ from mien.train.run_folder import RECIPE, claim
 from mien.train.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*mtime may not be reliable.*")
-
-
-@pytest.fixture(autouse=True)
-def loud() -> Iterator[None]:
-    """The command turns transformers' notes off for its process, which here is that of all tests."""
-    level = logging.get_verbosity()
-    yield
-    logging.set_verbosity(level)
-    logging.enable_progress_bar()
 
 
 def tiny(data: Path, *changes: str) -> Recipe:

@@ -65,6 +65,11 @@ class CropTransform:
     size: int
     """Side of the square crop in px."""
 
+    def place(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """(N, 2) x and y in px of the picture -> (N, 2) in px of the crop."""
+        placed: npt.NDArray[np.float64] = np.asarray(points) @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return placed
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:

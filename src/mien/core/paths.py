@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["api_key", "data_root", "face_weights", "pocket_weights"]
+__all__ = ["api_key", "data_root", "face_weights", "pocket_weights", "written_whole"]
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -27,6 +29,14 @@ def data_root() -> Path:
     """
     configured = os.environ.get("MIEN_DATA")
     return Path(configured) if configured else PACKAGE.parents[2] / "shared" / "data"
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A place beside ``path`` to write to, which becomes ``path`` at the end: a killed writer leaves no torn file."""
+    partial = path.with_suffix(f".partial{path.suffix}")
+    yield partial
+    partial.replace(path)
 
 
 def api_key(variable: str) -> str | None:

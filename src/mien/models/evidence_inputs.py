@@ -297,8 +297,7 @@ def _points(inputs: Inputs, evidence: Evidence) -> FloatArray:
 def _placed(evidence: Evidence, points: Sequence[int]) -> FloatArray:
     """(len(points), 2) x and y in -1..1 of the crop."""
     mesh, transform = _mesh(evidence)[list(points), :2], _transform(evidence)
-    placed = mesh @ transform.matrix[:, :2].T + transform.matrix[:, 2]
-    return (2.0 * placed / transform.size - 1.0).astype(np.float32)
+    return (2.0 * transform.place(mesh) / transform.size - 1.0).astype(np.float32)
 
 
 def _transform(evidence: Evidence) -> CropTransform:
@@ -331,7 +330,7 @@ def _box(evidence: Evidence) -> tuple[float, float, float, float]:
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     points = corners if face.landmarks is None else _mesh(evidence)[:, :2]
     scale = _crop(evidence).shape[0] / transform.size
-    placed = scale * (points @ transform.matrix[:, :2].T + transform.matrix[:, 2])
+    placed = scale * transform.place(points)
     low, high = placed.min(axis=0), placed.max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 

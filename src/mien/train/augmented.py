@@ -59,5 +59,5 @@ def _in_crop(faces: Faces, frame: int) -> npt.NDArray[np.float64]:
     matrix, unit = faces.transforms[frame], faces.crops.shape[1] / 2
     mesh = faces.landmarks[frame].astype(np.float64)
     grown = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    flat = (mesh[:, :2] @ matrix[:, :2].T + matrix[:, 2]) / unit - 1.0
+    flat = CropTransform(matrix, faces.crops.shape[1]).place(mesh[:, :2]) / unit - 1.0
     return np.concatenate([flat, mesh[:, 2:] * grown / unit], axis=1)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mien.annotate.face_cache import front_end_version
 from mien.core.nouns import LANDMARKS, Evidence, FloatArray, Sample
+from mien.core.paths import written_whole
 from mien.face.finder import FaceFinder
 from mien.face.media import split_media
 from mien.models.frames import clip_evidence
@@ -77,10 +78,9 @@ class ClipFaces:
             rate=self.rate,
         )
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npz")
         crops, landmarks, transforms = _arrays(shown, self.size)
-        np.savez(partial, crops=crops, landmarks=landmarks, transforms=transforms)
-        partial.rename(path)
+        with written_whole(path) as partial:
+            np.savez(partial, crops=crops, landmarks=landmarks, transforms=transforms)
 
 
 def _arrays(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mien.core.errors import MienError
 from mien.core.nouns import Image, Sample
+from mien.core.paths import written_whole
 from mien.face.media import iter_media, split_media
 
 __all__ = ["grey_crops", "iter_pixels", "sample_hash"]
@@ -64,7 +65,6 @@ def grey_crops(samples: Sequence[Sample], size: int, cache: Path) -> npt.NDArray
         grey = Pictures.fromarray(picture).convert("L")
         out[index] = np.asarray(grey.resize((size, size), Pictures.Resampling.BICUBIC))
     cache.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npy")
-    np.save(partial, out, allow_pickle=False)
-    partial.rename(path)
+    with written_whole(path) as partial:
+        np.save(partial, out, allow_pickle=False)
     return out

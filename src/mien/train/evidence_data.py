@@ -129,9 +129,8 @@ def _framed(
     height, width = picture.shape[:2]
     face = Face(box=np.asarray([0, 0, width, height], np.float32), score=1.0, landmarks=landmarks)
     crop, transform = canonical_crop(picture, face, size)
-    moved = points @ transform.matrix[:, :2].T + transform.matrix[:, 2]
     grey = np.asarray(Pictures.fromarray(crop).convert("L"))
-    return grey, (moved / (size / 2.0) - 1.0).astype(np.float32)
+    return grey, (transform.place(points) / (size / 2.0) - 1.0).astype(np.float32)
 
 
 def _emotion_target(sample: Sample) -> tuple[FloatArray, float]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from mien.core.nouns import FaceFacts, FloatArray, Sample, Turn
+from mien.core.nouns import CropTransform, FaceFacts, FloatArray, Sample, Turn
 from mien.dialogue.face_tasks import read_facts
 from mien.face.pose import head_pose
 from mien.face.topology import DLIB68
@@ -55,8 +55,7 @@ def seen_facts(facts: FaceFacts, matrix: npt.NDArray[np.float64], size: int) -> 
         return facts
 
     def placed(points: Sequence[tuple[float, float]]) -> npt.NDArray[np.float64]:
-        moved: npt.NDArray[np.float64] = (np.asarray(points) @ matrix[:, :2].T + matrix[:, 2]) / size
-        return moved
+        return CropTransform(matrix, size).place(points) / size
 
     box, points, pose = facts.box, facts.points, facts.pose
     if box is not None:

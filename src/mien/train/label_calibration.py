@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.backends.torch import TorchReader
+from mien.core.paths import written_whole
 from mien.metrics.calibration import Scaling, ece, fit_scaling, nll
 from mien.models.facial_lm import FacialLM
 from mien.models.readouts import calibrated
@@ -52,9 +53,8 @@ def calibrate_labels(
     fitted = {"temperature": scaling.temperature, "bias": list(scaling.bias), "faces": len(targets[::2])}
     card = folder / "mien.json"
     about = {**json.loads(card.read_text(encoding="utf-8")), "calibration": fitted}
-    partial = card.with_suffix(".partial")
-    partial.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.rename(card)
+    with written_whole(card) as partial:
+        partial.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return _figures(scores[1::2], targets[1::2], scaling)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mien.annotate.face_cache import front_end_version
 from mien.core.nouns import LANDMARKS, FloatArray, Image, Sample
+from mien.core.paths import written_whole
 from mien.face.finder import FaceFinder
 from mien.train.crops import iter_pixels
 
@@ -36,9 +37,8 @@ def landmarks_of_images(
         path = folder / f"{_pixel_hash(batch)}.npy"
         if not path.exists():
             finder = finder or FaceFinder(threads=threads)
-            partial = path.with_suffix(".partial.npy")
-            np.save(partial, _shard(finder, batch), allow_pickle=False)
-            partial.rename(path)
+            with written_whole(path) as partial:
+                np.save(partial, _shard(finder, batch), allow_pickle=False)
         parts.append(np.load(path, allow_pickle=False))
     return np.concatenate(parts) if parts else np.empty((0, LANDMARKS, 3), np.float32)
 

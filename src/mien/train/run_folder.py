@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.core.errors import BadConfig, BadInput, OutputFailed
+from mien.core.paths import written_whole
 from mien.core.run_record import RunRecord
 from mien.train.recipe import Recipe
 
@@ -45,9 +46,8 @@ def claim(folder: Path, recipe: Recipe) -> None:
             )
     try:
         (folder / "stages").mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{RECIPE}.partial"
-        partial.write_text(json.dumps(wanted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        partial.replace(folder / RECIPE)
+        with written_whole(folder / RECIPE) as partial:
+            partial.write_text(json.dumps(wanted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputFailed(
             got=f"{error.strerror or error} while writing {folder}",

@@ -23,6 +23,7 @@ from transformers import TrainerCallback
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import Turn
+from mien.core.paths import written_whole
 from mien.core.run_record import RunRecord
 from mien.dialogue.face_tasks import QUESTIONS
 from mien.models.adapters import load_trained, merge_adapters, save_adapters
@@ -183,9 +184,8 @@ class Run:
         with self.process.main_process_first():
             if not path.is_file():
                 made = open_words(self.recipe, self.system, items)
-                partial = path.with_suffix(".partial")
-                made.save(str(partial))
-                partial.rename(path)
+                with written_whole(path) as partial:
+                    made.save(str(partial))
         return Tokenizer.from_file(str(path))
 
     def _left(self, place: int) -> Path:
@@ -230,9 +230,8 @@ class Run:
         if self.process.is_main_process:
             if any(one.lora is not None for _, one in self.stages):
                 save_adapters(model, stage, self.folder / ADAPTERS / target.stem)
-            partial = target.with_suffix(".partial")
-            save_file(trained_state(model), partial)
-            partial.rename(target)
+            with written_whole(target) as partial:
+                save_file(trained_state(model), partial)
         self.process.wait_for_everyone()
 
     def _train_encoder(
