@@ -1,13 +1,17 @@
-"""Where things lie: the package's own weights, the training data, keys of servers."""
+"""Where things lie: the package's own weights, the training data, keys of servers; and how a file is written whole."""
 
 from __future__ import annotations
 
 import os
+import platform
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
-__all__ = ["api_key", "data_root", "face_weights", "pocket_weights", "written_whole"]
+__all__ = ["api_key", "data_root", "face_weights", "pocket_weights", "write_whole", "written_whole"]
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -33,10 +37,51 @@ def data_root() -> Path:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A place beside ``path`` to write to, which becomes ``path`` at the end: a killed writer leaves no torn file."""
-    partial = path.with_suffix(f".partial{path.suffix}")
-    yield partial
-    partial.replace(path)
+    """A place beside ``path`` to write a file or a new folder to, which becomes ``path`` when the block ends well.
+
+    The place is hidden, has ``path``'s suffix and is this writer's alone. When the block fails, by whatever
+    exception, ``path`` is as it was and nothing is left behind; what a killed writer left is removed by the next.
+    """
+    writer = f".{path.name[:40]}.{platform.node()}"  # a name holds 255 bytes at most
+    _forget_killed(path.parent, writer)
+    partial = path.with_name(f"{writer}+{os.getpid()}+{secrets.token_hex(3)}.part{path.suffix}")
+    try:
+        yield partial
+        _flush(partial)
+        os.replace(partial, path)
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write text (UTF-8, line ends as they are) or bytes by `written_whole`, and return ``path``."""
+    with written_whole(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def _flush(partial: Path) -> None:
+    # Without it a machine that loses power may keep the new name and lose what it names.
+    for one in [*partial.rglob("*"), partial] if partial.is_dir() else [partial]:
+        if os.name == "posix" or one.is_file():
+            handle = os.open(one, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def _forget_killed(folder: Path, writer: str) -> None:
+    # Only POSIX tells whether a process lives without touching it, and only about this machine's own.
+    for torn in folder.glob(f"{escape(writer)}+*.part*") if os.name == "posix" else ():
+        try:
+            os.kill(int(torn.name[len(writer) + 1 :].split("+")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(torn) if torn.is_dir() else torn.unlink(missing_ok=True)
+        except (PermissionError, ValueError, OverflowError):
+            continue
 
 
 def api_key(variable: str) -> str | None:

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,7 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from mien.core.errors import BadConfig, BadInput, OutputFailed
-from mien.core.paths import PACKAGE
+from mien.core.paths import PACKAGE, write_whole
 
 __all__ = ["Hardware", "RunRecord"]
 
@@ -151,7 +150,7 @@ class RunRecord(BaseModel):
             self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False
         )
         try:
-            _replace(path, (text + "\n").encode())
+            write_whole(path, text + "\n")
         except OSError as error:
             raise OutputFailed(
                 got=f"{error.strerror or error} while writing {path}",
@@ -175,18 +174,6 @@ class RunRecord(BaseModel):
                 expected="a run.json written by mien",
                 fix="Name the run.json of a run folder",
             ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _hide_value(name: str, value: JsonValue) -> JsonValue:
