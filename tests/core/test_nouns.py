@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mien.core.aus import au_level, level_edge, level_intensity, rounded_intensity
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadInput
+from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import AuReading, Explanation, Face, FaceResult
 
 # Every level's edges and their neighbours, where rounding could split the views.
@@ -64,6 +65,45 @@ def test_protocols_move_only_the_cut_off() -> None:
     trace, disfa = AuReading.of(0.25), AuReading.of(0.25, cut_off=2)
     assert (trace.level, trace.presence) == (1, True)
     assert (disfa.level, disfa.presence) == (1, False)
+
+
+@given(
+    intensity=intensities, sharpness=st.floats(0.1, 200.0), first=st.integers(1, 5), then=st.integers(1, 5)
+)
+def test_another_cut_off_is_as_if_it_had_been_the_first(
+    intensity: float, sharpness: float, first: int, then: int
+) -> None:
+    moved = AuReading.of(intensity, sharpness, first, left=0.25).at(then)
+    assert moved == AuReading.of(intensity, sharpness, then, left=0.25)
+    assert moved.presence == (moved.level >= then) == (moved.probability >= 0.5)
+    assert moved.presence == (round(moved.probability, 6) > 0.5)
+
+
+def test_a_steep_unit_seen_from_the_highest_cut_off() -> None:
+    """AU27's slope in the embedded model: the probability once fell from 0.95 to 0.66 as the mouth opened wider."""
+    seen = [AuReading.of(i / 1000, 43.2725).at(5).probability for i in range(900, 1001)]
+    assert seen == sorted(seen)
+    assert AuReading.of(0.966, 43.2725).at(5).probability == pytest.approx(0.946, abs=5e-4)
+
+
+@pytest.mark.parametrize("cut_off", [0, 6, 2.5, "2", None, True])
+def test_no_cut_off_but_a_level(cut_off: object) -> None:
+    with pytest.raises(BadConfig, match="a FACS level, 1 to 5"):
+        AuReading.of(0.5).at(cut_off)  # type: ignore[arg-type]
+
+
+@given(intensity=st.floats(0.0, 1.0), scale=st.sampled_from([1.0, 5.0]), decimals=st.integers(2, 6))
+@example(intensity=0.2999999999, scale=1.0, decimals=6)
+def test_a_written_intensity_keeps_its_level(intensity: float, scale: float, decimals: int) -> None:
+    written = rounded_intensity(intensity, scale, decimals)
+    assert au_level(written / scale) == au_level(intensity)
+    assert abs(written - scale * intensity) <= 10.0**-decimals
+
+
+def test_levels_and_their_edges() -> None:
+    assert [au_level(level_edge(level)) for level in range(1, 6)] == [1, 2, 3, 4, 5]
+    assert [au_level(level_intensity(level)) for level in range(6)] == [0, 1, 2, 3, 4, 5]
+    assert [au_level(level_edge(level) - 1e-9) for level in range(1, 6)] == [0, 1, 2, 3, 4]
 
 
 def test_landmarks_of_another_mesh_are_refused() -> None:

@@ -1,21 +1,45 @@
 """FACS Action Units: names, regions, ARKit shapes, and the AU set of every dataset and paper.
 
+Here alone stands the arithmetic of intensities (0..1), FACS levels (0..5) and presence at a cut-off.
 Keys are zero-padded (``"AU06"``). FEAFA numbers its 24 action values by its own list: FEAFA's AU1 is
 *left eye close*, not FACS AU1; `FEAFA_24` keeps them apart by name.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, Literal
 
 from mien.core.errors import BadConfig, require_known
 
-__all__ = ["AUS", "AU_SETS", "FEAFA_24", "LEVEL_LETTERS", "AuInfo", "FeafaValue", "au_key", "au_set"]
+__all__ = [
+    "AUS",
+    "AU_SETS",
+    "FEAFA_24",
+    "HIDES",
+    "LEVEL_LETTERS",
+    "AuInfo",
+    "FeafaValue",
+    "Region",
+    "au_key",
+    "au_level",
+    "au_probability",
+    "au_set",
+    "check_cut_off",
+    "level_edge",
+    "level_intensity",
+    "level_scale",
+    "rounded_intensity",
+]
 
 LEVEL_LETTERS: tuple[str, ...] = ("", "A", "B", "C", "D", "E")
 """FACS intensity letters by level 0..5: 0 absent, A trace, B slight, C pronounced, D severe, E maximum."""
+Region = Literal["brow", "eyes", "mouth"]
+"""A part of the face that something may hide."""
+_BELIEF_STEP = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +181,76 @@ _TABLE = (
 )
 AUS: Mapping[str, AuInfo] = MappingProxyType({info.key: info for info in _TABLE})
 """All Action Units that mien knows, by key, in FACS order."""
+HIDES: Mapping[Region, tuple[str, ...]] = MappingProxyType(
+    {
+        "brow": tuple(info.key for info in _TABLE if info.region == "brow"),
+        # The cheek raiser is told by the skin and the lids around the eye.
+        "eyes": tuple(info.key for info in _TABLE if info.region == "eye" or info.number == 6),
+        "mouth": tuple(info.key for info in _TABLE if info.region in ("mouth", "chin", "jaw")),
+    }
+)
+"""AUs that cannot be read when the region is hidden."""
+
+
+# -- intensity, level, presence ------------------------------------------------------------------------
+
+
+def level_scale(intensity: Any) -> Any:
+    """Intensity 0..1 -> 0..5, as an array or tensor of any library; its rounding half up is the FACS level."""
+    return 5.0 * intensity
+
+
+def au_level(intensity: float) -> int:
+    """FACS level 0..5 of an intensity (clipped to 0..1): A from 0.1, B from 0.3, C from 0.5, D from 0.7, E from 0.9."""
+    return math.floor(5.0 * min(max(intensity, 0.0), 1.0) + 0.5)
+
+
+def level_intensity(level: float) -> float:
+    """The middle of a level's intensities: 0, 0.2 … 1."""
+    return level / 5.0
+
+
+def level_edge(level: int) -> float:
+    """The lowest intensity of a level 1..5: 0.1, 0.3, 0.5, 0.7, 0.9."""
+    return (level - 0.5) / 5.0
+
+
+def au_probability(intensity: float, sharpness: float, cut_off: int) -> float:
+    """Belief 0..1 that an AU of this intensity is present: a logistic around the lower edge of the cut-off's level.
+
+    It rises with the intensity, is above one half exactly where the level reaches the cut-off, and stays so
+    when it is written with six decimals.
+    """
+    belief = 1.0 / (1.0 + math.exp(min(sharpness * (level_edge(cut_off) - intensity), 700.0)))
+    present = au_level(intensity) >= cut_off
+    return max(belief, 0.5 + _BELIEF_STEP) if present else min(belief, 0.5 - _BELIEF_STEP)
+
+
+def rounded_intensity(intensity: float, scale: float = 1.0, decimals: int = 6) -> float:
+    """``scale * intensity`` rounded so that it stays on its own side of the levels' edges.
+
+    A reader that derives the level from the written number gets the level of the intensity itself.
+    """
+    value, level = round(scale * intensity, decimals), au_level(intensity)
+    written = au_level(value / scale)
+    step = math.copysign(10.0**-decimals, level - written)
+    return value if written == level else round(value + step, decimals)
+
+
+def check_cut_off(cut_off: object) -> None:
+    """Refuse what is no cut-off.
+
+    Raises:
+        BadConfig: it is no FACS level 1 to 5.
+    """
+    if (
+        isinstance(cut_off, bool)
+        or not isinstance(cut_off, int)
+        or not 1 <= cut_off <= len(LEVEL_LETTERS) - 1
+    ):
+        raise BadConfig(
+            got=f"cut_off {cut_off!r}", expected="a FACS level, 1 to 5", fix="Use 1, or 2 as DISFA's protocol"
+        )
 
 
 @dataclass(frozen=True, slots=True)

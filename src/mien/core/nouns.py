@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.core.aus import LEVEL_LETTERS
+from mien.core.aus import HIDES, LEVEL_LETTERS, Region, au_level, au_probability, check_cut_off
 from mien.core.errors import BadInput
+from mien.core.shown import Shown
 
 __all__ = [
     "LANDMARKS",
@@ -34,8 +35,11 @@ __all__ = [
     "Image",
     "Labels",
     "Pose",
+    "Quality",
+    "Region",
     "Sample",
     "Turn",
+    "Verification",
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -71,6 +75,27 @@ class CropTransform:
         return placed
 
 
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What limits the reading of one face; NaN where it was not measured."""
+
+    eyes: float = math.nan
+    """Size: px between the centres of the eyes, as the picture shows them."""
+    blur: float = math.nan
+    """0 sharp … 1 nothing but blur."""
+    light: float = math.nan
+    """Mean brightness of the face, 0 black … 1 white."""
+    turned: float = math.nan
+    """Degrees by which the head is turned or nods away from the camera (pitch and yaw together), >= 0."""
+    in_plane: float = math.nan
+    """Degrees by which the face is turned in the plane of the picture, -180..180, clockwise as seen."""
+    hidden: tuple[Region, ...] = ()
+    """Regions that something covers (mask, sunglasses, hand, hair): their AUs are not measured and not spoken of."""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """Each limit that was passed -> its reason in words: ``small``, ``blurred``, ``dark``, ``bright``, ``turned``,
+    ``turned_in_plane``, ``hidden_mouth``, ``hidden_eyes``, ``hidden_brow`` …"""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One face in one image or frame."""
@@ -91,6 +116,8 @@ class Face:
     """Presentation time in seconds, 0.0 for a photo."""
     track: int | None = None
     """Stable id over the frames of one video; None for photos."""
+    quality: Quality | None = None
+    """What limits a reading of it; None when it was not judged."""
 
     def __post_init__(self) -> None:
         if self.landmarks is not None and self.landmarks.shape != (LANDMARKS, 3):
@@ -115,46 +142,64 @@ class AuReading:
     """One measurement of one Action Unit: four views that never contradict each other.
 
     The calibrated intensity is the measurement; level and presence follow from it by fixed rules, and
-    probability crosses one half exactly where presence turns. Build it with `AuReading.of`.
+    probability crosses one half exactly where presence turns (`mien.core.aus`). Build it with `AuReading.of`.
     """
 
     probability: float
     """0..1, calibrated belief that the AU is present; > 0.5 exactly when `presence`."""
     intensity: float
-    """0..1: 0 absent, 1 the strongest that the scale knows."""
+    """0..1: 0 absent, 1 the strongest that the scale knows; NaN when unmeasured."""
     level: int
     """FACS level 0..5: 0 absent, 1 = A trace … 5 = E maximum."""
     presence: bool
     """``level >= cut_off``."""
     cut_off: int = 1
     """The level from which the AU counts as present. A protocol chooses it: DISFA 2, AU-LLaVA 3, FABA 1."""
+    sharpness: float = 10.0
+    """Slope of the probability at the cut-off, from the calibration of this AU."""
+    left: float = math.nan
+    """Intensity 0..1 on the person's own left side; NaN where sides were not measured."""
+    right: float = math.nan
+    """The same on the right."""
 
     @classmethod
-    def of(cls, intensity: float, sharpness: float = 10.0, cut_off: int = 1) -> AuReading:
-        """Derive all four views from one calibrated intensity.
-
-        Levels split the 0..1 scale evenly: level k covers ``[k/5 - 0.1, k/5 + 0.1)``, as rounding
-        ``5 * intensity`` half up. Probability is a logistic in the intensity around the cut-off's lower edge.
+    def of(
+        cls, intensity: float, sharpness: float = 10.0, cut_off: int = 1, *,
+        left: float = math.nan, right: float = math.nan,
+    ) -> AuReading:  # fmt: skip
+        """Derive all views from one calibrated intensity.
 
         Args:
             intensity: any real number or NaN; clipped to 0..1. NaN (unmeasured) gives NaN views, level 0, absent.
-            sharpness: slope of the logistic at the cut-off, from the calibration of this AU.
+            sharpness: slope of the logistic at the cut-off.
             cut_off: level 1..5 from which the AU counts as present.
+            left: intensity of the person's left side, clipped likewise; NaN when sides are not told apart.
+            right: of the right side.
         """
         if math.isnan(intensity):
-            return cls(math.nan, math.nan, 0, False, cut_off)
-        value = min(max(float(intensity), 0.0), 1.0)
-        level = math.floor(5.0 * value + 0.5)
-        edge = (cut_off - 0.5) / 5.0
-        probability = 1.0 / (1.0 + math.exp(-sharpness * (value - edge)))
-        presence = level >= cut_off
-        # Rounding at the edge itself must not let the two views disagree.
-        probability = max(probability, 0.5 + 1e-6) if presence else min(probability, 0.5)
-        return cls(probability, value, level, presence, cut_off)
+            return cls(math.nan, math.nan, 0, False, cut_off, sharpness)
+        value, left, right = (
+            math.nan if math.isnan(one) else min(max(float(one), 0.0), 1.0)
+            for one in (intensity, left, right)
+        )
+        level = au_level(value)
+        belief = au_probability(value, sharpness, cut_off)
+        return cls(belief, value, level, level >= cut_off, cut_off, sharpness, left, right)
+
+    def at(self, cut_off: int) -> AuReading:
+        """The same measurement seen from another cut-off: presence and probability move, the rest stays.
+
+        Raises:
+            BadConfig: no FACS level 1 to 5.
+        """
+        check_cut_off(cut_off)
+        if cut_off == self.cut_off:
+            return self
+        return AuReading.of(self.intensity, self.sharpness, cut_off, left=self.left, right=self.right)
 
     @property
     def measured(self) -> bool:
-        """False when the AU could not be measured (no landmarks, or face turned away)."""
+        """False when the AU could not be measured (no landmarks, a hidden region, a face turned away)."""
         return not math.isnan(self.intensity)
 
     @property
@@ -249,7 +294,7 @@ class Dialogue:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Shown):
     """What a model said, and what a grammar read in it. An unparsed answer is counted, never guessed."""
 
     text: str
@@ -277,10 +322,65 @@ class Claim:
     """Character span of the statement in the text."""
     end: int
     verdict: Literal["supported", "contradicted", "unmeasured"] = "unmeasured"
+    side: Literal["left", "right"] | None = None
+    """The person's own side when one is named."""
+    uncertain: bool = False
+    """A hedge (``"may"``, ``"possibly"``): the statement is not counted as affirmed or denied."""
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class Verification(Shown):
+    """A text held against the measurement of one face: the audit, the metric and the reward share its arithmetic."""
+
+    claims: tuple[Claim, ...]
+    """All statements of the text, with their verdicts."""
+    present: tuple[str, ...]
+    """Keys of the AUs that were measured present."""
+    faults: tuple[str, ...] = ()
+    """What the text lacks of the form that was asked for, a sentence each."""
+    DERIVED: ClassVar = ("precision", "recall", "supported", "contradicted", "unmeasured", "format")
+
+    @property
+    def supported(self) -> int:
+        """Statements that the measurement bears out."""
+        return self._count("supported")
+
+    @property
+    def contradicted(self) -> int:
+        """Statements that the measurement contradicts."""
+        return self._count("contradicted")
+
+    @property
+    def unmeasured(self) -> int:
+        """Statements about AUs without a reading."""
+        return self._count("unmeasured")
+
+    @property
+    def format(self) -> bool:
+        """True when the form is as asked for."""
+        return not self.faults
+
+    @property
+    def precision(self) -> float:
+        """Share of the measured AUs that the text affirms which are present, 0..1; NaN when it affirms none."""
+        said = {one.au for one in self._firm() if one.present and one.verdict != "unmeasured"}
+        return len(said & set(self.present)) / len(said) if said else math.nan
+
+    @property
+    def recall(self) -> float:
+        """Share of the present AUs that the text affirms, 0..1; NaN when none is present."""
+        said = {one.au for one in self._firm() if one.present}
+        return len(said & set(self.present)) / len(set(self.present)) if self.present else math.nan
+
+    def _firm(self) -> list[Claim]:
+        return [one for one in self.claims if not one.uncertain]
+
+    def _count(self, verdict: str) -> int:
+        return sum(one.verdict == verdict for one in self._firm())
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation(Shown):
     """A generated chain of thought in ExpLLM's three parts, with its audit."""
 
     observations: str
@@ -290,6 +390,7 @@ class Explanation:
     """Spans refer to `text`."""
     withheld: tuple[str, ...] = ()
     """Sentences taken out because the measurement contradicts them; they are not part of `text`."""
+    DERIVED: ClassVar = ("text",)
 
     @property
     def text(self) -> str:
@@ -302,7 +403,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FaceResult:
+class FaceResult(Shown):
     """Everything the analyzer says about one face."""
 
     face: Face
@@ -311,11 +412,27 @@ class FaceResult:
     aus: Mapping[str, AuReading]
     """AU key -> reading."""
     explanation: Explanation | None = None
+    DERIVED: ClassVar = ("emotion",)
 
     @property
     def emotion(self) -> str:
         """The most probable apparent emotion."""
         return max(self.emotions, key=lambda name: self.emotions[name])
+
+    @property
+    def hidden(self) -> tuple[Region, ...]:
+        """Regions of the face that something covers."""
+        return self.face.quality.hidden if self.face.quality is not None else ()
+
+    def without_hidden(self) -> FaceResult:
+        """The same with every AU of a hidden region unmeasured: what is not seen gets no number and no word."""
+        hidden = {key for region in self.hidden for key in HIDES[region]} & self.aus.keys()
+        if not any(self.aus[key].measured for key in hidden):
+            return self
+        blank = {
+            key: AuReading.of(math.nan, self.aus[key].sharpness, self.aus[key].cut_off) for key in hidden
+        }
+        return replace(self, aus={key: blank.get(key, reading) for key, reading in self.aus.items()})
 
     @property
     def box(self) -> FloatArray:
@@ -344,7 +461,7 @@ class FaceResult:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FrameResult:
+class FrameResult(Shown):
     """One photo or one frame of a video, with all its faces."""
 
     source: str
