@@ -1,6 +1,6 @@
 """Listing a large dataset: seconds and peak memory for one million rows, read lazily and held in a list.
 
-Writes label files in the published formats (no pictures: readers open none) and lists them. AffectNet's rows are 1 kB
+Writes label files in the published formats (no pictures: datasets open none) and lists them. AffectNet's rows are 1 kB
 long, so it is listed at its own size, 420,299 rows. Memory is the growth of the process's peak, measured in a fresh
 process per case. The bar is on processor time, which other work on the machine does not change; the note beside it is
 the time by the clock. ``--limit N`` lists N rows.

@@ -30,7 +30,7 @@ JPEG = jpeg()
 
 @functools.cache
 def film() -> bytes:
-    """Six frames of MPEG-4; without PyAV only a name, which is all that readers look at."""
+    """Six frames of MPEG-4; without PyAV only a name, which is all that datasets look at."""
     if importlib.util.find_spec("av") is None:
         return b"clip"
     av, data = importlib.import_module("av"), io.BytesIO()
@@ -97,30 +97,25 @@ def bp4d(root: Path) -> None:
                          for frame in range(2440, 2444))]  # fmt: skip
         table(root / "AUCoding/AU_OCC" / f"{subject}_T1.csv", rows)
         for frame in range(2440, 2444):
-            write(root / "2D+3D" / subject / "T1" / f"{frame}.jpg")
+            write(root / "Sequences(2D+3D)" / subject / "T1" / f"{frame:05d}.jpg")
 
 
 def casme2(root: Path) -> None:
-    header = [
-        "Subject",
-        "Filename",
-        "OnsetFrame",
-        "ApexFrame",
-        "OffsetFrame",
-        "Action Units",
-        "Estimated Emotion",
-    ]
+    # Two columns of the coding of 2019 have no name: public loaders drop "Unnamed: 2" and "Unnamed: 6".
+    header = ["Subject", "Filename", "", "OnsetFrame", "ApexFrame", "OffsetFrame", "", "Action Units",
+              "Estimated Emotion"]  # fmt: skip
     rows: list[list[object]] = [header]
     for subject, clip, apex, units, word in (
         (1, "EP02_01f", "59", "12", "happiness"), (1, "EP19_06f", "/", "4+L10", "others"),
-        (2, "EP01_11f", "91", "R12", "repression"), (3, "EP07_03", "150", "4+7", "disgust"),
+        (2, "EP01_11f", "91", "R14+ 17?", "repression"), (3, "EP07_03", "150", "4+7", "disgust"),
+        (4, "EP12_01f", "150", "/", "others"),
     ):  # fmt: skip
-        rows.append([subject, clip, 46, apex, 186, units, word])
+        rows.append([subject, clip, "", 46, apex, 186, "", units, word])
         folder = root / "CASME2_RAW_selected" / f"sub{subject:02d}" / clip
         write(folder / "img46.jpg")
         if apex != "/":
             write(folder / f"img{apex}.jpg")
-    sheet(root / "CASME2-coding-20140508.xlsx", rows)
+    sheet(root / "CASME2-coding-20190701.xlsx", rows)
 
 
 def cmma(root: Path) -> None:
@@ -214,8 +209,8 @@ def faba_instruct(root: Path) -> None:
             )
             evaluation.append({"image": image, "label": label, "gpt4": answer, "landmark": "x.npy"})
             write(root / image)
-        write(root / f"FABAInstruct/train_{task}_anno.json", json.dumps(train, indent=1))
-        write(root / f"FABAInstruct/eval_{task}_anno.json", json.dumps(evaluation, indent=1))
+        write(root / f"FABAInstruct/train/train_{task}_anno.json", json.dumps(train, indent=1))
+        write(root / f"FABAInstruct/eval/eval_{task}_anno.json", json.dumps(evaluation, indent=1))
 
 
 def feafa(root: Path) -> None:
@@ -305,11 +300,8 @@ def mafw(root: Path) -> None:
             write(root / f"split/single/no_caption/set_{fold}/{side}.txt", lines)
     for index in range(len(words)):
         write(root / "data/clips" / f"{index + 1:05d}.mp4", film())
-    texts = [[f"{i + 1:05d}.mp4", f"A face showing {word}.", "一张脸"] for i, word in enumerate(words)]
-    sheet(
-        root / "Labels/descriptive_text.xlsx",
-        [["Clip", "English description", "Chinese description"], *texts],
-    )
+    texts = [[f"{i + 1:05d}.mp4", "一张脸", f"A face showing {word}."] for i, word in enumerate(words)]
+    sheet(root / "Labels/descriptive_text.xlsx", texts)
 
 
 def manifest(root: Path) -> None:

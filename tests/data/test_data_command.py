@@ -21,7 +21,7 @@ from mien.app.data_command import data_app, reader_options, show_stats
 from mien.app.data_stats import count_labels
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels, Sample
-from mien.data import READERS, open_dataset
+from mien.data import DATASETS, open_dataset
 from mien.data.landmark_files import read_landmarks, with_landmarks
 
 CopyOf = Callable[[str], Path]
@@ -37,7 +37,7 @@ def run(*arguments: object) -> tuple[int, str]:
 def test_list_names_all() -> None:
     status, text = run("list")
     names = [line.split()[0] for line in text.splitlines()[1:] if line[:1].strip()]
-    assert status == 0 and set(READERS) <= set(names)
+    assert status == 0 and set(DATASETS) <= set(names)
 
 
 def test_check_of_a_sound_copy(copy_of: CopyOf) -> None:
@@ -98,8 +98,8 @@ def test_unknown_names_say_what_exists(copy_of: CopyOf) -> None:
 
 def test_page_names_every_dataset(repository: Path) -> None:
     page = (repository / "docs" / "data.md").read_text(encoding="utf-8")
-    assert [name for name in READERS if f"`{name}`" not in page] == []
-    assert f"mien reads {len(READERS)} kinds" in page
+    assert [name for name in DATASETS if f"`{name}`" not in page] == []
+    assert f"mien reads {len(DATASETS)} kinds" in page
 
 
 def test_stats_page_is_self_contained_and_true(copy_of: CopyOf, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ class StrictPage(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_is_drawn(name: str, copy_of: CopyOf, tmp_path: Path) -> None:
     root, page = copy_of(name), tmp_path / "stats.html"
     show_stats(name, root, plot=page, console=Console(file=io.StringIO()))
@@ -150,7 +150,7 @@ def test_text_in_the_page_is_escaped() -> None:
     assert "<b>" not in html.partition("<h2>")[2] and "&lt;train&gt;" in html and "<i> set" not in html
 
 
-def test_options_reach_the_reader(copy_of: CopyOf) -> None:
+def test_options_reach_the_dataset(copy_of: CopyOf) -> None:
     root = copy_of("affectnet")
     _, text = run("stats", "affectnet", "--root", root, "--split", "train", "--option", "classes=7", "--json")
     assert "contempt" not in json.loads(text)["splits"]["train"]["emotions"]

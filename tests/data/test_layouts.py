@@ -1,4 +1,4 @@
-"""Layouts beside each reader's main one, damaged; and the pixels behind every reader's samples."""
+"""Layouts beside each dataset's main one, damaged; and the pixels behind every dataset's samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from mien.core.errors import MienError
 from mien.core.nouns import Image
-from mien.data import READERS, open_dataset
+from mien.data import DATASETS, open_dataset
 from mien.face.media import iter_media
 
 CopyOf = Callable[[str], Path]
@@ -109,7 +109,7 @@ def test_hf_dataset_of_several_files_counts_rows_per_file(copy_of: CopyOf) -> No
     ]
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_every_sample_leads_to_its_pixels(name: str, copy_of: CopyOf) -> None:
     for module in ("av", "pyarrow"):
         pytest.importorskip(module)

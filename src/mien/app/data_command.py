@@ -144,10 +144,10 @@ def show_list(console: Console | None = None) -> None:
     """Print every dataset: name, what it holds, published sizes."""
     from rich.table import Table
 
-    from mien.data import READERS, open_dataset
+    from mien.data import DATASETS, open_dataset
 
     table = Table("name", "what it holds", "published samples", box=None, pad_edge=False)
-    for name in READERS:
+    for name in DATASETS:
         dataset = open_dataset(name)
         sizes = ", ".join(f"{split} {count:,}" for split, count in dataset.published.items())
         table.add_row(name, dataset.title, sizes or "-")

@@ -1,4 +1,4 @@
-"""Readers: one file per dataset, files on disk -> `Sample`. Pixels stay unread until a job asks for them."""
+"""Datasets: one file per dataset, files on disk -> `Sample`. Pixels stay unread until a job asks for them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mien.core.errors import BadConfig
 if TYPE_CHECKING:
     from mien.data.dataset import Dataset
 
-__all__ = ["READERS", "open_dataset"]
+__all__ = ["DATASETS", "open_dataset"]
 
-READERS: tuple[str, ...] = (
+DATASETS: tuple[str, ...] = (
     "affectnet",
     "bp4d",
     "casme2",
@@ -38,7 +38,7 @@ READERS: tuple[str, ...] = (
     "mer2023",
     "rafdb",
 )
-"""Names of all datasets; ``name`` is read by ``mien.data.<name>``."""
+"""Names of all datasets; ``name`` is in ``mien.data.<name>``."""
 
 
 def open_dataset(name: str) -> Dataset:
@@ -47,9 +47,9 @@ def open_dataset(name: str) -> Dataset:
     Raises:
         BadConfig: no such dataset.
     """
-    if name not in READERS:
+    if name not in DATASETS:
         raise BadConfig(
-            got=f"dataset {name!r}", expected=f"one of {', '.join(READERS)}", fix="See `mien data list`"
+            got=f"dataset {name!r}", expected=f"one of {', '.join(DATASETS)}", fix="See `mien data list`"
         )
     dataset: Dataset = import_module(f"mien.data.{name}").DATASET
     return dataset

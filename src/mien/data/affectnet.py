@@ -7,7 +7,8 @@ On disk, one of three layouts, found by itself or named by ``layout``:
   ``689/737db2483489148d783ef278f43f486c0a97e140fc4b6b61b84363ca.jpg,134,134,899,899,181.64;530.91;…,1,0.785714,-0.055556``
 * ``npy``: the 8-class release. ``train_set/images/0.jpg``, ``train_set/annotations/0_exp.npy``, ``0_val.npy``,
   ``0_aro.npy``, ``0_lnd.npy`` (numbers, often stored as text); ``val_set/`` likewise.
-* ``folder``: re-packs. ``train/3/image0001.jpg`` or ``train/surprise/…``; ``val``, ``valid`` or ``test`` for ``val``.
+* ``folder``: re-packs. ``train/3/image0001.jpg`` or ``train/surprise/…``; ``val``, ``valid`` or ``test`` for ``val``,
+  capital or not.
 
 Labels: 0 neutral, 1 happiness, 2 sadness, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt; 8 none, 9 uncertain
 and 10 no face are left out. ``classes=7`` leaves contempt out too. Valence and arousal -1..1; -2 means not given.
@@ -28,6 +29,7 @@ from mien.core.emotions import canonical, order
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels, Sample
 from mien.data.dataset import Dataset, fixed
+from mien.data.frames import PICTURE_SUFFIXES
 from mien.data.label_words import by_code, expected, number
 from mien.data.problems import Entry, Found, Problem
 from mien.data.tables import csv_rows
@@ -139,7 +141,8 @@ def _scan_npy(split: str, root: Path) -> Iterator[Found]:
 
 
 def _scan_folder(split: str, root: Path) -> Iterator[Found]:
-    folder = next((name for name in _FOLDERS[split] if (root / name).is_dir()), None)
+    there = {path.name.lower(): path.name for path in root.iterdir() if path.is_dir()}
+    folder = next((there[name] for name in _FOLDERS[split] if name in there), None)
     if folder is None:
         yield Problem(_FOLDERS[split][0], 0, f"no folder, nor any of {', '.join(_FOLDERS[split][1:])}")
         return
@@ -152,9 +155,7 @@ def _scan_folder(split: str, root: Path) -> Iterator[Found]:
             if code not in _NO_EMOTION:
                 yield Problem(f"{folder}/{place.name}", 0, expected(place.name, list(_LABELS)) + " or a word")
             continue
-        for image in sorted(
-            path for path in place.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png")
-        ):
+        for image in sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES):
             name = f"{folder}/{place.name}/{image.name}"
             base = Sample(name, "affectnet", split, str(image), labels)
             yield Entry(replace(base, cropped=True), name, 0)

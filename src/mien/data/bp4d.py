@@ -2,7 +2,8 @@
 
 On disk: ``AUCoding/AU_OCC/F001_T1.csv``, a header of AU numbers and a line per coded frame (frame number, then 0
 absent, 1 present, 9 not coded): ``0,1,2,4,5,6,7,…`` then ``2440,0,0,1,0,1,1,…``; the pictures are
-``2D+3D/F001/T1/2440.jpg`` (or ``Sequences/``, ``images/``), numbers with any zero padding.
+``Sequences(2D+3D)/F001/T1/2440.jpg`` (or ``2D+3D/``, ``Sequences/``, ``images/``), numbers with any zero padding.
+The folder's name is the release's, as three public scripts for BP4D have it.
 
 Labels: ``au_presence`` of the 12 AUs of the literature (1 2 4 6 7 10 12 14 15 17 23 24), or of any that are coded with
 ``units="1 2 4"``; AUs coded 9 are left out of a sample. Frames that are not coded have no line.
@@ -20,7 +21,7 @@ from pathlib import Path
 from mien.core.aus import AU_SETS, au_key
 from mien.core.nouns import Labels, Sample
 from mien.data.dataset import Dataset, fixed
-from mien.data.frames import Frames
+from mien.data.frames import Frames, first_folder
 from mien.data.problems import Entry, Found, Problem
 from mien.data.splits import protocol
 from mien.data.tables import csv_rows
@@ -28,7 +29,7 @@ from mien.data.tables import csv_rows
 __all__ = ["DATASET", "check", "read", "scan"]
 
 _FOLDER = "AUCoding/AU_OCC"
-_PICTURES = ("2D+3D", "Sequences", "images")
+_PICTURES = ("Sequences(2D+3D)", "2D+3D", "Sequences", "images")
 _NOT_CODED = "9"
 
 
@@ -50,8 +51,7 @@ def scan(split: str, root: Path, units: str = "") -> Iterator[Found]:
 
 def _sequence(split: str, root: Path, subject: str, task: str, keys: Sequence[str]) -> Iterator[Found]:
     name = f"{_FOLDER}/{subject}_{task}.csv"
-    base = next((root / folder for folder in _PICTURES if (root / folder).is_dir()), root / _PICTURES[0])
-    frames = Frames(base / subject / task)
+    frames = Frames(first_folder(root, *_PICTURES) / subject / task)
     columns = {key: str(int(key[2:])) for key in keys}
     for row in csv_rows(root, name, list(columns.values())):
         if isinstance(row, Problem):

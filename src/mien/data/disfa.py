@@ -2,7 +2,11 @@
 
 On disk: ``ActionUnit_Labels/SN001/SN001_au1.txt``, a line per frame (number from 1, intensity): ``1,0``. Videos:
 ``Videos_LeftCamera/LeftVideoSN001_comp.avi``, ``Video_RightCamera/RightVideoSN001_Comp.avi``; the media of frame 1 is
-``LeftVideoSN001_comp.avi!0``. With ``pictures="images"`` the frames are files instead: ``images/SN001/00001.jpg``.
+``LeftVideoSN001_comp.avi!0``. With ``pictures="images"`` the frames are files instead: ``images/SN001/0.png``, as
+ME-GraphAU's lists name them, or ``images/SN001/00001.jpg``, as others number them. The label files' first line is the
+first frame; whether that is 0 or 1 is told by the names of all subjects' pictures against the number of lines
+(a picture 0 or a picture N of N lines), or by ``first=0`` or ``first=1`` where they do not tell. A label is never moved
+by a guess.
 
 Labels: ``au_level`` 0-5 of AU 1 2 4 5 6 9 12 15 17 20 25 26. Papers binarise in two ways, **never share one
 silently**: ``presence="at-least-2"`` (EmoLA and most of the literature, level >= 2) or ``"above-2"`` (AU-LLaVA,
@@ -15,14 +19,14 @@ Licence: research agreement with the University of Denver; not redistributable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mien.core.aus import AU_SETS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels, Sample
 from mien.data.dataset import Dataset, fixed
-from mien.data.frames import Frames
+from mien.data.frames import Frames, first_folder
 from mien.data.problems import Entry, Found, Problem
 from mien.data.splits import protocol
 from mien.data.tables import csv_rows
@@ -33,21 +37,30 @@ UNITS = AU_SETS["disfa12"]
 PRESENCE = {"at-least-2": 2, "above-2": 3}
 """Name of a binarisation -> the lowest level that counts as present."""
 _VIDEOS = {
-    "left": "Videos_LeftCamera/LeftVideo{}_comp.avi",
-    "right": "Video_RightCamera/RightVideo{}_Comp.avi",
+    "left": (("Videos_LeftCamera", "Video_LeftCamera"), "LeftVideo{}_comp.avi"),
+    "right": (("Video_RightCamera", "Videos_RightCamera"), "RightVideo{}_Comp.avi"),
 }
 _FOLDER = "ActionUnit_Labels"
 _LEVELS = frozenset("012345")
 
 
 def scan(
-    split: str, root: Path, presence: str | None = None, camera: str = "left", pictures: str | None = None
+    split: str,
+    root: Path,
+    presence: str | None = None,
+    camera: str = "left",
+    pictures: str | None = None,
+    first: int | None = None,
 ) -> Iterator[Found]:
     """Samples and problems of one fold; the module's text explains the options."""
-    if (presence is not None and presence not in PRESENCE) or camera not in _VIDEOS:
+    if (
+        (presence is not None and presence not in PRESENCE)
+        or camera not in _VIDEOS
+        or first not in (None, 0, 1)
+    ):
         raise BadConfig(
-            got=f"presence={presence!r}, camera={camera!r}",
-            expected=f"presence {' or '.join(PRESENCE)} or none; camera left or right",
+            got=f"presence={presence!r}, camera={camera!r}, first={first!r}",
+            expected=f"presence {' or '.join(PRESENCE)} or none; camera left or right; first 0 or 1",
             fix="Correct the option",
         )
     folds = protocol("disfa-3fold")
@@ -55,21 +68,76 @@ def scan(
     if not subjects:
         yield Problem(_FOLDER, 0, "no SN001 and so on")
     known = {subject for members in folds.parts.values() for subject in members}
+    number = first if first is not None or pictures is None else _numbered_from(root, pictures, subjects)
+    if isinstance(number, Problem):
+        yield number
+        return
     for subject in subjects:
         if subject in folds.parts[split]:
-            yield from _subject(split, root, subject, presence, camera, pictures)
+            media = (
+                _video(root, camera, subject)
+                if pictures is None
+                else _pictures(root / pictures, subject, number)
+            )
+            yield from _subject(split, root, subject, presence, media)
         elif subject not in known and split == "fold1":
             yield Problem(f"{_FOLDER}/{subject}", 0, f"subject {subject} is in no fold")
 
 
+def _numbered_from(root: Path, pictures: str, subjects: Sequence[str]) -> int | Problem:
+    """0 or 1, as the pictures of all subjects tell; without any picture 1, and each is then missing."""
+    spans = {subject: Frames(root / pictures / subject).span for subject in subjects}
+    zero = [subject for subject, span in spans.items() if span and span[0] == 0]
+    last = [
+        subject
+        for subject, span in spans.items()
+        if span and span[1] >= _lines(root / _FOLDER / subject / f"{subject}_au1.txt")
+    ]
+    if bool(zero) != bool(last) or not any(spans.values()):
+        return 0 if zero else 1
+    subject = (zero or [subject for subject, span in spans.items() if span])[0]
+    told = f"{spans[subject][0]} to {spans[subject][1]}"  # type: ignore[index]  # it has a span
+    both = f", and {last[0]} has one beyond its lines" if last else ""
+    return Problem(
+        f"{pictures}/{subject}", 0,
+        f"pictures {told}{both}: numbered from 0 or from 1? Say it with the option first=0 or first=1",
+    )  # fmt: skip
+
+
+def _lines(path: Path) -> int:
+    try:
+        return sum(1 for line in path.read_bytes().splitlines() if line.strip())
+    except OSError:
+        return 1 << 30
+
+
+def _video(root: Path, camera: str, subject: str) -> Callable[[int], str]:
+    folders, name = _VIDEOS[camera]
+    path = first_folder(root, *folders) / name.format(subject)
+    return lambda line: f"{path}!{line}"
+
+
+def _pictures(folder: Path, subject: str, first: int | None) -> Callable[[int], str]:
+    frames = Frames(folder / subject)
+    return lambda line: frames.path(line + (1 if first is None else first))
+
+
 def _subject(
-    split: str, root: Path, subject: str, presence: str | None, camera: str, pictures: str | None
+    split: str, root: Path, subject: str, presence: str | None, media: Callable[[int], str]
 ) -> Iterator[Found]:
+    """Samples of one subject.
+
+    Args:
+        split: fold.
+        root: folder of the dataset.
+        subject: ``SN001``.
+        presence: binarisation.
+        media: line of the label files, from 0 -> media of that frame.
+    """
     names = {key: f"{_FOLDER}/{subject}/{subject}_au{int(key[2:])}.txt" for key in UNITS}
     columns = [csv_rows(root, name, header=("frame", "level")) for name in names.values()]
     first = names[UNITS[0]]
-    frames = Frames(root / pictures / subject) if pictures else None
-    video = str(root / _VIDEOS[camera].format(subject))
+    start: int | None = None
     ended = False
     while not ended:
         levels: dict[str, int] = {}
@@ -98,8 +166,9 @@ def _subject(
                 first, line, f"frame numbers {', '.join(sorted(numbers))} in one line of the 12 files"
             )
             continue
-        media = frames.path(int(number)) if frames else f"{video}!{int(number) - 1}"
-        sample = Sample(f"{subject}/{number}", "disfa", split, media, _labels(levels, presence), subject)
+        start = min(int(number), 1) if start is None else start  # their own numbers begin at 1
+        labels = _labels(levels, presence)
+        sample = Sample(f"{subject}/{number}", "disfa", split, media(int(number) - start), labels, subject)
         yield Entry(sample, first, line)
 
 

@@ -1,7 +1,9 @@
 """FABA-Instruct (Li et al. 2024, EmoLA): AffectNet faces with GPT-4V's descriptions of emotion or Action Units.
 
-On disk: ``train_emotion_anno.json``, ``train_au_anno.json``, ``eval_emotion_anno.json``, ``eval_au_anno.json`` (at the
-root or in ``FABAInstruct/``); the paths inside are relative to the root. Training items:
+On disk, as the README and the scripts of JackYFL/EmoLA have it: ``FABAInstruct/train/train_emotion_anno.json``,
+``…/train/train_au_anno.json``, ``…/eval/eval_emotion_anno.json``, ``…/eval/eval_au_anno.json``, beside them ``images/``
+and ``landmarks/``; the paths inside begin with ``FABAInstruct/`` and are relative to the root. The root may also be the
+folder ``FABAInstruct`` itself, and the lists may lie a folder or two higher. Training items:
 ``{"source": "…", "image": "FABAInstruct/train/images/AffectNet/AffectNet_v2/1194/<hash>.jpg", "id": "…",
 "conversations": [{"from": "human", "value": "What is the emotion of this face?\\n<image>"}, {"from": "gpt", "value":
 "The face …"}], "landmark": "FABAInstruct/train/landmarks/….npy"}``; test items are flat: ``{"image": "…", "label":
@@ -35,6 +37,7 @@ from mien.data.tables import Item, json_items
 __all__ = ["DATASET", "check", "dialogues", "prior_path", "read", "scan"]
 
 _EMOTIONS = by_code(order("faba")) | by_word(order("faba"))
+_FOLDER = "FABAInstruct"
 _ROLES = {"human": "user", "gpt": "assistant"}
 _UNITS = AU_SETS["faba20"]
 
@@ -52,9 +55,8 @@ def scan(split: str, root: Path) -> Iterator[Found]:
             yield Problem(name, item.line, labels if isinstance(labels, str) else "no image")
             continue
         key = str(item.values.get("id", image))
-        yield Entry(
-            Sample(key, "faba_instruct", split, str(root / image), labels, cropped=True), name, item.line
-        )
+        media = str(_below(root, image))
+        yield Entry(Sample(key, "faba_instruct", split, media, labels, cropped=True), name, item.line)
 
 
 def dialogues(split: str, root: Path) -> Iterator[Dialogue]:
@@ -81,13 +83,19 @@ def dialogues(split: str, root: Path) -> Iterator[Dialogue]:
 
 def prior_path(item: Item, root: Path) -> Path:
     """Where the (212,) landmark prior of a raw item lies."""
-    return root / str(item.values["landmark"])
+    return _below(root, str(item.values["landmark"]))
+
+
+def _below(root: Path, name: str) -> Path:
+    """Where a path inside the lists leads; the root may be the folder with which it begins."""
+    return root / (name if (root / _FOLDER).is_dir() else name.removeprefix(f"{_FOLDER}/"))
 
 
 def _file(split: str, root: Path) -> str:
     part, _, task = split.partition("-")
     name = f"{part}_{task}_anno.json"
-    return f"FABAInstruct/{name}" if (root / "FABAInstruct" / name).exists() else name
+    places = [f"{folder}{name}" for folder in (f"{_FOLDER}/{part}/", f"{part}/", f"{_FOLDER}/", "")]
+    return next((place for place in places if (root / place).exists()), places[0])
 
 
 def _train(values: Mapping[str, Any]) -> Labels | str:

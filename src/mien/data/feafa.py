@@ -2,7 +2,7 @@
 
 On disk: one text file of 24 numbers beside each picture, ``<person>/<clip>/0001.auw`` and ``0001.jpg`` (one level
 of folders is enough): ``0.00 0.00 0.00 0.00 0.31 0.28 0.00 …``. FEAFA+ adds 27 DISFA clips (sub-set B).
-The reader follows descriptions of the release; it was never run on a copy, so check first.
+The layout follows descriptions of the release; it was never run on a copy, so check first.
 
 Labels: ``au_intensity`` by FEAFA's own names (`mien.core.aus.FEAFA_24`, ``left eye close`` first). FEAFA's AU1 is
 **not** FACS AU1.

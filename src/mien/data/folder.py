@@ -2,7 +2,7 @@
 
 On disk: ``<root>/<split>/<emotion>/<file>``, as ``train/happy/0001.jpg``; or without splits,
 ``<root>/<emotion>/<file>``, which is then the split ``all``. Hidden files are skipped, as is any file whose suffix is
-no picture's or video's.
+no picture's or video's; `mien data check` names those.
 
 Labels: any spelling of the eight emotions; or, when no folder is called like one of them, words of your own. A mixture
 is a problem: a misspelt folder would become a class.
@@ -17,11 +17,12 @@ from pathlib import Path
 from mien.core.emotions import canonical
 from mien.core.nouns import Labels, Sample
 from mien.data.dataset import Dataset, Groups
+from mien.data.frames import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from mien.data.problems import Entry, Found, Problem
 
 __all__ = ["DATASET", "check", "read", "scan"]
 
-_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .webp .tif .tiff .mp4 .avi .mov .mkv .webm".split())
+_SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
 
 
 def _folders(place: Path) -> list[Path]:
@@ -49,11 +50,19 @@ def scan(split: str, root: Path) -> Iterator[Found]:
             continue
         labels = Labels(emotion=emotion or folder.name)
         count = 0
+        others: set[str] = set()
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."):
+            if path.name.startswith(".") or path.is_dir():
+                continue
+            if path.suffix.lower() not in _SUFFIXES:
+                others.add(path.suffix.lower() or path.name)
+            else:
                 count += 1
                 file = f"{name}/{path.name}"
                 yield Entry(Sample(file, "folder", split, str(path), labels), file, 0)
+        if others:
+            shown = ", ".join(sorted(others)[:9])
+            yield Problem(name, 0, f"files that are no pictures or videos: {shown}", note=True)
         if not count:
             yield Problem(name, 0, "no picture or video")
 

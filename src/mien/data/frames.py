@@ -1,4 +1,4 @@
-"""Pictures of a clip by frame number, whatever their prefix and zero padding."""
+"""Pictures of a clip by frame number, whatever their prefix and zero padding; suffixes of pictures and videos."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["Frames"]
+__all__ = ["PICTURE_SUFFIXES", "VIDEO_SUFFIXES", "Frames", "first_folder"]
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+PICTURE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .avif .heic .heif .jp2 .tga .mpo".split()
+)
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .ts .ogv .mxf .vob".split()
+)
 _NUMBER = re.compile(r"(\d+)$")
 
 
@@ -25,12 +30,22 @@ class Frames:
         for name in names:
             stem, suffix = os.path.splitext(name)
             match = _NUMBER.search(stem)
-            if match and suffix.lower() in _SUFFIXES:
+            if match and suffix.lower() in PICTURE_SUFFIXES:
                 self._names.setdefault(int(match.group(1)), name)
 
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The lowest and the highest number, None without a picture."""
+        return (min(self._names), max(self._names)) if self._names else None
+
     def path(self, number: int) -> str:
         """The picture of frame ``number``; a name that would be natural when it is absent."""
         return str(self._folder / self._names.get(number, f"{number}.jpg"))
+
+
+def first_folder(root: Path, *names: str) -> Path:
+    """The first of ``names`` that is a folder below ``root``, else the first name."""
+    return next((root / name for name in names if (root / name).is_dir()), root / names[0])

@@ -3,7 +3,7 @@
 On disk: one CSV per person, ``AU_OCC/001A.csv`` (folder: ``labels="…"``), whose header is a frame column and AU
 columns: ``frame,AU1,AU2,AU4,…`` then ``1,0,0,1,…``; 1 present, 0 absent; -1, 9, 999, -999 and blank: not coded.
 Pictures ``images/001A/1.jpg``, or ``videos/001A.mp4``, whose frame 1 is the media ``001A.mp4!0``.
-The reader follows the description of the release (osf.io/7wcyz); it was never run on a copy, so check first.
+The layout follows the description of the release (osf.io/7wcyz); it was never run on a copy, so check first.
 
 Labels: ``au_presence`` of the 10 AUs that are evaluated (1 2 4 6 10 12 14 15 23 24), or with ``units="gft19"`` of the
 19 that EmoLA indexes.

@@ -1,4 +1,4 @@
-"""Codes and words of label files -> `Labels`; shared by the readers."""
+"""Codes and words of label files -> `Labels`; shared by the datasets."""
 
 from __future__ import annotations
 

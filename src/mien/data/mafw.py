@@ -3,8 +3,9 @@
 On disk: ``split/single/no_caption/set_1/train.txt`` … ``set_5/test.txt`` (also below ``Train & Test Set/``),
 blank-separated lines without a header: ``00001.mp4 happiness``; clips in ``data/clips/00001.mp4`` or faces in
 ``data/frames/00001/`` (also ``clips/``, ``frames/``). Descriptions, if wanted (``descriptions=True``):
-``Labels/descriptive_text.xlsx``, first column the clip, and a column whose name contains "english".
-The layout of the Excel file follows users' code; it was never run on a copy.
+``Labels/descriptive_text.xlsx``, three columns without a header row: the clip, the description in Chinese and in
+English; a copy with a header row is read by its column "English". The full stop at their end is not part of them. As a
+public loader (``header=None``) and an inventory of its 8,034 rows have it.
 
 Labels: anger disgust fear happiness neutral sadness surprise contempt anxiety helplessness disappointment; the last
 three are not among the eight and stay as they are.
@@ -15,6 +16,7 @@ Leakage: clips of one film are in both sides of a fold. Licence: research agreem
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from pathlib import Path
 from mien.core.emotions import order
 from mien.core.nouns import Sample
 from mien.data.dataset import Dataset, fixed
+from mien.data.frames import first_folder
 from mien.data.label_words import by_word, expected
 from mien.data.problems import Entry, Found, Problem
 from mien.data.tables import text_rows, xlsx_rows
@@ -32,6 +35,8 @@ _LABELS = by_word(order("mafw"))
 _LISTS = ("split", "Train & Test Set")
 _CLIPS, _FACES = ("data/clips", "clips"), ("data/frames", "frames")
 _TEXTS = "Labels/descriptive_text.xlsx"
+_COLUMNS = ("clip", "chinese", "english")
+_CLIP = re.compile(r"\d+(\.\w+)?")
 
 
 def scan(split: str, root: Path, descriptions: bool = False) -> Iterator[Found]:
@@ -47,7 +52,7 @@ def scan(split: str, root: Path, descriptions: bool = False) -> Iterator[Found]:
             else:
                 texts[one[0]] = one[1]
     faces = next((root / folder for folder in _FACES if (root / folder).is_dir()), None)
-    clips = next((root / folder for folder in _CLIPS if (root / folder).is_dir()), root / _CLIPS[0])
+    clips = first_folder(root, *_CLIPS)
     for row in text_rows(root, name, ("clip", "label")):
         if isinstance(row, Problem):
             yield row
@@ -63,16 +68,16 @@ def scan(split: str, root: Path, descriptions: bool = False) -> Iterator[Found]:
 
 
 def _texts(root: Path) -> Iterator[tuple[str, str] | Problem]:
-    for row in xlsx_rows(root, _TEXTS):
+    english, first = _COLUMNS[2], True
+    for row in xlsx_rows(root, _TEXTS, _COLUMNS):
         if isinstance(row, Problem):
             yield row
             return
-        titles = list(row.cells)
-        english = next((title for title in titles if "english" in title.lower()), None)
-        if english is None:
-            yield Problem(_TEXTS, 1, f"no column named English among {', '.join(titles)}")
-            return
-        yield row.cells[titles[0]].partition(".")[0], row.cells[english]
+        if first and not _CLIP.fullmatch(row.cells["clip"]):
+            english = next((name for name, title in row.cells.items() if "english" in title.lower()), english)
+        elif text := row.cells[english]:
+            yield row.cells["clip"].partition(".")[0], text.removesuffix(".")
+        first = False
 
 
 DATASET = Dataset(

@@ -1,26 +1,29 @@
-"""What is wrong with a dataset on disk: named by file and line, never mended silently."""
+"""What is wrong with a dataset on disk: named by file and line, never mended silently, and summed up by kind."""
 
 from __future__ import annotations
 
 import os
+import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.core.errors import BadData
 from mien.core.nouns import Sample
 
-__all__ = ["CanOpen", "Entry", "Found", "Problem", "audit", "only_samples"]
+__all__ = ["Audit", "CanOpen", "Entry", "Found", "Problem", "audit", "only_samples"]
 
 CanOpen = Callable[[str], str | None]
-"""Media name -> why it cannot be opened, or None. Readers open no pixels; the caller may."""
+"""Media name -> why it cannot be opened, or None. Datasets open no pixels; the caller may."""
 _FRAME_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".npz", ".csv", ".arrow", ".parquet")
+_OWN_WORDS = re.compile(r"'[^']*'|\"[^\"]*\"|\S*[\d/\\]\S*|(?<=^id )\S+|(?<=^subject )\S+")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One fault of a dataset."""
+    """One fault of a dataset, or, as a note, something that may be meant."""
 
     file: str
     """Relative to the dataset's root."""
@@ -28,10 +31,17 @@ class Problem:
     """1-based line, row or item; 0 when the whole file or folder is meant."""
     what: str
     """One clause: what is there and what was expected."""
+    note: bool = False
+    """True when it stops nobody: a column that is not read, a picture outside the folder."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: {self.what}"
+
+    @property
+    def kind(self) -> str:
+        """What such problems have in common: the clause without its names and numbers."""
+        return _OWN_WORDS.sub("…", self.what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +56,37 @@ class Entry:
 Found = Entry | Problem
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a check found."""
+
+    problems: list[Problem]
+    """Faults, sorted by file and line; empty when the copy is sound."""
+    notes: list[Problem]
+    """What is read, but may not be meant."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Split -> samples found."""
+
+    def kinds(self) -> dict[str, int]:
+        """Kind of problem -> how many."""
+        return dict(Counter(problem.kind for problem in self.problems))
+
+
 def only_samples(found: Iterable[Found]) -> Iterator[Sample]:
-    """The samples of a scan, lazily.
+    """The samples of a scan, lazily; notes are passed over.
 
     Raises:
         BadData: at the first problem; `mien data check` lists them all.
     """
     for one in found:
-        if isinstance(one, Problem):
+        if isinstance(one, Entry):
+            yield one.sample
+        elif not one.note:
             raise BadData(
                 got=str(one),
                 expected="the published format",
                 fix="Run `mien data check` for a list of all problems, and repair the copy",
             )
-        yield one.sample
 
 
 def audit(
@@ -67,8 +94,8 @@ def audit(
     parts: Iterable[tuple[str, Iterable[Found]]],
     subjects_apart: bool = True,
     can_open: CanOpen | None = None,
-) -> list[Problem]:
-    """All problems of a group of splits that must not overlap.
+) -> tuple[list[Problem], dict[str, int]]:
+    """All problems and notes of a group of splits that must not overlap, and the samples of each.
 
     Args:
         root: folder of the dataset.
@@ -77,17 +104,19 @@ def audit(
         can_open: deep mode: tries every picture.
     """
     problems: list[Problem] = []
+    counts: dict[str, int] = {}
     ids: dict[str, tuple[str, str, int]] = {}
     subjects: dict[str, tuple[str, str]] = {}
     media = _Media(root)
     for split, found in parts:
         reported: set[str] = set()
-        empty = True
+        empty, counts[split] = True, 0
         for one in found:
-            empty = False
+            empty = empty and isinstance(one, Problem) and one.note
             if isinstance(one, Problem):
                 problems.append(one)
                 continue
+            counts[split] += 1
             sample = one.sample
             faults = list(_repeated(one, split, ids))
             if subjects_apart and sample.subject is not None and sample.subject not in reported:
@@ -100,10 +129,12 @@ def audit(
                 reason = can_open(sample.media)
             if reason is not None:
                 faults.append(reason)
+            elif media.outside(sample.media):
+                problems.append(Problem(one.file, one.line, f"{sample.media} lies outside the folder", True))
             problems += [Problem(one.file, one.line, fault) for fault in faults]
         if empty:
             problems.append(Problem(".", 0, f"split {split} holds no sample"))
-    return problems
+    return problems, counts
 
 
 def _repeated(entry: Entry, split: str, ids: dict[str, tuple[str, str, int]]) -> Iterator[str]:
@@ -118,31 +149,46 @@ def _repeated(entry: Entry, split: str, ids: dict[str, tuple[str, str, int]]) ->
 
 
 class _Media:
-    """Whether media are there, with one directory listing per folder."""
+    """Whether media are there and below the root, with one directory listing per folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._base = os.path.join(os.path.abspath(root), "")
         self._listed: dict[str, frozenset[str]] = {}
+        self._outside: dict[str, bool] = {}
 
     def missing(self, media: str) -> str | None:
+        folder, name = os.path.split(media)
+        if name in self._names(folder):
+            return None
         path, bang, member = media.partition("!")
         folder, name = os.path.split(path)
         if name not in self._names(folder):
             return f"no file {self._shown(path)}"
         if bang and path.endswith(".zip") and member not in self._members(path):
             return f"no member {member} in {self._shown(path)}"
-        if bang and not path.endswith((".zip", *_FRAME_SUFFIXES)):
+        if bang and not path.lower().endswith((".zip", *_FRAME_SUFFIXES)) and not os.path.isdir(path):
             return f"{self._shown(path)} holds no members"
         return None
 
+    def outside(self, media: str) -> bool:
+        folder = os.path.dirname(media.partition("!")[0])
+        if folder not in self._outside:
+            whole = os.path.join(os.path.abspath(folder or "."), "")
+            self._outside[folder] = not whole.startswith(self._base)
+        return self._outside[folder]
+
     def _shown(self, path: str) -> str:
-        return os.path.relpath(path, self._root)
+        try:
+            return os.path.relpath(path, self._root)
+        except ValueError:
+            return path
 
     def _names(self, folder: str) -> frozenset[str]:
         if folder not in self._listed:
             try:
                 self._listed[folder] = frozenset(os.listdir(folder or "."))
-            except OSError:
+            except (OSError, ValueError):
                 self._listed[folder] = frozenset()
         return self._listed[folder]
 

@@ -4,7 +4,9 @@ On disk: ``basic/EmoLabel/list_patition_label.txt`` (the release's own spelling)
 ``train_00001.jpg 5``; ``basic/Image/aligned/train_00001_aligned.jpg`` (100 x 100), ``basic/Image/original/
 train_00001.jpg``; ``basic/Annotation/manual/train_00001_manu_attri.txt``, whose last three lines are gender (0 male,
 1 female, 2 unsure), race (0 Caucasian, 1 African-American, 2 Asian) and age (0: 0-3, 1: 4-19, 2: 20-39, 3: 40-69,
-4: 70+). The folder ``basic`` may be the root itself.
+4: 70+). The folder ``basic`` may be the root itself. Or re-packed, as eight public loaders have it:
+``DATASET/train/1/train_00001_aligned.jpg`` (also ``train/1/…``), number folders or words, with ``train_labels.csv``
+(``image,label``) beside ``DATASET``, which must then agree with the folders.
 
 Labels: 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral.
 Options: ``pictures="aligned"`` or ``"original"``; ``attributes=True`` also reads gender, race and age for audits.
@@ -18,13 +20,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mien.core.emotions import order
+from mien.core.emotions import canonical, order
 from mien.core.errors import BadConfig
 from mien.core.nouns import Sample
 from mien.data.dataset import Dataset, fixed
+from mien.data.frames import PICTURE_SUFFIXES, first_folder
 from mien.data.label_words import by_code, expected
 from mien.data.problems import Entry, Found, Problem
-from mien.data.tables import text_rows
+from mien.data.tables import csv_rows, text_rows
 
 __all__ = ["DATASET", "check", "read", "scan"]
 
@@ -45,6 +48,16 @@ def scan(split: str, root: Path, pictures: str = "aligned", attributes: bool = F
         )
     base = "basic/" if (root / "basic").is_dir() else ""
     name = base + _LIST
+    folder = first_folder(root, *(f"{one}{split}" for one in ("DATASET/", "dataset/", "")))
+    if not (root / name).exists() and folder.is_dir():
+        if pictures != "aligned" or attributes:
+            raise BadConfig(
+                got=f"pictures={pictures!r}, attributes={attributes!r} of a re-packed copy",
+                expected="pictures=aligned and no attributes: it holds nothing else",
+                fix="Leave them out, or use the original release",
+            )
+        yield from _repacked(split, root, folder)
+        return
     ending = "_aligned" if pictures == "aligned" else ""
     for row in text_rows(root, name, ("file", "label")):
         if isinstance(row, Problem):
@@ -71,6 +84,39 @@ def scan(split: str, root: Path, pictures: str = "aligned", attributes: bool = F
                 continue
             sample = replace(sample, labels=replace(sample.labels, group=group))
         yield Entry(sample, name, row.line)
+
+
+def _repacked(split: str, root: Path, folder: Path) -> Iterator[Found]:
+    """Samples of a folder per class, held against the list beside it."""
+    listed: dict[str, str] = {}
+    name = f"{split}_labels.csv"
+    for row in csv_rows(root, name, ("image", "label")) if (root / name).exists() else ():
+        if isinstance(row, Problem):
+            yield row
+        else:
+            listed[row.cells["image"].strip()] = row.cells["label"].strip()
+    codes = {labels.emotion: code for code, labels in _LABELS.items()}
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        code = codes.get(canonical(place.name), place.name)
+        shown = str(place.relative_to(root))
+        if code not in _LABELS:
+            yield Problem(shown, 0, expected(place.name, list(_LABELS)))
+            continue
+        for image in sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES):
+            told = listed.pop(image.name, code)
+            if told != code:
+                yield Problem(
+                    f"{shown}/{image.name}", 0, f"label {told!r} in {name}, but it lies in {place.name}"
+                )
+                continue
+            key = image.stem.removesuffix("_aligned")
+            yield Entry(
+                Sample(key, "rafdb", split, str(image), _LABELS[code], cropped=True),
+                f"{shown}/{image.name}",
+                0,
+            )
+    for image_name in listed:
+        yield Problem(name, 0, f"no file {image_name} below {folder.relative_to(root)}")
 
 
 def _attributes(root: Path, name: str) -> dict[str, str] | Problem:

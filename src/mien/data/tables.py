@@ -12,7 +12,7 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -75,6 +75,7 @@ def csv_rows(
                 if missing:
                     yield Problem(name, reader.line_num, f"no column {', '.join(missing)} in the header")
                     return
+                yield from (Problem(name, reader.line_num, f"column {one!r} twice") for one in _twice(names))
             elif len(cells) != len(names):
                 yield Problem(name, reader.line_num, f"{len(cells)} cells, expected {len(names)}")
             else:
@@ -104,6 +105,10 @@ def text_rows(root: Path, name: str, columns: Sequence[str], rest: bool = False)
         elif cells:
             yield Problem(name, number, f"{len(cells)} cells, expected {len(columns)}: {' '.join(columns)}")
     yield from lines.drain()
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    return sorted({one for one in names if one and names.count(one) > 1})
 
 
 class _Lines(Iterable[str]):
@@ -166,8 +171,8 @@ def json_items(root: Path, name: str) -> Iterator[Item | Problem]:
             return
         try:
             value, place = decoder.raw_decode(text, place)
-        except json.JSONDecodeError as error:
-            yield Problem(name, error.lineno, f"no JSON: {error.msg}")
+        except (ValueError, RecursionError) as error:
+            yield Problem(name, getattr(error, "lineno", line), f"no JSON: {_why(error)}")
             return
         if isinstance(value, dict):
             yield Item(line, value)
@@ -186,14 +191,21 @@ def json_lines(root: Path, name: str) -> Iterator[Item | Problem]:
             continue
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield Problem(name, number, f"no JSON: {error.msg}")
+        except (ValueError, RecursionError) as error:
+            yield Problem(name, number, f"no JSON: {_why(error)}")
             continue
         if isinstance(value, dict):
             yield Item(number, value)
         else:
             yield Problem(name, number, f"a {type(value).__name__}, expected an object")
     yield from lines.drain()
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    """What is wrong with a JSON text; a nest too deep and a number too long are no `JSONDecodeError`."""
+    return (
+        "nested too deep" if isinstance(error, RecursionError) else getattr(error, "msg", "a number too long")
+    )
 
 
 def _text(root: Path, name: str) -> str | Problem:
@@ -223,36 +235,59 @@ def parquet_items(root: Path, name: str) -> Iterator[Item | Problem]:
                 for values in batch.to_pylist():
                     number += 1
                     yield Item(number, values)
-    except (OSError, arrow.ArrowInvalid) as error:
-        yield Problem(name, number, f"no readable Parquet file: {str(error).splitlines()[0]}")
+    except (OSError, ValueError, OverflowError, arrow.ArrowException) as error:
+        yield Problem(name, number, f"no readable Parquet file: {next(iter(str(error).splitlines()), error)}")
 
 
+_SHEET_BYTES = 1 << 28
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
-def xlsx_rows(root: Path, name: str) -> Iterator[Row | Problem]:
-    """Rows of the first sheet of an Excel file, by its first row's names; ``line`` is Excel's row number."""
+def xlsx_rows(root: Path, name: str, header: Sequence[str] | None = None) -> Iterator[Row | Problem]:
+    """Rows of the first sheet of an Excel file; ``line`` is Excel's row number.
+
+    Args:
+        root: folder of the dataset.
+        name: file below ``root``.
+        header: names of columns A, B, … of a sheet without a header row; None takes them from the first row.
+    """
     try:
         with zipfile.ZipFile(root / name) as book:
             shared = _shared_strings(book)
-            sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
-    except (OSError, KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+            sheet = ElementTree.fromstring(_part(book, _first_sheet(book)))
+            names = (
+                None if header is None else {chr(ord("A") + place): one for place, one in enumerate(header)}
+            )
+            for row in sheet.iter(f"{_SHEET}row"):
+                cells = {re.sub(r"\d", "", cell.get("r", "")): _cell(cell, shared).strip() for cell in row}
+                if names is None:
+                    names = {column: text for column, text in cells.items() if text}
+                elif any(cells.values()):
+                    line = int(row.get("r", "0"))
+                    yield Row(line, {title: cells.get(column, "") for column, title in names.items()})
+    except (OSError, KeyError, IndexError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, SyntaxError,
+            NotImplementedError, RuntimeError) as error:  # fmt: skip
         yield Problem(name, 0, f"no readable Excel file: {error}")
-        return
-    names: Mapping[str, str] | None = None
-    for row in sheet.iter(f"{_SHEET}row"):
-        cells = {re.sub(r"\d", "", cell.get("r", "")): _cell(cell, shared) for cell in row}
-        if names is None:
-            names = {column: text.strip() for column, text in cells.items() if text.strip()}
-        elif any(cells.values()):
-            line = int(row.get("r", "0"))
-            yield Row(line, {title: cells.get(column, "").strip() for column, title in names.items()})
+
+
+def _part(book: zipfile.ZipFile, name: str) -> bytes:
+    """A part of the archive; one that unpacks to far more than its table can need is refused."""
+    with book.open(name) as part:
+        data = part.read(_SHEET_BYTES + 1)
+    if len(data) > _SHEET_BYTES:
+        raise ValueError(f"{name} unpacks to more than {_SHEET_BYTES:,} bytes")
+    return data
+
+
+def _first_sheet(book: zipfile.ZipFile) -> str:
+    sheets = [name for name in book.namelist() if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", name)]
+    return min(sheets, key=lambda name: (len(name), name), default="xl/worksheets/sheet1.xml")
 
 
 def _shared_strings(book: zipfile.ZipFile) -> list[str]:
     if "xl/sharedStrings.xml" not in book.namelist():
         return []
-    table = ElementTree.fromstring(book.read("xl/sharedStrings.xml"))
+    table = ElementTree.fromstring(_part(book, "xl/sharedStrings.xml"))
     return ["".join(text.text or "" for text in entry.iter(f"{_SHEET}t")) for entry in table]
 
 

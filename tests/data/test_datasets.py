@@ -1,4 +1,4 @@
-"""One contract for all readers: sound miniatures read and check clean; each damage is named with file and line."""
+"""One contract for all datasets: sound miniatures read and check clean; each damage is named with file and line."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mien import data
 from mien.core.emotions import EMOTIONS, ORDERS
 from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import Sample
-from mien.data import READERS, open_dataset
+from mien.data import DATASETS, open_dataset
 
-# Modules of the room that are no readers.
+# Modules of the room that are no datasets.
 SHARED = {
     "__init__", "dataset", "fer_votes", "frames", "label_words", "landmark_files", "packs", "problems", "row_labels",
     "splits", "tables",
@@ -28,12 +28,12 @@ CopyOf = Callable[[str], Path]
 
 def test_table_and_files_agree() -> None:
     files = {path.stem for path in Path(data.__file__).parent.glob("*.py")}
-    assert files - SHARED == set(READERS)
-    assert SHARED <= files and len(READERS) >= 24 and list(READERS) == sorted(READERS)
+    assert files - SHARED == set(DATASETS)
+    assert SHARED <= files and len(DATASETS) >= 24 and list(DATASETS) == sorted(DATASETS)
 
 
-@pytest.mark.parametrize("name", READERS)
-def test_reader_says_what_it_reads(name: str) -> None:
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_dataset_says_what_it_reads(name: str) -> None:
     dataset = open_dataset(name)
     assert dataset.name == name and dataset.title
     module = __import__(f"mien.data.{name}", fromlist=["read"])
@@ -41,7 +41,7 @@ def test_reader_says_what_it_reads(name: str) -> None:
         assert word in module.__doc__, word
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_sound_copy(name: str, copy_of: CopyOf) -> None:
     root = copy_of(name)
     dataset = open_dataset(name)
@@ -72,14 +72,14 @@ def check_sample(sample: Sample, name: str, split: str) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_reading_twice_gives_the_same(name: str, copy_of: CopyOf) -> None:
     root, dataset = copy_of(name), open_dataset(name)
     split = dataset.splits(root)[0]
     assert [s.id for s in dataset.read(split, root)] == [s.id for s in dataset.read(split, root)]
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_unknown_split_and_missing_folder(name: str, copy_of: CopyOf, tmp_path: Path) -> None:
     dataset = open_dataset(name)
     with pytest.raises(BadConfig, match="weekend"):
@@ -88,7 +88,7 @@ def test_unknown_split_and_missing_folder(name: str, copy_of: CopyOf, tmp_path: 
         dataset.check(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_empty_folder_is_a_problem(name: str, tmp_path: Path) -> None:
     dataset = open_dataset(name)
     if name == "expllm":
@@ -185,7 +185,7 @@ AFF, RAF = "Manually_Annotated_file_lists/training.csv", "basic/EmoLabel/list_pa
 OCC, ACT = "AUCoding/AU_OCC/F001_T1.csv", "ActionUnit_Labels/SN001/SN001_au1.txt"
 SET1, MAF = "EmoLabel_DataSplit/train(single-labeled)/set_1.csv", "split/single/no_caption/set_1/train.txt"
 FERV, NET = "4_setups/All_scenes/train_All.csv", "EmotioNet_FACS_aws_2020_24600.csv"
-CODING, FABA = "CASME2-coding-20140508.xlsx", "FABAInstruct/train_emotion_anno.json"
+CODING, FABA = "CASME2-coding-20190701.xlsx", "FABAInstruct/train/train_emotion_anno.json"
 ITEMS, EXPW, PERSON = "data_list/anno_json/rafdb_train.json", "label/label.lst", "AU_OCC/001A.csv"
 ARROW = "train/data-00000-of-00001.arrow"
 
@@ -200,7 +200,7 @@ def written_pictures(lost: str) -> Callable[[Path], None]:
                     root / ("FER2013Train", "FER2013Valid", "FER2013Test")[index // 4] / f"fer{index:07d}.png"
                 )
                 path.parent.mkdir(exist_ok=True)
-                path.write_bytes(b"readers open no picture")
+                path.write_bytes(b"datasets open no picture")
         (root / lost).unlink()
 
     return act
@@ -232,7 +232,7 @@ def as_csv(change: Callable[[str], str]) -> Callable[[Path], None]:
             "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Action Units,Estimated Emotion\n"
             "1,EP02_01f,46,59,186,12,happiness\n1,EP19_06f,46,/,186,4+L10,others\n"
         )
-        (root / "CASME2-coding-20140508.csv").write_bytes(change(text).encode("utf-8", "surrogateescape"))
+        (root / "CASME2-coding-20190701.csv").write_bytes(change(text).encode("utf-8", "surrogateescape"))
 
     return act
 
@@ -262,19 +262,19 @@ DAMAGES = [
     D("affectnet", "cells", edit(AFF, "1/00000001.jpg,10,", "1/00000001.jpg,"), AFF, 3, "8 cells, expected 9"),
     D("affectnet", "both splits", add(AFF, "100/00000064.jpg,1,1,9,9,,0,0.1,0.1\n"),
       "Manually_Annotated_file_lists/validation.csv", 1, "is in val and in train"),
-    D("bp4d", "missing image", lose("2D+3D/F001/T1/2441.jpg"), OCC, 3, "no file"),
+    D("bp4d", "missing image", lose("Sequences(2D+3D)/F001/T1/02441.jpg"), OCC, 3, "no file"),
     D("bp4d", "wrong label", edit(OCC, "2441,0,1", "2441,7,1"), OCC, 3, "AU1=7"),
     D("bp4d", "encoding", edit(OCC, "2441,", b"24\xe91,"), OCC, 3, "not UTF-8"),
     D("bp4d", "duplicate", edit(OCC, "2442,", "2441,"), OCC, 4, "again"),
     D("bp4d", "column", edit(OCC, "0,1,2,4,", "0,1,2,44,"), OCC, 1, "no column 4"),
     D("bp4d", "out of protocol", rename(OCC, "AUCoding/AU_OCC/F099_T1.csv"), "AUCoding/AU_OCC/F099_T1.csv", 0,
       "in no fold"),
-    D("casme2", "wrong label", as_csv(swap("happiness", "boredom")), "CASME2-coding-20140508.csv", 2, "'boredom'"),
-    D("casme2", "encoding", as_csv(swap("EP19", "EP\udce9")), "CASME2-coding-20140508.csv", 3, "not UTF-8"),
-    D("casme2", "duplicate", as_csv(swap("EP19_06f", "EP02_01f")), "CASME2-coding-20140508.csv", 3, "again"),
-    D("casme2", "missing clip", as_csv(swap("EP02_01f", "EP99")), "CASME2-coding-20140508.csv", 2, "no file"),
-    D("casme2", "AUs", as_csv(swap("4+L10", "4 and 10")), "CASME2-coding-20140508.csv", 3, "joined by +"),
-    D("casme2", "frames", as_csv(swap("46,59,186", "286,59,186")), "CASME2-coding-20140508.csv", 2, "after offset"),
+    D("casme2", "wrong label", as_csv(swap("happiness", "boredom")), "CASME2-coding-20190701.csv", 2, "'boredom'"),
+    D("casme2", "encoding", as_csv(swap("EP19", "EP\udce9")), "CASME2-coding-20190701.csv", 3, "not UTF-8"),
+    D("casme2", "duplicate", as_csv(swap("EP19_06f", "EP02_01f")), "CASME2-coding-20190701.csv", 3, "again"),
+    D("casme2", "missing clip", as_csv(swap("EP02_01f", "EP99")), "CASME2-coding-20190701.csv", 2, "no file"),
+    D("casme2", "AUs", as_csv(swap("4+L10", "4 and 10")), "CASME2-coding-20190701.csv", 3, "joined by +"),
+    D("casme2", "frames", as_csv(swap("46,59,186", "286,59,186")), "CASME2-coding-20190701.csv", 2, "after offset"),
     D("casme2", "no Excel", lambda root: (root / CODING).write_bytes(b"PK"), CODING, 0, "no readable Excel"),
     D("cmma", "missing clip", lose("video/train/C_1_U_3.mp4"), "text/train.csv", 4, "no file"),
     D("cmma", "wrong label", edit("text/train.csv", "sadness", "sorrow"), "text/train.csv", 4, "'sorrow'"),
@@ -321,10 +321,10 @@ DAMAGES = [
     D("faba_instruct", "roles", edit(FABA, '"gpt"', '"robot"'), FABA, 2, "from"),
     D("faba_instruct", "encoding", edit(FABA, "shows joy", b"shows j\xe9y"), FABA, 13, "not UTF-8"),
     D("faba_instruct", "duplicate", item(FABA, 1, id="emotion0"), FABA, 18, "again"),
-    D("faba_instruct", "wrong emotion", item("FABAInstruct/eval_emotion_anno.json", 1, label=7),
-      "FABAInstruct/eval_emotion_anno.json", 8, "label '7'"),
-    D("faba_instruct", "wrong AUs", item("FABAInstruct/eval_au_anno.json", 1, label="AU12"),
-      "FABAInstruct/eval_au_anno.json", 8, "expected AU numbers"),
+    D("faba_instruct", "wrong emotion", item("FABAInstruct/eval/eval_emotion_anno.json", 1, label=7),
+      "FABAInstruct/eval/eval_emotion_anno.json", 8, "label '7'"),
+    D("faba_instruct", "wrong AUs", item("FABAInstruct/eval/eval_au_anno.json", 1, label="AU12"),
+      "FABAInstruct/eval/eval_au_anno.json", 8, "expected AU numbers"),
     D("feafa", "missing image", lose("P002/0001.jpg"), "P002/0001.auw", 1, "no file"),
     D("feafa", "wrong value", edit("P002/0001.auw", "0.04", "1.04"), "P002/0001.auw", 1, "23 numbers in 0..1"),
     D("feafa", "encoding", edit("P002/0001.auw", "0.04", LATIN), "P002/0001.auw", 0, "cannot be read"),
@@ -383,7 +383,7 @@ DAMAGES = [
       "is in fold1-test and in fold1-train"),
     D("manifest", "missing image", lose("faces/2.jpg"), "manifest.csv", 4, "no file"),
     D("manifest", "level", edit("manifest.csv", "0,2,30", "0,7,30"), "manifest.csv", 4, "AU12_level is '7'"),
-    D("manifest", "presence", edit("manifest.csv", "0.5,1,1,30", "0.5,yes,1,30"), "manifest.csv", 3, "AU06 is 'yes'"),
+    D("manifest", "presence", edit("manifest.csv", "0.5,1,1,30", "0.5,so,1,30"), "manifest.csv", 3, "AU06 is 'so'"),
     D("manifest", "valence", edit("manifest.csv", "0.5,1,1", "5,1,1"), "manifest.csv", 3, "valence is '5'"),
     D("manifest", "encoding", edit("manifest.csv", "bored", b"bor\xe9d"), "manifest.csv", 4, "not UTF-8"),
     D("manifest", "duplicate", edit("manifest.csv", "faces/2", "faces/1"), "manifest.csv", 4, "again"),
@@ -409,8 +409,8 @@ DAMAGES = [
     D("rafdb", "cells", edit(RAF, "train_00003.jpg 3", "train_00003.jpg"), RAF, 3, "1 cells, expected 2"),
     D("cmma", "both splits", edit("text/test.csv", "C_2401,C_2401_U_1", "C_1,C_1_U_1"), "text/test.csv", 2,
       "is in test and in train"),
-    D("faba_instruct", "both splits", item("FABAInstruct/eval_au_anno.json", 0, id="au0"),
-      "FABAInstruct/eval_au_anno.json", 2, "is in eval-au and in train-au"),
+    D("faba_instruct", "both splits", item("FABAInstruct/eval/eval_au_anno.json", 0, id="au0"),
+      "FABAInstruct/eval/eval_au_anno.json", 2, "is in eval-au and in train-au"),
     D("ferplus", "both splits", edit("fer2013new.csv", "fer0000004", "fer0000000"), "fer2013new.csv", 6,
       "is in val and in train"),
     D("ferplus", "missing image", written_pictures("FER2013Train/fer0000001.png"), "fer2013new.csv", 3, "no file"),
@@ -469,8 +469,8 @@ IMPOSSIBLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", READERS)
-def test_every_kind_of_damage_is_done_to_every_reader(name: str) -> None:
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_kind_of_damage_is_done_to_every_dataset(name: str) -> None:
     done = [damage.kind for damage in DAMAGES if damage.name == name]
     missing = {kind for kind, words in KINDS.items() if not any(re.search(words, one) for one in done)}
     assert missing == set(IMPOSSIBLE.get(name, {}))
