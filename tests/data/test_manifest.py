@@ -220,7 +220,7 @@ def test_six_hundred_damaged_manifests_are_named_or_read(tmp_path: Path, jpeg_by
     kinds, draw = seeds(jpeg_bytes, tmp_path), random.Random(13)
     for name, seed in kinds.items():
         path = tmp_path / name
-        for number in range(120):
+        for _ in range(120):
             data = mutated(seed, draw)
             path.write_bytes(data)
             began = time.process_time()
