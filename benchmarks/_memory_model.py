@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from mien.models.facial_lm import FacialLM, FacialLMConfig
-from mien.models.systems import Stage, prepare
+from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
+from mien.models.composite.systems import Stage, prepare
 
 MEMORY = 1e6
 """Bytes of one MB."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mien.models.facial_lm import FacialLM, FacialLMConfig
+from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
 
 _SIDES = {"paper": {"emola": 336}, "small": {}}
 _SIDE = {"paper": 224, "small": 112}

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from _record import Skipped, needed_data, spread
 
-from mien.app.analyzer import Analyzer, load_model
+from mien.analyze.analyzer import Analyzer, load_model
 from mien.backends.base import Reader
 from mien.core.nouns import Evidence, FaceResult, Image, Sample
 from mien.data import ferplus, genki4k, lfw_emotion, london
 from mien.face.crop import canonical_crop
-from mien.train.crops import iter_pixels
+from mien.train.data.crops import iter_pixels
 
 READERS: dict[str, Callable[[str], Iterable[Sample]]] = {
     "ferplus": ferplus.read,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from _record import Record, Rows, interval, parser, run
 from _validation import Read, open_analyzer, probabilities, read_faces, samples_of
 
-from mien.app.analyzer import Analyzer
+from mien.analyze.analyzer import Analyzer
 from mien.backends.base import Reader
 from mien.core.emotions import EMFACS, EMOTIONS
 from mien.core.nouns import Evidence, FaceResult

@@ -18,12 +18,12 @@ import numpy.typing as npt
 from _record import ROOT, Record, Skipped, interval, parser, run, spread
 from _validation import Read, analysed, mixed_samples, open_analyzer, read_faces, renders_folder
 
-from mien.app.analyzer import Analyzer
+from mien.analyze.analyzer import Analyzer
 from mien.core.aus import AU_SETS
 from mien.core.nouns import AuReading, Evidence, FaceResult
-from mien.dialogue.au_arrays import FORMATS, read_array
+from mien.dialogue.read.au_arrays import FORMATS, read_array
 from mien.metrics import au
-from mien.train.renders import read_renders
+from mien.train.data.renders import read_renders
 
 UNITS = AU_SETS["pocket"]
 AUC_BAR = 0.90

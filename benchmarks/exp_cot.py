@@ -18,8 +18,8 @@ from pathlib import Path
 from _exp_cot_check import check
 from _record import Record, needed_data, parser, run
 
-from mien.annotate.exp_cot import exp_cot_engine
-from mien.annotate.exp_cot_items import open_aus
+from mien.annotate.exp_cot.engine import exp_cot_engine
+from mien.annotate.exp_cot.items import open_aus
 from mien.annotate.rules_teacher import open_rules_teacher
 from mien.annotate.runner import RunOptions
 from mien.annotate.runner import run as annotate

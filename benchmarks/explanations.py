@@ -19,8 +19,8 @@ from _validation import Read, mixed_samples, open_analyzer, read_faces
 from mien.backends.base import Reader
 from mien.backends.onnx import PocketReader
 from mien.core.nouns import Claim, Explanation
-from mien.dialogue.claims import read_claims
-from mien.dialogue.emotion_words import read_emotion_answer
+from mien.dialogue.read.claims import read_claims
+from mien.dialogue.read.emotion_words import read_emotion_answer
 from mien.metrics.faithfulness import audit, count_claims, support_rate
 
 FACES, BATCHED, BATCH = 500, 96, 16

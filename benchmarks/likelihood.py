@@ -32,13 +32,13 @@ from mien.core.errors import BadConfig
 from mien.core.nouns import Evidence, Turn
 from mien.face.finder import FaceFinder
 from mien.face.images import load_image
-from mien.models import facephi
-from mien.models.evidence_inputs import evidence_inputs
-from mien.models.facial_lm import FacialLM
-from mien.models.processing import collate
-from mien.models.readouts import Readouts
-from mien.models.systems import prepare
-from mien.train.tokenizer import train_tokenizer
+from mien.models.composite.evidence_inputs import evidence_inputs
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.processing import collate
+from mien.models.composite.readouts import Readouts
+from mien.models.composite.systems import prepare
+from mien.models.facephi import system as facephi
+from mien.train.data.tokenizer import train_tokenizer
 
 FACES, BATCH, MOST_STEPS, NOISE, POINTS = 48, 8, 150, 0.2, 478
 BASE_REPEATS = 8

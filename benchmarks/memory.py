@@ -17,10 +17,10 @@ from _memory_model import MEMORY, Sizes, inference_bytes, sizes_of, training_byt
 from _process import own_memory, run_process
 from _record import Record, parser, run
 
-from mien.models import expllm
-from mien.models.backbones import DECODERS, TOWERS
-from mien.models.facial_lm import FacialLM, FacialLMConfig
-from mien.models.systems import SYSTEMS, open_system, prepare
+from mien.models.composite.backbones import DECODERS, TOWERS
+from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
+from mien.models.composite.systems import SYSTEMS, open_system, prepare
+from mien.models.expllm import system as expllm
 
 SHAPES = {
     "middle": {

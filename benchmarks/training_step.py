@@ -22,8 +22,8 @@ from _random_model import evidence_of, placeholders, random_model
 from _record import ROOT, Record, parser, run
 from torch.utils.flop_counter import FlopCounterMode
 
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import SYSTEMS, open_system, prepare
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import SYSTEMS, open_system, prepare
 from mien.train.stage_trainer import rest_frozen
 
 STAGES = {

@@ -1,7 +1,7 @@
 """mien: apparent emotions, FACS Action Units and audited explanations from photos, videos and landmarks.
 
-Imports run downward only: app > train > annotate, evaluate > backends > models
-> data, face, dialogue, metrics, layers > core. Names here load on first use, so that ``import mien`` is cheap.
+Imports run downward only: app > train > analyze, annotate, evaluate > backends > models
+> metrics, layers > data, face, dialogue > core. Names here load on first use, so that ``import mien`` is cheap.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mien.app.analyzer import Analyzer, ask, load_model
+    from mien.analyze.analyzer import Analyzer, ask, load_model
 
 __all__ = ["Analyzer", "__version__", "ask", "load_model"]
 
@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'mien' has no attribute {name!r}")
-    from mien.app import analyzer
+    from mien.analyze import analyzer
 
     return getattr(analyzer, name)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from mien.annotate.faba_review import row_key, sheet_key
+from mien.annotate.faba.review import row_key, sheet_key
 from mien.app.cli import app
 from mien.core.errors import BadConfig, MienError
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from mien.annotate.conversation_gates import (
+from mien.annotate.conversations.engine import ConversationEngine, conversations_engine, with_captioner
+from mien.annotate.conversations.gates import (
     REASONS,
     ConversationLimits,
     judge_caption,
@@ -21,8 +22,7 @@ from mien.annotate.conversation_gates import (
     names_label,
     read_rounds,
 )
-from mien.annotate.conversations import ConversationEngine, conversations_engine, with_captioner
-from mien.annotate.conversations_rules import say_conversation
+from mien.annotate.conversations.rules import say_conversation
 from mien.annotate.drive import drive
 from mien.annotate.engine import Kept, Outcome, Rejected
 from mien.annotate.measuring import FaceMeasurer
@@ -34,7 +34,7 @@ from mien.backends.chat import ChatRequest, Reply
 from mien.backends.openai import OpenAITeacher
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Image, Labels, Sample
-from mien.dialogue.exchange import RECORDS
+from mien.dialogue.files.exchange import RECORDS
 from mien.face.media import open_media
 
 GOOD = [

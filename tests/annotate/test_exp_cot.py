@@ -13,10 +13,10 @@ import pytest
 
 from mien.annotate.drive import drive
 from mien.annotate.engine import Item, Kept, Outcome, Rejected
-from mien.annotate.exp_cot import ExpCot, ExpCotOptions, exp_cot_engine
-from mien.annotate.exp_cot_gates import read_expression, read_verdict, refined_faults
-from mien.annotate.exp_cot_items import LabelAus, ReaderAus, TableAus, file_name, from_facs, open_aus
-from mien.annotate.exp_cot_prompts import DES2EXP, REFLECT, au2des, refine, reflect_with_label, verify
+from mien.annotate.exp_cot.engine import ExpCot, ExpCotOptions, exp_cot_engine
+from mien.annotate.exp_cot.gates import read_expression, read_verdict, refined_faults
+from mien.annotate.exp_cot.items import LabelAus, ReaderAus, TableAus, file_name, from_facs, open_aus
+from mien.annotate.exp_cot.prompts import DES2EXP, REFLECT, au2des, refine, reflect_with_label, verify
 from mien.annotate.rules_teacher import RulesTeacher, open_rules_teacher
 from mien.annotate.runner import RunOptions, run
 from mien.backends.base import open_reader

@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from mien.annotate import faba_review, faba_rows, faba_rules, faba_statistics
 from mien.annotate.drive import drive
 from mien.annotate.engine import Kept, Outcome, Rejected
-from mien.annotate.faba import INSTRUCTIONS, PROMPTS, FabaEngine, choose_instruction, faba_engine
-from mien.annotate.faba_filters import (
+from mien.annotate.faba import review as faba_review
+from mien.annotate.faba import rows as faba_rows
+from mien.annotate.faba import rules as faba_rules
+from mien.annotate.faba import statistics as faba_statistics
+from mien.annotate.faba.engine import INSTRUCTIONS, PROMPTS, FabaEngine, choose_instruction, faba_engine
+from mien.annotate.faba.filters import (
     PICTURE_REASONS,
     REPLY_REASONS,
     PictureLimits,

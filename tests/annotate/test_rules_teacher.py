@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mien.annotate.exp_cot_rules import evidence, expression_of, supported
+from mien.annotate.exp_cot.rules import evidence, expression_of, supported
 from mien.annotate.rules_teacher import STEP_TABLES, RulesTeacher, all_steps, open_rules_teacher
 from mien.backends.chat import ChatMessage, ChatRequest
 from mien.core.emotions import EMOTIONS

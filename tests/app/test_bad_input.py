@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.app.analyzer import Analyzer
+from mien.analyze.analyzer import Analyzer
 
 # Real processes: generous, for loaded machines.
 pytestmark = pytest.mark.timeout(600)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from mien.app.exchange_command import convert_command, convert_file, export_command, export_dialogues
 from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import Labels, Sample
-from mien.dialogue.exchange_files import read_items
+from mien.dialogue.files.exchange_files import read_items
 
 app = typer.Typer()
 app.command("export")(export_command)

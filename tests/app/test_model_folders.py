@@ -16,10 +16,10 @@ from mien.app.cli import app
 from mien.app.models_transfer import run_export, run_import
 from mien.core.errors import BadConfig, MissingWeights
 from mien.layers.pointmlp import PointMLP
-from mien.models.facial_lm import FacialLM
-from mien.models.loading import open_facial
-from mien.models.model_folders import check_model, seal
-from mien.models.systems import SYSTEMS, open_system
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import SYSTEMS, open_system
+from mien.models.formats.loading import open_facial
+from mien.models.formats.model_folders import check_model, seal
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 from mien.app.models_transfer import add_transfer, run_export, run_import
 from mien.core.errors import BadConfig, MissingWeights, OutputFailed
 from mien.layers.pointmlp import PointMLP
-from mien.models import emola
-from mien.models.adapters import save_adapters
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import prepare
+from mien.models.composite.adapters import save_adapters
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import prepare
+from mien.models.emola import system as emola
 
 IDS = torch.tensor([[1, 5, 9, 12]])
 

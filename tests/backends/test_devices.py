@@ -14,8 +14,8 @@ from mien import Analyzer, load_model
 from mien.backends.torch import TorchReader
 from mien.core.errors import BadConfig
 from mien.core.nouns import CropTransform, Evidence, Face
-from mien.models import facephi
-from mien.models.facial_lm import FacialLM
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.facephi import system as facephi
 
 
 @pytest.fixture(scope="module")

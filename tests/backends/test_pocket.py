@@ -16,8 +16,8 @@ from mien.core.emotions import EMOTIONS
 from mien.core.errors import MissingWeights
 from mien.core.nouns import Evidence, FaceResult
 from mien.core.paths import pocket_weights
-from mien.dialogue.au_arrays import FORMATS, read_array
-from mien.dialogue.claims import read_claims
+from mien.dialogue.read.au_arrays import FORMATS, read_array
+from mien.dialogue.read.claims import read_claims
 from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder
 from mien.face.images import load_image

@@ -11,7 +11,7 @@ from mien.backends.rules import MOST_YAW, MOVEMENT_RULES, NEUTRAL, RulesReader, 
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import AuReading, Evidence, Face, Pose
-from mien.dialogue.cot import read_explanation
+from mien.dialogue.read.cot import read_explanation
 from mien.face.geometry import GEOMETRY_NAMES
 from mien.face.pose import mean_face
 from mien.metrics.faithfulness import audit, support_rate

@@ -17,9 +17,9 @@ from mien.backends.torch import TorchReader, open_torch
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadInput, MissingWeights
 from mien.core.nouns import CropTransform, Evidence, Face, FaceResult, Turn
-from mien.models.evidence_inputs import evidence_inputs
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import SYSTEMS, System, open_system
+from mien.models.composite.evidence_inputs import evidence_inputs
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import SYSTEMS, System, open_system
 
 SIDE = 32
 INPUTS = {"crop_size": SIDE, "image_size": 28, "face_map": 7}

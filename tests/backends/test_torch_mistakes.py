@@ -19,10 +19,10 @@ from mien.backends.base import open_reader
 from mien.backends.torch import TorchReader, open_torch
 from mien.core.errors import BadConfig, BadInput, MissingWeights
 from mien.core.nouns import CropTransform, Evidence, Face
-from mien.models import au_llava
-from mien.models.assemble import open_composite
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import System, open_system
+from mien.models.au_llava import system as au_llava
+from mien.models.composite.assemble import open_composite
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import System, open_system
 
 SIDE = 32
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mien.core.aus import AU_SETS
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import AuReading
-from mien.dialogue.au_arrays import FORMATS, QUESTIONS, question, read_array, say_array, slots
-from mien.dialogue.questions import classify_question
+from mien.dialogue.read.au_arrays import FORMATS, QUESTIONS, question, read_array, say_array, slots
+from mien.dialogue.say.questions import classify_question
 
 KEYS = AU_SETS["disfa8"]
 GOOD = {"binary": "[0, 1, 0]", "level": "[0, 5, 3]", "intensity": "[0.00, 0.35, 1.00]"}

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from mien.core.aus import AU_SETS, AUS, FEAFA_24
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import AuReading, Dialogue, Labels, Sample, Turn
-from mien.dialogue import builders
-from mien.dialogue.builders import EVIDENCE, TASKS, build, rounds, show
-from mien.dialogue.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
-from mien.dialogue.grammars import read_answer
-from mien.dialogue.questions import classify_question
+from mien.dialogue.read.grammars import read_answer
+from mien.dialogue.say import builders
+from mien.dialogue.say.builders import EVIDENCE, TASKS, build, rounds, show
+from mien.dialogue.say.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
+from mien.dialogue.say.questions import classify_question
 
 CHAIN = "**Key Observations:** a\n\n**Overall Emotional Interpretation:** b\n\n**Conclusion:** fear"
 LEVELS = {key: place % 6 for place, key in enumerate(AU_SETS["disfa8"])}

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mien.core.aus import AUS
 from mien.core.nouns import AuReading, Explanation
-from mien.dialogue.claims import ALL_WITHHELD, read_claims, split_sentences, withhold
-from mien.dialogue.degrees import DEGREES, MASK, degrees_for, mask_degrees, read_degree
+from mien.dialogue.read.claims import ALL_WITHHELD, read_claims, split_sentences, withhold
+from mien.dialogue.read.degrees import DEGREES, MASK, degrees_for, mask_degrees, read_degree
 from mien.metrics.faithfulness import audit
 
 CASES = {

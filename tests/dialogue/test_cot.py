@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.core.nouns import Explanation
-from mien.dialogue.cot import Unparsed, read_explanation, say_explanation
+from mien.dialogue.read.cot import Unparsed, read_explanation, say_explanation
 
 A, B, C = "The cheeks are raised.", "This looks warm.", "The label is happiness."
 FORMS = (

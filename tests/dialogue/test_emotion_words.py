@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
-from mien.dialogue.emotion_words import QUESTIONS, read_emotion_answer, say_emotion
-from mien.dialogue.questions import classify_question
+from mien.dialogue.read.emotion_words import QUESTIONS, read_emotion_answer, say_emotion
+from mien.dialogue.say.questions import classify_question
 
 READ = {
     "happiness": "happiness",

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from mien.core.aus import AU_SETS
 from mien.core.errors import BadConfig, BadData, BadInput, OutputFailed
 from mien.core.nouns import Dialogue, Labels, Turn
-from mien.dialogue.exchange import RECORDS, Item
-from mien.dialogue.exchange_files import read_items, write_items
-from mien.dialogue.faba_eval import FabaItem, read_faba, write_faba
+from mien.dialogue.files.exchange import RECORDS, Item
+from mien.dialogue.files.exchange_files import read_items, write_items
+from mien.dialogue.files.faba_eval import FabaItem, read_faba, write_faba
 
 texts = st.text(max_size=40) | st.sampled_from(
     (

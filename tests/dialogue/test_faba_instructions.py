@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from mien.dialogue.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
-from mien.dialogue.questions import ALL_QUESTIONS
+from mien.dialogue.say.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
+from mien.dialogue.say.questions import ALL_QUESTIONS
 
 POOLS = {"emotion": EMOTION_INSTRUCTIONS, "au": AU_INSTRUCTIONS}
 

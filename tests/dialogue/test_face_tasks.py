@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mien.core.errors import BadConfig
 from mien.core.nouns import FaceFacts
-from mien.dialogue.face_tasks import CELEBA_ATTRIBUTES, QUESTIONS, read_facts, say_facts
+from mien.dialogue.say.face_tasks import CELEBA_ATTRIBUTES, QUESTIONS, read_facts, say_facts
 
 FACTS = FaceFacts(
     box=(0.125, 0.2, 0.5, 0.61253),

@@ -7,8 +7,16 @@ import random
 import pytest
 
 from mien.core.aus import FEAFA_24
-from mien.dialogue.feafa_claims import OPEN_MOUTH, MovementClaim, read_movements
-from mien.dialogue.feafa_words import MOVEMENTS_24, NAME_PLACES, Unit, level_of, say_short, say_unit, units_of
+from mien.dialogue.read.feafa_claims import OPEN_MOUTH, MovementClaim, read_movements
+from mien.dialogue.read.feafa_words import (
+    MOVEMENTS_24,
+    NAME_PLACES,
+    Unit,
+    level_of,
+    say_short,
+    say_unit,
+    units_of,
+)
 
 ALL_UNITS = [
     (key, side)

@@ -10,14 +10,14 @@ from mien.core.aus import AU_SETS, AUS
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import AuReading
-from mien.dialogue.attributes import ATTRIBUTES, read_attributes, say_attributes
-from mien.dialogue.au_arrays import say_array
-from mien.dialogue.au_texts import NO_UNIT, names_codes, read_units, say_descriptions, say_list
-from mien.dialogue.builders import TASKS
-from mien.dialogue.claims import read_claims
-from mien.dialogue.emotion_words import say_emotion
-from mien.dialogue.grammars import read_answer
-from mien.dialogue.narrator import narrate
+from mien.dialogue.read.au_arrays import say_array
+from mien.dialogue.read.claims import read_claims
+from mien.dialogue.read.emotion_words import say_emotion
+from mien.dialogue.read.grammars import read_answer
+from mien.dialogue.say.attributes import ATTRIBUTES, read_attributes, say_attributes
+from mien.dialogue.say.au_texts import NO_UNIT, names_codes, read_units, say_descriptions, say_list
+from mien.dialogue.say.builders import TASKS
+from mien.dialogue.say.narrator import narrate
 
 keys = st.lists(st.sampled_from(tuple(AUS)), unique=True, max_size=12)
 

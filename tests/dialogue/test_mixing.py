@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.core.errors import BadConfig, BadInput
-from mien.dialogue.mixing import imbalance_weights, interleave, mixture, passes, shares
+from mien.dialogue.say.mixing import imbalance_weights, interleave, mixture, passes, shares
 
 names = st.sampled_from("abcdef")
 ratios = st.dictionaries(names, st.floats(0.01, 10.0), min_size=1)

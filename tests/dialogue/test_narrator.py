@@ -11,11 +11,11 @@ from mien.core.aus import AU_SETS, AUS
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadInput
 from mien.core.nouns import AuReading
-from mien.dialogue.claims import read_claims
-from mien.dialogue.interactions import INTERACTIONS
-from mien.dialogue.movements import MOVEMENTS
-from mien.dialogue.narrator import MAX_WORDS, MIN_WORDS, certainty, compose, narrate
-from mien.dialogue.wording import ATTRIBUTES, movement_clauses, say_absence, say_pair
+from mien.dialogue.read.claims import read_claims
+from mien.dialogue.say.interactions import INTERACTIONS
+from mien.dialogue.say.movements import MOVEMENTS
+from mien.dialogue.say.narrator import MAX_WORDS, MIN_WORDS, certainty, compose, narrate
+from mien.dialogue.say.wording import ATTRIBUTES, movement_clauses, say_absence, say_pair
 from mien.metrics.faithfulness import audit
 
 FLAT = dict.fromkeys(EMOTIONS, 1 / 8)

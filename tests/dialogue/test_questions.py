@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.dialogue.questions import ALL_QUESTIONS, TASKS, classify_question
+from mien.dialogue.say.questions import ALL_QUESTIONS, TASKS, classify_question
 
 ASKED = {
     "Tell me about the emotion on this face": "emotion",

@@ -14,10 +14,10 @@ import typer
 from typer.testing import CliRunner
 
 import fill_figures
+from mien.analyze.columns import Contents
+from mien.analyze.peer_columns import LAYOUTS, layout_of
+from mien.analyze.schema import describe
 from mien.app.cli import app
-from mien.app.columns import Contents
-from mien.app.peer_columns import LAYOUTS, layout_of
-from mien.app.schema import describe
 from mien.core.aus import AU_SETS
 from mien.core.emotions import EMOTIONS
 
@@ -204,8 +204,8 @@ def test_the_map_names_every_room() -> None:
 
 @pytest.mark.timeout(600)  # loading torch takes long on a busy machine
 def test_the_card_tells_the_model_as_it_is() -> None:
-    from mien.models.pocket import build
-    from mien.models.pocket_evidence import PocketEvidence, PocketEvidenceConfig
+    from mien.models.pocket.evidence import PocketEvidence, PocketEvidenceConfig
+    from mien.models.pocket.system import build
 
     text = " ".join((ROOT / "docs" / "pocket.md").read_text(encoding="utf-8").split())
     told = re.search(r"own vocabulary of about ([\d,]+) tokens", text)

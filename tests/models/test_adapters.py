@@ -12,12 +12,12 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from mien.core.errors import BadConfig, MissingDependency, MissingWeights
-from mien.models import expllm
-from mien.models.adapters import load_adapters, merge_adapters, save_adapters
-from mien.models.assemble import assemble
-from mien.models.backbones import DECODERS, TOWERS, WEIGHTS, decoder_fields
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import SYSTEMS, open_system, prepare
+from mien.models.composite.adapters import load_adapters, merge_adapters, save_adapters
+from mien.models.composite.assemble import assemble
+from mien.models.composite.backbones import DECODERS, TOWERS, WEIGHTS, decoder_fields
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import SYSTEMS, open_system, prepare
+from mien.models.expllm import system as expllm
 
 STAGE = expllm.SYSTEM.stages["stage2-rafdb"]
 IDS = torch.tensor([[1, 5, *[-200] * 4, 7, 8]])

@@ -12,13 +12,16 @@ from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Turn
 from mien.layers.point_groups import PointGroups
-from mien.models import au_llava, emo_llama, expllm, facephi
-from mien.models.backbones import decoder_fields
+from mien.models.au_llava import system as au_llava
 from mien.models.baselines import BASELINES, LLAMA_VID, LLAVA, POINT_LLM, classifier
-from mien.models.category_answers import CATEGORIES, read_category, say_category
-from mien.models.facial_lm import FacialLM, FacialLMConfig
-from mien.models.processing import lay_out
-from mien.models.systems import SYSTEMS, open_system, prepare
+from mien.models.composite.backbones import decoder_fields
+from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
+from mien.models.composite.processing import lay_out
+from mien.models.composite.systems import SYSTEMS, open_system, prepare
+from mien.models.emo_llama import system as emo_llama
+from mien.models.emola.category_answers import CATEGORIES, read_category, say_category
+from mien.models.expllm import system as expllm
+from mien.models.facephi import system as facephi
 
 
 def frame(side: int = 28, face: int = 8) -> dict[str, Tensor]:

@@ -15,12 +15,15 @@ from transformers import AutoModelForCausalLM
 
 from mien.core.errors import BadConfig, BadData, BadInput, MienError, MissingWeights
 from mien.data import open_dataset
-from mien.models import emo_llama, emola, expllm, facephi
-from mien.models.adapters import load_adapters, load_trained, save_adapters, trained_state
-from mien.models.assemble import fill_encoder
-from mien.models.facial_lm import FacialLM
-from mien.models.readouts import Readouts
-from mien.models.systems import SYSTEMS, Lora, Stage, open_system, prepare
+from mien.models.composite.adapters import load_adapters, load_trained, save_adapters, trained_state
+from mien.models.composite.assemble import fill_encoder
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.readouts import Readouts
+from mien.models.composite.systems import SYSTEMS, Lora, Stage, open_system, prepare
+from mien.models.emo_llama import system as emo_llama
+from mien.models.emola import system as emola
+from mien.models.expllm import system as expllm
+from mien.models.facephi import system as facephi
 
 IDS = torch.tensor([[1, *[-200] * 4, -201, 5, 6]])
 PIXELS, PRIOR = torch.zeros(1, 3, 28, 28), torch.zeros(1, 1, 212)

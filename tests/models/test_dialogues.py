@@ -9,12 +9,15 @@ from mien.core.aus import AU_SETS, FEAFA_24
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Dialogue, FaceFacts, Labels, Sample, Turn
-from mien.dialogue.attributes import read_attributes
-from mien.dialogue.faba_instructions import EMOTION_INSTRUCTIONS
-from mien.dialogue.face_tasks import QUESTIONS, say_facts
-from mien.models import dialogues, emola, expllm, facephi
-from mien.models.category_answers import CATEGORIES
-from mien.models.systems import SYSTEMS, open_system
+from mien.dialogue.say.attributes import read_attributes
+from mien.dialogue.say.faba_instructions import EMOTION_INSTRUCTIONS
+from mien.dialogue.say.face_tasks import QUESTIONS, say_facts
+from mien.models import dialogues
+from mien.models.composite.systems import SYSTEMS, open_system
+from mien.models.emola import system as emola
+from mien.models.emola.category_answers import CATEGORIES
+from mien.models.expllm import system as expllm
+from mien.models.facephi import system as facephi
 
 CHAIN = "**Key Observations:** a\n\n**Overall Emotional Interpretation:** b\n\n**Conclusion:** fear"
 LEVELS = {key: place % 6 for place, key in enumerate(AU_SETS["disfa8"])}

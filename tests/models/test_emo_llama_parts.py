@@ -19,11 +19,11 @@ from transformers import (
 )
 
 from mien.core.errors import BadConfig
-from mien.models import emo_llama
-from mien.models.assemble import assemble
-from mien.models.encoder_export import export_onnx
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import Stage, open_system, prepare
+from mien.models.composite.assemble import assemble
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import Stage, open_system, prepare
+from mien.models.emo_llama import system as emo_llama
+from mien.models.formats.encoder_export import export_onnx
 
 AT = "model.encoders.image."
 

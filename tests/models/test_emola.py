@@ -10,10 +10,10 @@ from mien.core.aus import AU_SETS
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels
-from mien.models import emola
-from mien.models.category_answers import CATEGORIES, category_of
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import prepare
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import prepare
+from mien.models.emola import system as emola
+from mien.models.emola.category_answers import CATEGORIES, category_of
 
 
 @pytest.mark.parametrize(("decoder", "layers"), [("llama-tiny", 7), ("phi-tiny", 6)])

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mien.layers.facexformer import FaceXFormer
 from mien.layers.point_sampling import NORMALIZATIONS, farthest_points, nearest, normalize_points
-from mien.models import emo_llama
-from mien.models.backbones import TOWERS
-from mien.models.encoders import ENCODERS, encode_items, make_encoder
+from mien.models.composite.backbones import TOWERS
+from mien.models.composite.encoders import ENCODERS, encode_items, make_encoder
+from mien.models.emo_llama import system as emo_llama
 
 Items = Tensor | Mapping[str, Tensor]
 CLUES = emo_llama.configure("tiny").evidence["image"]["encoder"]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from mien.models import facephi
-from mien.models.facial_lm import FacialLM
-from mien.models.processing import IGNORED
-from mien.models.systems import Lora, Stage, prepare
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.processing import IGNORED
+from mien.models.composite.systems import Lora, Stage, prepare
+from mien.models.facephi import system as facephi
 
 
 def test_loss_of_answer_tokens() -> None:

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mien.layers.pointmlp import PointMLP
-from mien.models import au_llava, emo_llama, emola, expllm
-from mien.models.facial_lm import FacialLM
-from mien.models.readouts import Readouts
+from mien.models.au_llava import system as au_llava
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.readouts import Readouts
+from mien.models.emo_llama import system as emo_llama
+from mien.models.emola import system as emola
+from mien.models.expllm import system as expllm
 
 Array = NDArray[np.float64]
 State = dict[str, Array]

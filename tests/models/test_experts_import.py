@@ -26,9 +26,8 @@ from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder
 from mien.face.images import load_image
 from mien.layers.facexformer import FaceXFormer
-from mien.models import emo_llama, emola
-from mien.models.evidence_inputs import inherited_inputs
-from mien.models.experts import (
+from mien.models.composite.evidence_inputs import inherited_inputs
+from mien.models.composite.experts import (
     EXPERTS,
     FaceExpert,
     InstructionWords,
@@ -36,7 +35,9 @@ from mien.models.experts import (
     open_face_expert,
     write_experts,
 )
-from mien.models.facial_lm import FacialLM
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.emo_llama import system as emo_llama
+from mien.models.emola import system as emola
 from mien.train.composite import write_model
 from mien.train.recipe import load_recipe
 from mien.train.runs import Run
@@ -225,7 +226,7 @@ def test_experts_of_the_wrong_kind_are_refused(nets: Any, tmp_path: Path, emola_
 
 def test_published_face_expert_is_stored_without_pickle(nets: Any, tmp_path: Path) -> None:
     """A checkpoint under the published names becomes safetensors under ours that reads the same."""
-    from mien.models.layouts import LAYOUTS, own_keys
+    from mien.models.formats.layouts import LAYOUTS, own_keys
 
     own = nets.face_expert(tmp_path / "own.safetensors").state_dict()
     theirs = {key.removeprefix("encoder."): value for key, value in own.items() if "backbone" not in key}

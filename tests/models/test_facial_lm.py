@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from mien.core.errors import BadConfig, BadInput
-from mien.models.facial_lm import ENCODERS, FacialLM, FacialLMConfig, FacialLMModel
+from mien.models.composite.facial_lm import ENCODERS, FacialLM, FacialLMConfig, FacialLMModel
 
 VOCABULARY, WIDTH, ROWS, CROP, LANDMARKS = 60, 32, 3, 58, 59
 EVIDENCE: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from mien.face.clips import clip_length, middle, read_clip
 from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder
 from mien.face.images import load_image
-from mien.models.frames import central_evidence, clip_evidence
+from mien.models.composite.frames import central_evidence, clip_evidence
 
 Pixels = np.ndarray
 EVERY_SECOND = range(0, 10_000, 100)

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from mien.core.errors import BadConfig, BadInput, MissingWeights
 from mien.layers.pointmlp import PointMLP
-from mien.models import emola
-from mien.models.facial_lm import FacialLM
-from mien.models.importers import import_weights, read_checkpoint
-from mien.models.systems import prepare
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import prepare
+from mien.models.emola import system as emola
+from mien.models.formats.importers import import_weights, read_checkpoint
 
 
 def noise(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from mien.core.errors import BadInput, MissingWeights
 from mien.layers.facexformer import SHAPES, FaceXFormer, FaceXFormerShape
-from mien.models.importers import LAYOUTS, import_checkpoint, import_weights
-from mien.models.layouts import own_keys
+from mien.models.formats.importers import LAYOUTS, import_checkpoint, import_weights
+from mien.models.formats.layouts import own_keys
 
 State = dict[str, Tensor]
 TINY = SHAPES["tiny"]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.core.errors import BadInput
-from mien.models.backbones import TOWERS
-from mien.models.facial_lm import FacialLM
-from mien.models.importers import import_checkpoint
-from mien.models.layouts import resample_positions
+from mien.models.composite.backbones import TOWERS
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.formats.importers import import_checkpoint
+from mien.models.formats.layouts import resample_positions
 
 WIDTH = 16
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.core.errors import BadConfig, BadInput, MissingWeights
-from mien.models import expllm
-from mien.models.facial_lm import FacialLM
-from mien.models.importers import import_checkpoint, import_weights
-from mien.models.systems import prepare
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import prepare
+from mien.models.expllm import system as expllm
+from mien.models.formats.importers import import_checkpoint, import_weights
 
 WIDTH, DECODER, VOCABULARY, LAYERS = 16, 32, 300, 2
 State = dict[str, Tensor]
@@ -471,8 +471,8 @@ def test_bad_checkpoints_say_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_full_width_shapes_of_expllm_match() -> None:
     """Every published key of the 7B checkpoint has its place, by shape, on the meta device."""
-    from mien.models.importers import LAYOUTS
-    from mien.models.layouts import own_keys
+    from mien.models.formats.importers import LAYOUTS
+    from mien.models.formats.layouts import own_keys
 
     shapes = {
         **llama_shapes(4096, 32, 11008, 4096),

@@ -9,8 +9,16 @@ from transformers import LlamaConfig
 
 from mien.core.errors import BadInput
 from mien.core.nouns import Turn
-from mien.models.facial_lm import FacialLM, FacialLMConfig
-from mien.models.processing import IGNORED, TEMPLATES, Encoded, collate, encode, lay_out, placeholders
+from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
+from mien.models.composite.processing import (
+    IGNORED,
+    TEMPLATES,
+    Encoded,
+    collate,
+    encode,
+    lay_out,
+    placeholders,
+)
 
 WORDS = "<s> </s> <unk> USER : ASSISTANT Look ? happy . Why smile system".split()
 FIRST = [Turn("user", "<image>Look?"), Turn("assistant", "happy.")]

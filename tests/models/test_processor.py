@@ -14,10 +14,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedT
 
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import CropTransform, Evidence, Face, Turn
-from mien.models import emola, expllm
-from mien.models.facial_lm import FacialLM
-from mien.models.processing import IGNORED
-from mien.models.processor import FacialProcessor
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.processing import IGNORED
+from mien.models.composite.processor import FacialProcessor
+from mien.models.emola import system as emola
+from mien.models.expllm import system as expllm
 
 ASKED = [Turn("user", expllm.ask("label"))]
 TAUGHT = [*ASKED, Turn("assistant", "Fear")]

@@ -23,11 +23,11 @@ from transformers.masking_utils import flash_attention_mask
 
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Turn
-from mien.dialogue.au_arrays import read_array, slots
+from mien.dialogue.read.au_arrays import read_array, slots
 from mien.metrics.calibration import Scaling
-from mien.models import facephi
-from mien.models.facial_lm import FacialLM
-from mien.models.readouts import Readouts, calibrated, common_start, grammar_tokens
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.readouts import Readouts, calibrated, common_start, grammar_tokens
+from mien.models.facephi import system as facephi
 
 ROW = -200
 SIZES: dict[str, int] = {

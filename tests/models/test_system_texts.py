@@ -11,11 +11,15 @@ from torch import nn
 
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Turn
-from mien.models import au_llava, emo_llama, emola, expllm, facephi
-from mien.models.facial_lm import FacialLM
-from mien.models.frames import frame_indices
-from mien.models.processing import TEMPLATES, lay_out
-from mien.models.systems import System, open_system, prepare
+from mien.models.au_llava import system as au_llava
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.frames import frame_indices
+from mien.models.composite.processing import TEMPLATES, lay_out
+from mien.models.composite.systems import System, open_system, prepare
+from mien.models.emo_llama import system as emo_llama
+from mien.models.emola import system as emola
+from mien.models.expllm import system as expllm
+from mien.models.facephi import system as facephi
 
 
 def text(system: System, *turns: str) -> str:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel
 
 from mien.core.errors import BadInput, MissingWeights
-from mien.models.text_tower import END, START, open_text_tower, open_tokenizer_of
+from mien.models.composite.text_tower import END, START, open_text_tower, open_tokenizer_of
 
 WORDS = ("the", "facial", "landmark", "shows", "emotion", "of", "fear", "anger", "[UNK]", START, END)
 WIDTH, LAYERS, CONTEXT = 128, 2, 16

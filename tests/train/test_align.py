@@ -11,10 +11,10 @@ import torch
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Labels, Sample
-from mien.models.evidence_inputs import Inputs
-from mien.models.facephi import alignment_text, dialogue
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import open_system, prepare
+from mien.models.composite.evidence_inputs import Inputs
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import open_system, prepare
+from mien.models.facephi.system import alignment_text, dialogue
 from mien.train.align import (
     AlignmentTask,
     ClassificationTask,
@@ -24,8 +24,8 @@ from mien.train.align import (
     emotion_target,
     jittered,
 )
-from mien.train.faces import Faces
-from mien.train.instructions import Instruction, open_tokenizer
+from mien.train.data.faces import Faces
+from mien.train.data.instructions import Instruction, open_tokenizer
 from mien.train.recipe import StageRun, resolve_stage
 from mien.train.stage_trainer import StageOptions, run_stage
 

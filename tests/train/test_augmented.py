@@ -10,13 +10,13 @@ import torch
 
 from mien.core.nouns import Labels, Sample, Turn
 from mien.face.pose import mean_face
-from mien.models import au_llava
-from mien.models.evidence_inputs import MESH106, Inputs, evidence_inputs
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import open_system
-from mien.train.augmented import augmented, tells_sides
-from mien.train.faces import Faces
-from mien.train.instructions import InstructionCollator, draw_instructions, open_tokenizer
+from mien.models.au_llava import system as au_llava
+from mien.models.composite.evidence_inputs import MESH106, Inputs, evidence_inputs
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import open_system
+from mien.train.data.augmented import augmented, tells_sides
+from mien.train.data.faces import Faces
+from mien.train.data.instructions import InstructionCollator, draw_instructions, open_tokenizer
 from mien.train.supervised import cached_rows
 
 SIZE, COUNT = 96, 40

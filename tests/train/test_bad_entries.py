@@ -10,7 +10,7 @@ import pytest
 
 from mien.app.cli import main
 from mien.core.errors import BadConfig
-from mien.models.systems import Stage, open_system
+from mien.models.composite.systems import Stage, open_system
 from mien.train.recipe import Recipe, load_recipe, resolve_stage
 from mien.train.values import set_entry
 

@@ -19,15 +19,15 @@ from mien.backends.torch import TorchReader
 from mien.core.aus import au_set
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import CropTransform, Evidence, Face, Labels, Sample
-from mien.models.backbones import DECODERS, TOWERS
+from mien.models.composite.backbones import DECODERS, TOWERS
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import SYSTEMS, open_system
 from mien.models.dialogues import build
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import SYSTEMS, open_system
 from mien.train.composite import base_precision, build_composite, open_words
+from mien.train.data.tokenizer import train_tokenizer
 from mien.train.evaluation import read_predictions
 from mien.train.recipe import Recipe, load_recipe
 from mien.train.runs import Run
-from mien.train.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*mtime may not be reliable.*")
 NARROW = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -18,19 +18,19 @@ import mien
 from mien.app.cli import app
 from mien.core.errors import BadInput
 from mien.face.images import load_image
-from mien.models.evidence_inputs import Inputs, evidence_inputs
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import open_system
+from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import open_system
 from mien.train.align import ClassificationTask, FaceBatches, emotion_frequency
-from mien.train.clips import ClipFaces
-from mien.train.evaluation import read_predictions
-from mien.train.faces import Faces, gather, taught
-from mien.train.instructions import (
+from mien.train.data.clips import ClipFaces
+from mien.train.data.faces import Faces, gather, taught
+from mien.train.data.instructions import (
     InstructionCollator,
     Instructions,
     draw_instructions,
     open_tokenizer,
 )
+from mien.train.evaluation import read_predictions
 from mien.train.recipe import DataPart, load_recipe
 from mien.train.runs import Run
 

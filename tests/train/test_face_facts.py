@@ -9,8 +9,8 @@ import pytest
 
 from mien.core.nouns import FaceFacts, Labels, Sample, Turn
 from mien.face.pose import mean_face
-from mien.train.face_facts import measured_facts, placed_sample, seen_facts, tells_places, with_facts
-from mien.train.faces import Faces
+from mien.train.data.face_facts import measured_facts, placed_sample, seen_facts, tells_places, with_facts
+from mien.train.data.faces import Faces
 
 
 def mesh(yaw: float = 0.0, roll: float = 0.0) -> np.ndarray:

@@ -16,11 +16,11 @@ from transformers import TrainerCallback
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, MissingWeights
 from mien.layers.pointmlp import PointMLP
-from mien.models import facephi
-from mien.models.facephi import alignment_text
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import Stage, open_system
-from mien.models.text_tower import END, START, open_text_tower
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import Stage, open_system
+from mien.models.composite.text_tower import END, START, open_text_tower
+from mien.models.facephi import system as facephi
+from mien.models.facephi.system import alignment_text
 from mien.train.align import AlignmentTask, ClassificationTask
 from mien.train.composite import build_composite, open_words
 from mien.train.recipe import Recipe, load_recipe, resolve_stage

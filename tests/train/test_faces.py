@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mien.train.faces import gather
+from mien.train.data.faces import gather
 from mien.train.recipe import DataPart
 
 SIZE, PLACE = 160, (700, 90)

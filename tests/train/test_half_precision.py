@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from mien.models.adapters import merge_adapters, trained_state
-from mien.models.facial_lm import FacialLM
-from mien.models.precision import one_precision
-from mien.models.systems import Lora, Stage, open_system, prepare
+from mien.models.composite.adapters import merge_adapters, trained_state
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.precision import one_precision
+from mien.models.composite.systems import Lora, Stage, open_system, prepare
 from mien.train.stage_trainer import StageOptions, run_stage
 
 STEPS = 10

@@ -11,8 +11,8 @@ import pytest
 from mien.backends.torch import TorchReader
 from mien.core.nouns import Labels, Sample
 from mien.face.crop import whole_image
-from mien.models.facial_lm import FacialLM
-from mien.train.faces import Faces
+from mien.models.composite.facial_lm import FacialLM
+from mien.train.data.faces import Faces
 from mien.train.label_calibration import LEAST, calibrate_labels
 from mien.train.recipe import load_recipe
 from mien.train.runs import Run

@@ -13,18 +13,25 @@ import torch
 from mien.core.aus import AU_SETS
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadData
-from mien.dialogue.au_arrays import FORMATS, read_array, slots
-from mien.models.pocket_evidence import PocketEvidence, PocketEvidenceConfig
-from mien.models.pocket_inputs import PRIOR_ROWS, PRIOR_WIDTH, prior_rows
-from mien.models.pocket_prompt import ANSWER_END, EVIDENCE, prompt
-from mien.train.augment import augment_crops, augment_with_points
-from mien.train.detail_stage import REAL_WEIGHT, detail_arrays
-from mien.train.evidence_task import EvidenceArrays, EvidenceCollator, EvidenceTask
-from mien.train.language import TokenBatches, collate_language
-from mien.train.language_data import SINGLE_TOKENS, Faces, make_turns, task_mix, tokenise, vocabulary_texts
-from mien.train.measurement import fit_sharpness
-from mien.train.renders import read_renders
-from mien.train.tokenizer import train_tokenizer
+from mien.dialogue.read.au_arrays import FORMATS, read_array, slots
+from mien.models.pocket.evidence import PocketEvidence, PocketEvidenceConfig
+from mien.models.pocket.inputs import PRIOR_ROWS, PRIOR_WIDTH, prior_rows
+from mien.models.pocket.prompt import ANSWER_END, EVIDENCE, prompt
+from mien.train.data.augment import augment_crops, augment_with_points
+from mien.train.data.renders import read_renders
+from mien.train.data.tokenizer import train_tokenizer
+from mien.train.pocket.detail_stage import REAL_WEIGHT, detail_arrays
+from mien.train.pocket.evidence_task import EvidenceArrays, EvidenceCollator, EvidenceTask
+from mien.train.pocket.language import TokenBatches, collate_language
+from mien.train.pocket.language_data import (
+    SINGLE_TOKENS,
+    Faces,
+    make_turns,
+    task_mix,
+    tokenise,
+    vocabulary_texts,
+)
+from mien.train.pocket.measurement import fit_sharpness
 
 UNITS = len(AU_SETS["pocket"])
 
@@ -102,7 +109,7 @@ def test_batches_hold_every_item_once_within_the_token_limit(tokenizer, faces: F
 
 
 def test_collated_batch_has_the_rows_its_placeholders_ask_for(tokenizer, faces: Faces) -> None:  # type: ignore[no-untyped-def]
-    from mien.train.language import Rows
+    from mien.train.pocket.language import Rows
 
     rows = Rows(np.zeros((30, 5, 16), np.float16), np.zeros((30, 1, 16), np.float16), faces.intensity)
     items = [tokenise(tokenizer, make_turns(faces, f, "emotion", random.Random(f)), f) for f in (1, 2)]

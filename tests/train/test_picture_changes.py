@@ -8,7 +8,7 @@ import torch
 from PIL import Image as Pictures
 
 from mien.core.errors import BadConfig
-from mien.train.picture_changes import (
+from mien.train.data.picture_changes import (
     CHANGES,
     Affine,
     Blur,

@@ -12,8 +12,8 @@ import pytest
 from mien.core.errors import BadInput
 from mien.core.nouns import Sample
 from mien.data import open_dataset
-from mien.train.crops import grey_crops, iter_pixels, sample_hash
-from mien.train.landmark_cache import landmarks_of
+from mien.train.data.crops import grey_crops, iter_pixels, sample_hash
+from mien.train.data.landmark_cache import landmarks_of
 
 
 def samples_of(root: Path) -> list[Sample]:

@@ -12,14 +12,14 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, CLIPVisionConfig, CLIPVisionModel, LlamaConfig
 
 from mien.core.errors import BadConfig
-from mien.models.backbones import DECODERS
-from mien.models.emola import LAYOUTS
-from mien.models.systems import Stage, open_system
+from mien.models.composite.backbones import DECODERS
+from mien.models.composite.systems import Stage, open_system
+from mien.models.emola.system import LAYOUTS
 from mien.train.composite import build_composite
-from mien.train.faces import gather
+from mien.train.data.faces import gather
+from mien.train.data.renders import read_renders
 from mien.train.plan import fitted, planned, stages_of
 from mien.train.recipe import DataPart, load_recipe
-from mien.train.renders import read_renders
 from mien.train.runs import Run
 
 

@@ -12,13 +12,13 @@ import pytest
 from mien.backends.onnx import open_pocket
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import Evidence
-from mien.dialogue.au_arrays import FORMATS, read_array
+from mien.dialogue.read.au_arrays import FORMATS, read_array
 from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder
 from mien.face.images import load_image
-from mien.train.evidence_stage import EvidenceStage
-from mien.train.language import LanguageStage
-from mien.train.pocket import PocketRecipe, train_pocket
+from mien.train.pocket.evidence_stage import EvidenceStage
+from mien.train.pocket.language import LanguageStage
+from mien.train.pocket.run import PocketRecipe, train_pocket
 
 # The older exporter writes the graphs that the runtime reads; tracing notes where shapes are taken as fixed.
 pytestmark = [
@@ -84,8 +84,8 @@ def test_readout_of_the_graph_agrees_with_the_composite(bundle: Path) -> None:
     from tokenizers import Tokenizer
 
     from mien.core.nouns import Turn
-    from mien.models.facial_lm import FacialLM
-    from mien.models.pocket_prompt import prompt
+    from mien.models.composite.facial_lm import FacialLM
+    from mien.models.pocket.prompt import prompt
 
     image = load_image(EXAMPLE)
     (face,) = FaceFinder(threads=1).find(image)

@@ -16,8 +16,8 @@ from transformers import TrainerCallback
 
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.run_record import RunRecord
-from mien.models.facial_lm import FacialLM
-from mien.models.systems import SYSTEMS, open_system
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.systems import SYSTEMS, open_system
 from mien.train.composite import build_composite, configure
 from mien.train.evaluation import read_predictions, score
 from mien.train.recipe import Recipe, load_recipe, recipe_names, resolve_stage
@@ -227,7 +227,7 @@ def test_a_recipe_extends_another(tmp_path: Path) -> None:
 def test_published_backbones_are_taken_over(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, CLIPVisionConfig, CLIPVisionModel, LlamaConfig
 
-    from mien.models.backbones import DECODERS, TOWERS
+    from mien.models.composite.backbones import DECODERS, TOWERS
 
     torch.manual_seed(3)
     decoder = AutoModelForCausalLM.from_config(

@@ -15,14 +15,13 @@ from torch import nn
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import Labels, Sample, Turn
 from mien.face.pose import mean_face
-from mien.models.adapters import merge_adapters
-from mien.models.evidence_inputs import Inputs, evidence_inputs
-from mien.models.facial_lm import FacialLM
-from mien.models.processing import IGNORED
-from mien.models.systems import Lora, Stage, open_system, prepare
-from mien.train.evaluation import constants, read_predictions, score, write_predictions
-from mien.train.faces import Faces, taught
-from mien.train.instructions import (
+from mien.models.composite.adapters import merge_adapters
+from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.processing import IGNORED
+from mien.models.composite.systems import Lora, Stage, open_system, prepare
+from mien.train.data.faces import Faces, taught
+from mien.train.data.instructions import (
     Instruction,
     InstructionCollator,
     Instructions,
@@ -30,6 +29,7 @@ from mien.train.instructions import (
     draw_instructions,
     open_tokenizer,
 )
+from mien.train.evaluation import constants, read_predictions, score, write_predictions
 from mien.train.stage_trainer import StageOptions, parameter_groups, rest_frozen, run_stage, trained_state
 from mien.train.supervised import cached_rows, frozen_encoders, run_supervised
 

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from mien.app.cli import app, main
 from mien.core.errors import BadConfig, OutputFailed
 from mien.core.run_record import RunRecord
-from mien.models.adapters import adapter_folders
-from mien.models.processor import FacialProcessor
+from mien.models.composite.adapters import adapter_folders
+from mien.models.composite.processor import FacialProcessor
 from mien.train.recipe import Recipe, load_recipe
 from mien.train.run_folder import RECIPE, claim
 from mien.train.runs import Run

@@ -20,9 +20,9 @@ Step = Callable[[ChatRequest], str]
 
 STEP_TABLES: Mapping[str, str] = MappingProxyType(
     {
-        "exp-cot": "mien.annotate.exp_cot_rules:STEPS",
-        "faba": "mien.annotate.faba_rules:FABA_STEPS",
-        "conversations": "mien.annotate.conversations_rules:CONVERSATION_STEPS",
+        "exp-cot": "mien.annotate.exp_cot.rules:STEPS",
+        "faba": "mien.annotate.faba.rules:FABA_STEPS",
+        "conversations": "mien.annotate.conversations.rules:CONVERSATION_STEPS",
     }
 )
 """Engine -> ``module:table``; a table maps step names to functions."""

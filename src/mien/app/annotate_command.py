@@ -15,7 +15,7 @@ import typer
 from mien.app.annotate_options import Job, with_job
 
 if TYPE_CHECKING:
-    from mien.annotate.faba import Task
+    from mien.annotate.faba.engine import Task
     from mien.backends.chat import Teacher
 
 __all__ = ["annotate_app"]
@@ -56,8 +56,8 @@ def exp_cot(
     temperature: Annotated[float, typer.Option(help="Of the teacher.", min=0, max=2)] = 0.0,
 ) -> None:
     """Verified chains of thought, from AU values and the label (ExpLLM's Exp-CoT engine)."""
-    from mien.annotate.exp_cot import exp_cot_engine
-    from mien.annotate.exp_cot_items import open_aus
+    from mien.annotate.exp_cot.engine import exp_cot_engine
+    from mien.annotate.exp_cot.items import open_aus
     from mien.app.annotate_job import annotate, open_samples
 
     root = None if job.root is None else str(job.root)
@@ -82,7 +82,7 @@ def faba(
     ] = None,
 ) -> None:
     """Descriptions of emotions and Action Units (FABA-Instruct), with its files and statistics."""
-    from mien.annotate.faba import faba_engine
+    from mien.annotate.faba.engine import faba_engine
     from mien.app.annotate_faba import finish_faba
     from mien.app.annotate_job import annotate, open_measurer, open_samples
 
@@ -112,7 +112,7 @@ def conversations(
     captioner_model: Annotated[str | None, typer.Option(help="Its name of the model.")] = None,
 ) -> None:
     """Conversations about pictures and clips, in agreement with the label (EMO-LLaMA's engine)."""
-    from mien.annotate.conversations import conversations_engine, with_captioner
+    from mien.annotate.conversations.engine import conversations_engine, with_captioner
     from mien.app.annotate_job import annotate, open_measurer, open_samples, open_teacher
 
     measurer = open_measurer(job, reader)

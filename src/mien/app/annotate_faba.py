@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mien.annotate.faba_review import apply_corrections, read_corrections
-from mien.annotate.faba_rows import split_rows, write_faba
-from mien.annotate.faba_statistics import faba_statistics
+from mien.annotate.faba.review import apply_corrections, read_corrections
+from mien.annotate.faba.rows import split_rows, write_faba
+from mien.annotate.faba.statistics import faba_statistics
 from mien.app.annotate_job import read_rows
 from mien.app.faba_page import write_faba_page
 from mien.app.review_sheet import write_review_sheet

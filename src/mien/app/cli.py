@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 
 from mien import __version__
-from mien.app import DEFAULT_MODEL
 from mien.app.annotate_command import annotate_app
 from mien.app.data_command import data_app
 from mien.app.models_transfer import add_transfer
+from mien.backends.base import DEFAULT_MODEL
 from mien.core.errors import MienError
 
 __all__ = ["app", "main"]
@@ -156,7 +156,7 @@ def analyze(
     Writes faces.csv (or the format chosen), schema.json (what each column means), run.json (how it was made),
     and errors.jsonl, overlay/ and report.html where there is something for them.
     """
-    from mien.app.jobs import JobOptions, run_job
+    from mien.analyze.jobs import JobOptions, run_job
     from mien.app.progress import ProgressWatch
     from mien.app.summary import show_summary
 
@@ -200,7 +200,7 @@ def ask(
     Of a video, an emo-llama model reads about one frame per second; every other model reads the middle frame, or the
     nearest later one with a face. Which frames it were is said beside the answer.
     """
-    from mien.app.analyzer import ask as ask_model
+    from mien.analyze.analyzer import ask as ask_model
 
     answer = ask_model(
         image,

@@ -10,16 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from mien.analyze.overlay_layout import name_of
+from mien.analyze.palette import EMOTION_COLOURS, STYLESHEET
 from mien.app.data_stats import AFFECT_CELLS, INTENSITY_BINS, WORDS_STEP, Stats
-from mien.app.overlay_layout import name_of
-from mien.app.palette import EMOTION_COLOURS
 from mien.core.aus import LEVEL_LETTERS
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import OutputFailed
 
 __all__ = ["stats_page", "write_page"]
 
-_HERE = Path(__file__).parent
 _STYLE = """
 .bars { fill: var(--curve); } .steps text { font-size: 12px; }
 .pair { grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); }
@@ -45,7 +44,7 @@ def stats_page(name: str, title: str, splits: Mapping[str, Stats], published: Ma
         splits: split -> its counts; at least one.
         published: split -> number of samples that its makers published, where known.
     """
-    style = (_HERE / "report.css").read_text(encoding="utf-8") + _STYLE
+    style = STYLESHEET.read_text(encoding="utf-8") + _STYLE
     body = "".join(
         [
             f"<h1>{escape(name)}</h1><p class=muted>{escape(title[:1].upper() + title[1:])}.</p>",

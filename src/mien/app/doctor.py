@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mien import __version__
-from mien.app import DEFAULT_MODEL
 from mien.app.models_command import weight_sets
+from mien.backends.base import DEFAULT_MODEL
 from mien.core.errors import MienError
 from mien.core.nouns import Evidence, Image
 from mien.core.paths import PACKAGE
@@ -133,7 +133,7 @@ def _self_test() -> Iterator[Check]:
 
 
 def _timed_steps() -> Iterator[Check]:
-    from mien.app.analyzer import Analyzer
+    from mien.analyze.analyzer import Analyzer
     from mien.face.finder import FaceFinder
     from mien.face.pose import mean_face
 

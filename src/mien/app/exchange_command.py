@@ -89,7 +89,7 @@ def convert_file(
         BadData: something in the source is not in its format.
         OutputFailed: the file cannot be written.
     """
-    from mien.dialogue.exchange_files import read_items, write_items
+    from mien.dialogue.files.exchange_files import read_items, write_items
 
     return write_items(read_items(source, source_format), out, out_format)
 
@@ -108,10 +108,10 @@ def export_dialogues(
     Args:
         samples: the samples, in the order of the file.
         out: the file.
-        task: one of `mien.dialogue.builders.TASKS`, of ``mien.models.dialogues.TASKS[system]``, or of
-            `mien.dialogue.faba_eval.TASKS` for format ``faba``.
+        task: one of `mien.dialogue.say.builders.TASKS`, of ``mien.models.dialogues.TASKS[system]``, or of
+            `mien.dialogue.files.faba_eval.TASKS` for format ``faba``.
         system: whose words to use; None for mien's own.
-        format: one of `mien.dialogue.exchange.RECORDS` or ``faba``; None takes it from the suffix.
+        format: one of `mien.dialogue.files.exchange.RECORDS` or ``faba``; None takes it from the suffix.
         seed: with a sample's id, it decides what is drawn for it, so that order and selection do not matter.
 
     Returns:
@@ -124,7 +124,7 @@ def export_dialogues(
     """
     counts: Counter[str] = Counter()
     if format == "faba":
-        from mien.dialogue.faba_eval import FabaItem, can_tell, write_faba
+        from mien.dialogue.files.faba_eval import FabaItem, can_tell, write_faba
 
         if system is not None:
             raise BadConfig(
@@ -137,8 +137,8 @@ def export_dialogues(
         )
         write_faba(_some(kept, task), out, task)
     else:
-        from mien.dialogue.exchange import Item
-        from mien.dialogue.exchange_files import write_items
+        from mien.dialogue.files.exchange import Item
+        from mien.dialogue.files.exchange_files import write_items
 
         built = ((one, _build(system, task, one, random.Random(f"{seed}/{one.id}"))) for one in samples)
         items = (
@@ -170,7 +170,7 @@ def _some(items: Iterable[_T], task: str) -> Iterator[_T]:
 
 def _build(system: str | None, task: str, sample: Sample, rng: random.Random) -> Dialogue | None:
     if system is None:
-        from mien.dialogue.builders import build
+        from mien.dialogue.say.builders import build
 
         return build(task, sample, rng)
     from mien.models import dialogues

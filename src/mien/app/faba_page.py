@@ -13,15 +13,14 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from mien.annotate.faba_statistics import PUBLISHED, FabaStatistics
-from mien.app.palette import ACCENT, EMOTION_COLOURS
-from mien.app.report_charts import Bar, bar_chart
+from mien.analyze.palette import ACCENT, EMOTION_COLOURS, STYLESHEET
+from mien.analyze.report_charts import Bar, bar_chart
+from mien.annotate.faba.statistics import PUBLISHED, FabaStatistics
 from mien.core.aus import AUS
 from mien.core.errors import OutputFailed
 
 __all__ = ["render_faba_page", "word_cloud", "write_faba_page"]
 
-_HERE = Path(__file__).parent
 _NONE_COLOUR = "#a0acba"
 _TASKS = {"emotion": "Emotion descriptions", "au": "Action Unit descriptions"}
 _PAGE = """\
@@ -97,7 +96,7 @@ def render_faba_page(statistics: FabaStatistics, title: str = "FABA-style data")
     ]
     return _template().render(
         title=title,
-        style=Markup((_HERE / "report.css").read_text("utf-8")),
+        style=Markup(STYLESHEET.read_text("utf-8")),
         lead="Instruction data in the format of FABA-Instruct: how much there is, and what it tells.",
         tiles=tiles,
         table=[(name, f"{value:,}", f"{PUBLISHED[name]:,}") for name, value in statistics.table()],

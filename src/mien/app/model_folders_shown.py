@@ -54,8 +54,8 @@ def folder_row(folder: Path) -> tuple[str, str, str, str]:
     if not (place / _CARD).is_file():
         return str(folder), "pocket model", said, "onnx"
     _needs_torch()
-    from mien.models.loading import read_card
-    from mien.models.model_folders import described_parts
+    from mien.models.formats.loading import read_card
+    from mien.models.formats.model_folders import described_parts
 
     card = read_card(place)
     what = card.get("system") or f"encoder {card.get('encoder', '')}"
@@ -74,7 +74,7 @@ def folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
         yield "about", f"pocket model in {place}: --model {folder}"
         return
     _needs_torch()
-    from mien.models.loading import read_card
+    from mien.models.formats.loading import read_card
 
     card = read_card(place)
     yield "system", str(card.get("system", f"none: a single encoder ({card.get('encoder')})"))
@@ -90,7 +90,7 @@ def folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _parts(place: Path) -> Iterator[tuple[str, str]]:
-    from mien.models.model_folders import described_parts
+    from mien.models.formats.model_folders import described_parts
 
     parts, formats = described_parts(place)
     for part in parts:
@@ -99,9 +99,9 @@ def _parts(place: Path) -> Iterator[tuple[str, str]]:
 
 
 def _experts(place: Path, card: Mapping[str, Any]) -> str:
-    from mien.models.experts import EXPERTS
-    from mien.models.loading import open_facial_config
-    from mien.models.model_folders import experts_of
+    from mien.models.composite.experts import EXPERTS
+    from mien.models.formats.loading import open_facial_config
+    from mien.models.formats.model_folders import experts_of
 
     lines = []
     for name, path in experts_of(card, place, open_facial_config(place)).items():
@@ -125,7 +125,7 @@ def folder_states(folder: Path) -> Iterator[tuple[str, str, str]]:
         yield from _bundle_states(place)
         return
     _needs_torch()
-    from mien.models.model_folders import check_model
+    from mien.models.formats.model_folders import check_model
 
     try:
         for found in check_model(place):

@@ -20,7 +20,7 @@ from mien.core.errors import BadConfig, MienError, MissingWeights, OutputFailed,
 if TYPE_CHECKING:
     from torch import nn
 
-    from mien.models.importers import Imported
+    from mien.models.formats.importers import Imported
 
 __all__ = ["add_transfer", "run_export", "run_import"]
 
@@ -175,7 +175,7 @@ def _one_stage(folder: Path) -> Path:
     Raises:
         BadConfig: a run with several.
     """
-    from mien.models.adapters import adapter_folders
+    from mien.models.composite.adapters import adapter_folders
 
     found = adapter_folders(folder)
     if len(found) > 1:
@@ -205,15 +205,15 @@ def run_import(
 
     Args:
         source: checkpoint files or folders that belong together.
-        format: one of `mien.models.layouts.LAYOUTS`.
+        format: one of `mien.models.formats.layouts.LAYOUTS`.
         out: a new folder.
         base: what the checkpoint comes on top of.
         scale: of the model.
         dtype: one of `DTYPES`; by default bfloat16, of a single encoder, whose file is small, float32.
         tokenizer: ``tokenizer.json``, where the checkpoint has none.
         partial: accept weights that no source brings.
-        experts: files of `mien.models.experts.EXPERTS`, told apart by their endings.
-        prior: how EmoLA's prior net is fed; see `mien.models.evidence_inputs.Inputs`.
+        experts: files of `mien.models.composite.experts.EXPERTS`, told apart by their endings.
+        prior: how EmoLA's prior net is fed; see `mien.models.composite.evidence_inputs.Inputs`.
         options: of the system's ``configure``, over those of the format.
 
     Raises:
@@ -223,9 +223,9 @@ def run_import(
         OutputFailed: the folder holds a model, or cannot be made.
     """
     precision = _dtype(dtype or "float32")
-    from mien.models.experts import EXPERTS_FOLDER, name_experts, write_experts
-    from mien.models.importers import LAYOUTS, import_checkpoint
-    from mien.models.model_folders import seal
+    from mien.models.composite.experts import EXPERTS_FOLDER, name_experts, write_experts
+    from mien.models.formats.importers import LAYOUTS, import_checkpoint
+    from mien.models.formats.model_folders import seal
 
     require_known(format, LAYOUTS, "checkpoint layout")
     if dtype is None and LAYOUTS[format].system is not None:
@@ -273,8 +273,8 @@ def _tokenizer_into(out: Path, tokenizer: Path | None, source: Sequence[Path]) -
 
 def _experts_told(done: Imported, about: Mapping[str, Any], out: Path) -> list[str]:
     """What lies in the folder of outside nets, and what the model cannot be opened without."""
-    from mien.models.evidence_inputs import Inputs, needed_experts
-    from mien.models.experts import EXPERTS
+    from mien.models.composite.evidence_inputs import Inputs, needed_experts
+    from mien.models.composite.experts import EXPERTS
 
     config: Any = done.model.config
     inputs = Inputs.of_card(about, out)
@@ -294,7 +294,7 @@ def _experts_told(done: Imported, about: Mapping[str, Any], out: Path) -> list[s
 
 
 def _about(done: Imported, prior: str) -> dict[str, Any]:
-    from mien.models.evidence_inputs import published_inputs
+    from mien.models.composite.evidence_inputs import published_inputs
 
     about: dict[str, Any] = {
         "format": 1, "scale": done.scale, "options": dict(done.options), "imported": done.format,
@@ -316,7 +316,7 @@ def _write(model: nn.Module, out: Path, about: Mapping[str, object]) -> None:
     from safetensors.torch import save_file
     from transformers import PreTrainedModel
 
-    from mien.models.loading import quiet
+    from mien.models.formats.loading import quiet
 
     if isinstance(model, PreTrainedModel):
         with quiet():
@@ -350,7 +350,8 @@ def run_export(
     """Write a complete model or an adapter; the lines to print.
 
     Args:
-        model: a model folder or a run; with ``adapter_only`` a folder of `mien.models.adapters.save_adapters`.
+        model: a model folder or a run; with ``adapter_only`` a folder of
+        `mien.models.composite.adapters.save_adapters`.
         out: a new folder.
         adapter: such an adapter folder, merged into the model; of ``RUN/adapters`` every stage's, in order.
         adapter_only: write the decoder's adapter in PEFT's layout (for the decoder alone, as vLLM's ``--enable-lora``
@@ -370,15 +371,15 @@ def run_export(
                 expected="one of them",
                 fix="Pass the adapter's folder as MODEL",
             )
-        from mien.models.adapters_peft import export_peft
+        from mien.models.formats.adapters_peft import export_peft
 
         with _new_folder(out):
             names = export_peft(_one_stage(model), out, precision)
         return [f"{len(names)} tensors into {out} (PEFT)"]
-    from mien.models.adapters import adapter_folders, load_adapters, merge_adapters
-    from mien.models.experts import EXPERTS_FOLDER
-    from mien.models.loading import model_folder, open_facial, read_card
-    from mien.models.model_folders import seal
+    from mien.models.composite.adapters import adapter_folders, load_adapters, merge_adapters
+    from mien.models.composite.experts import EXPERTS_FOLDER
+    from mien.models.formats.loading import model_folder, open_facial, read_card
+    from mien.models.formats.model_folders import seal
 
     model = Path(model_folder(model))
     absent = [name for name in ("config.json", _ABOUT) if not (model / name).is_file()]

@@ -62,7 +62,7 @@ class ProgressWatch:
             self._bar.stop()
 
     def begin(self, items: int, done: int, frames: int) -> None:
-        """See `mien.app.jobs.Watch`."""
+        """See `mien.analyze.jobs.Watch`."""
         self._items, self._done, self._earlier, self._expected = items, done, done, frames
         self._started = self._spoke = time.monotonic()
         if done and not self._quiet:
@@ -71,7 +71,7 @@ class ProgressWatch:
             self._bar.reset(self._task, total=max(frames, 1), visible=True)
 
     def advance(self, frames: Sequence[FrameResult], items: int) -> None:
-        """See `mien.app.jobs.Watch`."""
+        """See `mien.analyze.jobs.Watch`."""
         self._frames += len(frames)
         self._done += items
         for frame in frames:

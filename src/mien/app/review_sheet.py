@@ -2,7 +2,7 @@
 
     write_review_sheet(rows, Path("review.html"), open_picture=open_media)
     # … open it in a browser, check, press Export …
-    reviewed = apply_corrections(rows, read_corrections(Path("review.json")))   # mien.annotate.faba_review
+    reviewed = apply_corrections(rows, read_corrections(Path("review.json")))   # mien.annotate.faba.review
 
 The file holds its pictures, style and script and asks for nothing from outside. What is typed is kept in the browser
 until it is exported, and an exported file can be loaded again to go on.
@@ -21,12 +21,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from mien.annotate.faba_filters import affirmed_units
-from mien.annotate.faba_review import FORMAT, row_key, sheet_key
-from mien.annotate.faba_rows import EMOTION_LABELS, UNITS, Rows, row_text, say_units
-from mien.annotate.faba_statistics import described_emotion
+from mien.analyze.palette import EMOTION_COLOURS
+from mien.annotate.faba.filters import affirmed_units
+from mien.annotate.faba.review import FORMAT, row_key, sheet_key
+from mien.annotate.faba.rows import EMOTION_LABELS, UNITS, Rows, row_text, say_units
+from mien.annotate.faba.statistics import described_emotion
 from mien.annotate.pictures import PictureSize, cut_face, encode_picture
-from mien.app.palette import EMOTION_COLOURS
 from mien.core.aus import AUS
 from mien.core.errors import MienError, OutputFailed
 from mien.core.nouns import Image

@@ -7,7 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from mien.app.jobs import Summary
+from mien.analyze.jobs import Summary
 from mien.core.aus import AUS
 
 __all__ = ["show_summary"]

@@ -62,6 +62,6 @@ def _train_pocket(renders: Path | None, out: Path, data: Path | None, changes: S
             expected="the training packs (docs/pocket.md lists them)",
             fix="Pass --data FOLDER, or set MIEN_DATA",
         )
-    from mien.train.pocket import PocketRecipe, train_pocket
+    from mien.train.pocket.run import PocketRecipe, train_pocket
 
     return train_pocket(PocketRecipe(), renders, out, root)

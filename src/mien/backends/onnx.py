@@ -21,12 +21,12 @@ from mien.core.emotions import EMOTIONS
 from mien.core.errors import BackendFailed, BadConfig, MissingWeights
 from mien.core.nouns import Answer, AuReading, Evidence, Explanation, FaceResult, FloatArray, Labels, Turn
 from mien.core.paths import pocket_weights
-from mien.dialogue.au_arrays import read_array, slots
-from mien.dialogue.cot import read_explanation
-from mien.dialogue.questions import classify_question
+from mien.dialogue.read.au_arrays import read_array, slots
+from mien.dialogue.read.cot import read_explanation
+from mien.dialogue.say.questions import classify_question
 from mien.metrics.calibration import softmax
-from mien.models.pocket_inputs import batch_inputs
-from mien.models.pocket_prompt import ANSWER_END, prompt
+from mien.models.pocket.inputs import batch_inputs
+from mien.models.pocket.prompt import ANSWER_END, prompt
 
 __all__ = ["PocketReader", "open_pocket", "verify_bundle"]
 

@@ -20,11 +20,11 @@ from pathlib import Path
 from mien.core.aus import AUS, au_key
 from mien.core.emotions import EMFACS, EMOTIONS
 from mien.core.nouns import Answer, AuReading, Evidence, Explanation, Face, FaceResult, FloatArray, Labels
-from mien.dialogue import au_arrays
-from mien.dialogue.emotion_words import say_emotion
-from mien.dialogue.narrator import narrate
-from mien.dialogue.questions import classify_question
-from mien.dialogue.wording import capitalise, say_movement
+from mien.dialogue.read import au_arrays
+from mien.dialogue.read.emotion_words import say_emotion
+from mien.dialogue.say.narrator import narrate
+from mien.dialogue.say.questions import classify_question
+from mien.dialogue.say.wording import capitalise, say_movement
 from mien.face.geometry import GEOMETRY_NAMES, geometry_features
 
 __all__ = ["MOVEMENT_RULES", "NEUTRAL", "RulesReader", "emotions_of", "open_rules"]

@@ -22,20 +22,27 @@ from mien.core.aus import AU_SETS, AUS, FEAFA_24
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadInput, MissingWeights, require_known
 from mien.core.nouns import Answer, AuReading, Evidence, Explanation, FaceResult, Labels, Turn
-from mien.dialogue import au_arrays
-from mien.dialogue.cot import Unparsed, read_explanation
-from mien.dialogue.narrator import narrate
-from mien.dialogue.questions import classify_question
+from mien.dialogue.read import au_arrays
+from mien.dialogue.read.cot import Unparsed, read_explanation
+from mien.dialogue.say.narrator import narrate
+from mien.dialogue.say.questions import classify_question
 from mien.face.clips import middle
 from mien.metrics.calibration import Scaling
-from mien.models import au_llava, expllm
-from mien.models.assemble import PRECISIONS
-from mien.models.evidence_inputs import Inputs, evidence_inputs, expert_words, needed_experts
-from mien.models.experts import require_experts
-from mien.models.facial_lm import FacialLM
-from mien.models.loading import model_folder, open_facial, open_facial_config, open_tokenizer_file, read_card
-from mien.models.readouts import Readouts, calibrated, grammar_tokens
-from mien.models.systems import LabelTask, System, open_system
+from mien.models.au_llava import system as au_llava
+from mien.models.composite.assemble import PRECISIONS
+from mien.models.composite.evidence_inputs import Inputs, evidence_inputs, expert_words, needed_experts
+from mien.models.composite.experts import require_experts
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.readouts import Readouts, calibrated, grammar_tokens
+from mien.models.composite.systems import LabelTask, System, open_system
+from mien.models.expllm import system as expllm
+from mien.models.formats.loading import (
+    model_folder,
+    open_facial,
+    open_facial_config,
+    open_tokenizer_file,
+    read_card,
+)
 
 __all__ = ["Shown", "TorchReader", "open_torch"]
 

@@ -1,8 +1,8 @@
 """FaceXFormer (Narayan et al. 2024), EMO-LLaMA's facial expert: inference of every task from one face crop.
 
 A Swin-B gives maps at four scales; a linear layer each and a 1x1 convolution fuse them to 256 x 56 x 56
-(`FaceEncoder`); task tokens read that map (`mien.layers.facexformer_decoder`). Weights: `mien.models.importers`, format
-``facexformer``.
+(`FaceEncoder`); task tokens read that map (`mien.layers.facexformer_decoder`). Weights:
+`mien.models.formats.importers`, format ``facexformer``.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def landmark_pixels(landmarks: Tensor, width: int, height: int) -> Tensor:
 def describe(prediction: FacePrediction) -> list[str]:
     """Age, gender and race of each face: ``"age 20-29, gender female, race Asian"``, for EMO-LLaMA's prompt.
 
-    The form is that of `mien.dialogue.attributes`, which the engine of conversations uses; none is published.
+    The form is that of `mien.dialogue.say.attributes`, which the engine of conversations uses; none is published.
     """
     rows = zip(
         *(logits.argmax(dim=1).tolist() for logits in (prediction.age, prediction.gender, prediction.race)),

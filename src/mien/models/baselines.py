@@ -15,11 +15,13 @@ from torch import nn
 
 from mien.core.emotions import EMOTIONS
 from mien.layers.pointmlp import PointMLP
-from mien.models import emo_llama, emola, facephi
-from mien.models.backbones import at_scale, decoder_fields
-from mien.models.facial_lm import FacialLMConfig
-from mien.models.processing import TEMPLATES
-from mien.models.systems import LabelTask, Lora, Stage, System
+from mien.models.composite.backbones import at_scale, decoder_fields
+from mien.models.composite.facial_lm import FacialLMConfig
+from mien.models.composite.processing import TEMPLATES
+from mien.models.composite.systems import LabelTask, Lora, Stage, System
+from mien.models.emo_llama import system as emo_llama
+from mien.models.emola import system as emola
+from mien.models.facephi import system as facephi
 
 __all__ = ["BASELINES", "LLAMA_VID", "LLAVA", "POINT_LLM", "classifier"]
 

@@ -4,7 +4,7 @@
     build("facephi", "emotion", sample, rng)
     build("expllm", "cot", sample, rng, order="label-first")
 
-The words stand in each system's own file; what the systems share stands in `mien.dialogue.builders`.
+The words stand in each system's own file; what the systems share stands in `mien.dialogue.say.builders`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from mien.core.aus import au_set
 from mien.core.emotions import EMOTIONS, canonical
 from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Dialogue, Sample, Turn
-from mien.dialogue import builders
-from mien.dialogue.attributes import say_attributes
-from mien.dialogue.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
-from mien.dialogue.face_tasks import QUESTIONS
-from mien.models import au_llava, emo_llama, emola, expllm, facephi
-from mien.models.category_answers import CATEGORIES, category_of, say_category, say_units
+from mien.dialogue.say import builders
+from mien.dialogue.say.attributes import say_attributes
+from mien.dialogue.say.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
+from mien.dialogue.say.face_tasks import QUESTIONS
+from mien.models.au_llava import system as au_llava
+from mien.models.emo_llama import system as emo_llama
+from mien.models.emola import system as emola
+from mien.models.emola.category_answers import CATEGORIES, category_of, say_category, say_units
+from mien.models.expllm import system as expllm
+from mien.models.facephi import system as facephi
 
 __all__ = ["MIXES", "TASKS", "adapt", "build"]
 
@@ -227,7 +231,7 @@ def build(system: str, task: str, sample: Sample, rng: random.Random, **options:
     """One training item of a published system; None when the sample lacks the label that the task needs.
 
     Args:
-        system: a name of `mien.models.systems.SYSTEMS`.
+        system: a name of `mien.models.composite.systems.SYSTEMS`.
         task: one of ``TASKS[system]``.
         sample: the labelled face or clip.
         rng: chooses question, answer template and order.

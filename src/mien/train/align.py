@@ -21,12 +21,12 @@ from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels
 from mien.layers.alignment import ContrastiveAlignment, TextTower
-from mien.models.evidence_inputs import Inputs, evidence_inputs
-from mien.models.facial_lm import EvidenceInput, FacialLM, FacialLMConfig
-from mien.models.text_tower import OpenedTower
-from mien.train.augmented import augmented
-from mien.train.faces import Faces
-from mien.train.picture_changes import changed_frames
+from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
+from mien.models.composite.facial_lm import EvidenceInput, FacialLM, FacialLMConfig
+from mien.models.composite.text_tower import OpenedTower
+from mien.train.data.augmented import augmented
+from mien.train.data.faces import Faces
+from mien.train.data.picture_changes import changed_frames
 
 __all__ = [
     "TEXT_TOWER",
@@ -79,7 +79,7 @@ class FaceBatches:
     inputs: Inputs
     faces: Faces
     augment: bool | str = False
-    """As in `mien.train.instructions.InstructionCollator`."""
+    """As in `mien.train.data.instructions.InstructionCollator`."""
     mirror: bool = True
     """Whether changed faces may be mirrored too."""
     question: str | None = None

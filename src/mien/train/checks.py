@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Labels, Sample
+from mien.models.composite.evidence_inputs import Inputs
+from mien.models.composite.processing import TEMPLATES
+from mien.models.composite.systems import System, open_system
 from mien.models.dialogues import TASKS, build
-from mien.models.evidence_inputs import Inputs
-from mien.models.processing import TEMPLATES
-from mien.models.systems import System, open_system
 from mien.train.values import read_fields, read_options
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from mien.core.errors import BadConfig, MissingWeights, require_known
 from mien.face.pose import mean_face
 from mien.layers.pointmlp import PointMLP
-from mien.models.assemble import (
+from mien.models.composite.assemble import (
     MODEL_FOLDER,
     NEW,
     Precision,
@@ -27,15 +27,15 @@ from mien.models.assemble import (
     model_folder,
     open_composite,
 )
-from mien.models.backbones import tower_fields
-from mien.models.evidence_inputs import Inputs, bring_experts
-from mien.models.facial_lm import FacialLM, FacialLMConfig
-from mien.models.loading import quiet
-from mien.models.model_folders import seal
-from mien.models.processor import FacialProcessor
-from mien.models.systems import System, open_system
-from mien.models.text_tower import open_tokenizer_of
-from mien.train.instructions import Instruction, open_tokenizer
+from mien.models.composite.backbones import tower_fields
+from mien.models.composite.evidence_inputs import Inputs, bring_experts
+from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
+from mien.models.composite.processor import FacialProcessor
+from mien.models.composite.systems import System, open_system
+from mien.models.composite.text_tower import open_tokenizer_of
+from mien.models.formats.loading import quiet
+from mien.models.formats.model_folders import seal
+from mien.train.data.instructions import Instruction, open_tokenizer
 from mien.train.recipe import Recipe, merge, resolve_stage
 
 __all__ = [

@@ -17,12 +17,12 @@ from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import Answer, Labels, Sample, Turn
 from mien.metrics.au import f1, mae, pcc
 from mien.metrics.classification import accuracy, macro_f1, uar
-from mien.models.evidence_inputs import Inputs
-from mien.models.facial_lm import FacialLM
-from mien.models.readouts import Readouts
-from mien.models.systems import System
-from mien.train.faces import Faces
-from mien.train.instructions import Instruction, InstructionCollator, dialogue_about
+from mien.models.composite.evidence_inputs import Inputs
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.readouts import Readouts
+from mien.models.composite.systems import System
+from mien.train.data.faces import Faces
+from mien.train.data.instructions import Instruction, InstructionCollator, dialogue_about
 from mien.train.recipe import Evaluation
 
 __all__ = ["constants", "predict", "read_predictions", "score", "write_predictions"]

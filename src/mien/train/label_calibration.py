@@ -13,9 +13,9 @@ import numpy.typing as npt
 from mien.backends.torch import TorchReader
 from mien.core.paths import written_whole
 from mien.metrics.calibration import Scaling, ece, fit_scaling, nll
-from mien.models.facial_lm import FacialLM
-from mien.models.readouts import calibrated
-from mien.train.faces import Faces
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.readouts import calibrated
+from mien.train.data.faces import Faces
 
 __all__ = ["LEAST", "calibrate_labels"]
 

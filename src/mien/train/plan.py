@@ -11,12 +11,12 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 
 from mien.core.errors import BadConfig, MienError
-from mien.models.assemble import NEW
-from mien.models.encoders import make_encoder
-from mien.models.evidence_inputs import Inputs, inherited_inputs
-from mien.models.facial_lm import FacialLM, FacialLMConfig
-from mien.models.loading import model_folder, open_facial_config
-from mien.models.systems import Stage, System, prepare
+from mien.models.composite.assemble import NEW
+from mien.models.composite.encoders import make_encoder
+from mien.models.composite.evidence_inputs import Inputs, inherited_inputs
+from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
+from mien.models.composite.systems import Stage, System, prepare
+from mien.models.formats.loading import model_folder, open_facial_config
 from mien.train.composite import configure
 from mien.train.recipe import Recipe, StageRun, resolve_stage
 

@@ -8,9 +8,9 @@
 
 A recipe may extend another (``extends: emola``): its entries are laid on that one's, ``tasks`` as a whole.
 
-A stage starts from the published one of the same name (`mien.models.systems.Stage`); what the recipe writes beside the
-name replaces its figures. ``key=value`` arguments of the command line replace single entries: ``seed=2``,
-``data.0.limit=500``, ``stages.1.epochs=3``.
+A stage starts from the published one of the same name (`mien.models.composite.systems.Stage`); what the recipe
+writes beside the name replaces its figures. ``key=value`` arguments of the command line replace single entries:
+``seed=2``, ``data.0.limit=500``, ``stages.1.epochs=3``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mien.core.errors import BadConfig, require_known
 from mien.face.clips import FOLDER_RATE
-from mien.models.systems import Stage, System, open_system
+from mien.models.composite.systems import Stage, System, open_system
 from mien.train.checks import check_entries
 from mien.train.values import read_content, read_stage, read_yaml, set_entry
 
@@ -105,7 +105,7 @@ class Evaluation(_Part):
     reading: dict[str, Any] = Field(default_factory=dict)
     """Options of the system's reader, such as the AU set ``units`` of EmoLA's task ``au``."""
     template: str | None = None
-    """Layout of the dialogue where it is not that of training: one of `mien.models.processing.TEMPLATES`."""
+    """Layout of the dialogue where it is not that of training: one of `mien.models.composite.processing.TEMPLATES`."""
     sampling: Sampling | None = None
     """None: greedy."""
 
@@ -120,7 +120,7 @@ class Recipe(_Part):
     config: dict[str, Any] = Field(default_factory=dict)
     """Entries of `FacialLMConfig` that replace those of the scale, merged key by key."""
     inputs: dict[str, Any] = Field(default_factory=dict)
-    """See `mien.models.evidence_inputs.Inputs`."""
+    """See `mien.models.composite.evidence_inputs.Inputs`."""
     data: tuple[DataPart, ...] = Field(min_length=1)
     validation: tuple[DataPart, ...] = ()
     frames: int = Field(default=32, ge=1)

@@ -25,17 +25,17 @@ from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import Turn
 from mien.core.paths import written_whole
 from mien.core.run_record import RunRecord
-from mien.dialogue.face_tasks import QUESTIONS
-from mien.models.adapters import load_trained, merge_adapters, save_adapters
-from mien.models.evidence_inputs import needed_experts
-from mien.models.experts import require_experts
-from mien.models.facephi import alignment_text
-from mien.models.facial_lm import FacialLM
-from mien.models.loading import MODEL_FOLDER
-from mien.models.precision import one_precision
-from mien.models.quantised import quantise
-from mien.models.systems import Stage, System, open_system, prepare
-from mien.models.text_tower import open_text_tower
+from mien.dialogue.say.face_tasks import QUESTIONS
+from mien.models.composite.adapters import load_trained, merge_adapters, save_adapters
+from mien.models.composite.evidence_inputs import needed_experts
+from mien.models.composite.experts import require_experts
+from mien.models.composite.facial_lm import FacialLM
+from mien.models.composite.precision import one_precision
+from mien.models.composite.quantised import quantise
+from mien.models.composite.systems import Stage, System, open_system, prepare
+from mien.models.composite.text_tower import open_text_tower
+from mien.models.facephi.system import alignment_text
+from mien.models.formats.loading import MODEL_FOLDER
 from mien.train.align import AlignmentTask, ClassificationTask, FaceBatches, FaceRowsOf, emotion_frequency
 from mien.train.composite import (
     build_composite,
@@ -44,11 +44,11 @@ from mien.train.composite import (
     trains_decoder,
     write_model,
 )
+from mien.train.data.face_attributes import with_attributes
+from mien.train.data.face_facts import with_facts
+from mien.train.data.faces import Faces, gather, taught
+from mien.train.data.instructions import Instruction, draw_instructions
 from mien.train.evaluation import constants, predict, score, write_predictions
-from mien.train.face_attributes import with_attributes
-from mien.train.face_facts import with_facts
-from mien.train.faces import Faces, gather, taught
-from mien.train.instructions import Instruction, draw_instructions
 from mien.train.label_calibration import calibrate_labels
 from mien.train.plan import check_pictures, planned, planned_inputs, rehearse, stages_of
 from mien.train.recipe import Evaluation, Recipe, StageRun

@@ -15,8 +15,8 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from mien.core.errors import BadConfig, MissingWeights
-from mien.models.adapters import trained_state
-from mien.models.systems import Stage
+from mien.models.composite.adapters import trained_state
+from mien.models.composite.systems import Stage
 from mien.train.resume import train_resumed
 
 __all__ = ["StageOptions", "StageTrainer", "parameter_groups", "run_stage", "trained_state"]

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from mien.core.errors import BadConfig
 from mien.layers.cached import CachedRows
-from mien.models.encoders import encode_items
-from mien.models.evidence_inputs import Inputs
-from mien.models.facial_lm import FacialLM, FacialLMConfig
-from mien.models.systems import Stage, System
+from mien.models.composite.encoders import encode_items
+from mien.models.composite.evidence_inputs import Inputs
+from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
+from mien.models.composite.systems import Stage, System
 from mien.train.align import FaceBatches
-from mien.train.augmented import tells_sides
-from mien.train.face_facts import tells_places
-from mien.train.faces import Faces
-from mien.train.instructions import Instruction, InstructionCollator, Instructions
+from mien.train.data.augmented import tells_sides
+from mien.train.data.face_facts import tells_places
+from mien.train.data.faces import Faces
+from mien.train.data.instructions import Instruction, InstructionCollator, Instructions
 from mien.train.stage_trainer import StageOptions, run_stage
 
 __all__ = ["cached_rows", "frozen_encoders", "run_supervised"]
@@ -106,7 +106,7 @@ def run_supervised(
     """Train a prepared composite on dialogues.
 
     Args:
-        model: prepared for the stage (`mien.models.systems.prepare`).
+        model: prepared for the stage (`mien.models.composite.systems.prepare`).
         system: whose layout the dialogues have.
         stage: its figures.
         items: the dialogues of one epoch.

@@ -13,8 +13,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from mien.core.errors import BadConfig, require_known
-from mien.models.processing import TEMPLATES
-from mien.models.systems import Lora, Stage
+from mien.models.composite.processing import TEMPLATES
+from mien.models.composite.systems import Lora, Stage
 
 __all__ = ["read_content", "read_fields", "read_options", "read_stage", "read_yaml", "set_entry"]
 

@@ -1,0 +1,411 @@
+"""The main job: photos, videos, arrays and landmark files in; faces with emotions, Action Units and words out.
+
+Decoding and landmarks run ahead in a second thread while the model reads the previous batch, and faces of
+several frames share a batch. Batches never depend on what came before the current group of frames (see
+`Analyzer.analyze_groups`), so that a resumed run gives the same numbers as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from mien.analyze.sources import OneSource, Source, Sources, expand, read_landmarks
+from mien.backends.base import DEFAULT_MODEL, ClipReader, Reader, open_reader
+from mien.core.errors import BadConfig, BadInput, MienError
+from mien.core.nouns import Answer, AuReading, Evidence, Explanation, Face, FaceResult, FrameResult, Image
+from mien.dialogue.read.claims import read_claims, withhold
+from mien.face.clips import middle
+from mien.face.crop import canonical_crop
+from mien.face.finder import FaceFinder
+from mien.face.images import load_image
+from mien.face.smooth import LandmarkSmoother
+from mien.face.tracks import FaceTracker
+from mien.face.video import read_frames
+from mien.metrics.faithfulness import audit
+from mien.models.composite.frames import central_evidence, clip_evidence
+
+__all__ = ["AnalysedFrame", "Analyzer", "ask", "load_model"]
+
+_MAX_GROUP_FRAMES = 64
+_MAX_GROUP_BYTES = 64_000_000
+_MAX_BATCH = 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysedFrame:
+    """One finished frame, with its pixels when they were asked for."""
+
+    result: FrameResult
+    image: Image | None
+    last: bool
+    """True for the last frame of its source."""
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    cropped: bool
+    explain: bool
+    landmarks_only: bool
+    batch_size: int
+    every: int
+    smooth: bool
+    keep_images: bool
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= _MAX_BATCH:
+            raise BadConfig(
+                got=f"batch_size {self.batch_size}", expected=f"1 to {_MAX_BATCH}", fix="Try 16, the default"
+            )
+        if self.every < 1:
+            raise BadConfig(got=f"every {self.every}", expected="1 or more", fix="Use 1 for every frame")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """One frame with its faces, before reading."""
+
+    frame: FrameResult
+    evidence: tuple[Evidence, ...]
+    image: Image | None
+    last: bool = False
+
+
+class Analyzer:
+    """Analyses faces with one model.
+
+    Args:
+        model: a model's name (``mien models list``), a run folder, or an opened `Reader`.
+        device: ``"cpu"``; trained systems also run on ``"cuda"``, ``"cuda:1"`` … and ``"mps"``.
+        threads: threads for the nets; None takes all cores.
+        cut_off: FACS level 1..5 from which an AU counts as present (DISFA's protocol takes 2).
+        precision: of a trained system: ``"fp32"``, ``"bf16"`` or ``"fp16"``; None for that of its file.
+
+    Raises:
+        BadConfig: an unknown model, a device that it or the machine does not have, or a value out of range.
+        MissingWeights: the model's files are absent or damaged.
+    """
+
+    def __init__(
+        self, model: str | Path | Reader = DEFAULT_MODEL, device: str = "cpu", threads: int | None = None, *,
+        cut_off: int = 1, precision: str | None = None,
+    ) -> None:  # fmt: skip
+        if threads is not None and threads < 1:
+            raise BadConfig(got=f"threads {threads}", expected="1 or more, or None for all", fix="Correct it")
+        if not 1 <= cut_off <= 5:
+            raise BadConfig(
+                got=f"cut_off {cut_off}", expected="a FACS level 1 to 5", fix="Use 1, or 2 for DISFA"
+            )
+        if not isinstance(model, str | Path) and (device != "cpu" or precision is not None):
+            raise BadConfig(
+                got=f"an opened model with device {device!r}, precision {precision!r}",
+                expected="neither: it stays where it is",
+                fix="Pass them to load_model, or pass the model's folder",
+            )
+        self.reader: Reader = (
+            load_model(model, threads, device, precision) if isinstance(model, str | Path) else model
+        )
+        self.cut_off = cut_off
+        self._finder = FaceFinder(threads=threads)
+
+    def analyze(
+        self, sources: Sources, cropped: bool = False, explain: bool = False, landmarks_only: bool = False,
+        batch_size: int = 16, *, every: int = 1, smooth: bool = False,
+    ) -> Generator[FrameResult]:  # fmt: skip
+        """Analyse ``sources`` lazily, in order; one result per photo or video frame.
+
+        An item that cannot be analysed gives one `FrameResult` with ``error`` set; the rest goes on.
+
+        Args:
+            sources: paths, folders, videos, arrays (H, W, 3) uint8 RGB, Pillow images, or landmark files
+                (see `mien.analyze.sources.read_landmarks`); one of these or an iterable.
+            cropped: the pictures are face crops already (48 x 48 grey works): no detector runs.
+            explain: write an explanation per face, audited against the measurement.
+            landmarks_only: drop the pixels as soon as the landmarks are found; the model sees points only.
+            batch_size: faces that are read together.
+            every: analyse every n-th frame of a video only.
+            smooth: smooth landmarks over time in videos (one-euro filter).
+
+        Raises:
+            BadConfig: an option out of range.
+            BadInput: an item of a type that cannot be analysed.
+        """
+        how = _How(cropped, explain, landmarks_only, batch_size, every, smooth, keep_images=False)
+        with closing(self._groups(sources, how)) as groups:
+            for group in groups:
+                for frame in group:
+                    yield frame.result
+
+    def analyze_groups(
+        self, sources: Sources, *, cropped: bool = False, explain: bool = False, landmarks_only: bool = False,
+        batch_size: int = 16, every: int = 1, smooth: bool = False, keep_images: bool = False,
+    ) -> Generator[list[AnalysedFrame]]:  # fmt: skip
+        """As `analyze`, in groups of frames that were read together.
+
+        A group depends on nothing before it and never spans the border of a video, so a caller that
+        stores whole groups may stop after any of them and go on later with equal results.
+
+        Args:
+            keep_images: give each frame's pixels along.
+        """
+        yield from self._groups(
+            sources, _How(cropped, explain, landmarks_only, batch_size, every, smooth, keep_images)
+        )
+
+    def ask(
+        self, source: OneSource, question: str, cropped: bool = False, landmarks_only: bool = False, *,
+        frames: int | None = None,
+    ) -> Answer:  # fmt: skip
+        """Ask the model about the largest face of a picture, or about the main face of a video.
+
+        A model that reads clips (EMO-LLaMA) is shown the face at about one frame per second
+        (`mien.models.composite.frames.clip_evidence`), any other model the video's middle frame
+        (`mien.models.composite.frames.central_evidence`). `Answer.times` says which frames it were.
+
+        Args:
+            source: a picture, video or landmark file; of a landmark file of several frames the middle one is read.
+            question: in your own words.
+            cropped: the picture or the video shows one face crop already: no detector runs.
+            landmarks_only: drop the pixels once the landmarks are found.
+            frames: at most so many frames of a video; by default as many as the prompt holds, spread evenly.
+
+        Raises:
+            BadConfig: fewer than one frame.
+            BadInput: the source cannot be read, has no face, or has more frames than the prompt holds.
+        """
+        if frames is not None and frames < 1:
+            raise BadConfig(got=f"{frames} frames", expected="1 or more", fix="Correct the option")
+        how = _How(cropped, False, landmarks_only, 1, 1, False, keep_images=False)
+        for item in expand(source):
+            if item.kind == "video":
+                clip = self._clip(item, question, how, frames)
+                if clip:
+                    return self._ask_clip(clip, question)
+                continue
+            shown: list[Evidence] = []
+            for found in self._find(item, how):
+                if found.frame.error is not None:
+                    raise BadInput(
+                        got=f"{item.name}: {found.frame.error}", expected="a face", fix="See above"
+                    )
+                shown += found.evidence[:1]
+            if shown:
+                return self.reader.ask(shown[middle(len(shown))], question)
+        raise BadInput(
+            got="a picture in which no face was found",
+            expected="at least one face",
+            fix="Use a larger or more frontal picture, or cropped=True (--cropped) if it is a face crop",
+        )
+
+    def _clip(self, source: Source, question: str, how: _How, frames: int | None) -> list[Evidence]:
+        """The frames of a video that this model reads for one answer."""
+        path, size = Path(str(source.payload)), None if how.landmarks_only else self.reader.crop_size
+        fitting = self.reader.clip_limit(question) if isinstance(self.reader, ClipReader) else 1
+        if 1 in (fitting, frames):
+            one = central_evidence(path, self._finder, size, cropped=how.cropped)
+            return [] if one is None else [one]
+        return clip_evidence(path, self._finder, size, limit=frames or fitting, cropped=how.cropped)
+
+    def _ask_clip(self, clip: Sequence[Evidence], question: str) -> Answer:
+        if len(clip) > 1 and isinstance(self.reader, ClipReader):
+            answer = self.reader.ask(clip, question)
+        else:
+            answer = self.reader.ask(clip[0], question)
+        return replace(answer, times=tuple(one.face.time for one in clip))
+
+    def _groups(self, sources: Sources, how: _How) -> Generator[list[AnalysedFrame]]:
+        found = chain.from_iterable(self._find(source, how) for source in expand(sources))
+        depth = 4 if how.keep_images else 2 * how.batch_size
+        with closing(_ahead(found, depth)) as ahead:
+            for group in _grouped(ahead, how.batch_size):
+                yield self._read(group, how)
+
+    # -- faces -----------------------------------------------------------------------------------------
+
+    def _find(self, source: Source, how: _How) -> Iterator[_Found]:
+        """Frames of one source with their faces; the last one is marked; errors become a frame."""
+        held: _Found | None = None
+        try:
+            for found in self._frames(source, how):
+                if held is not None:
+                    yield held
+                held = found
+        except MienError as error:
+            if held is not None:
+                yield held
+            frame = 0 if held is None else held.frame.frame + 1
+            time = 0.0 if held is None else held.frame.time
+            failed = FrameResult(source.name, frame, time, (), video=source.kind == "video", error=str(error))
+            held = _Found(failed, (), None)
+        if held is not None:
+            yield replace(held, last=True)
+
+    def _frames(self, source: Source, how: _How) -> Iterator[_Found]:
+        if source.kind == "landmarks":
+            return self._frames_of_landmarks(source)
+        if source.kind == "video":
+            return self._frames_of_video(source, how)
+        return self._frames_of_image(source, how)
+
+    def _frames_of_image(self, source: Source, how: _How) -> Iterator[_Found]:
+        image = load_image(source.payload)
+        faces = [self._finder.find_cropped(image)] if how.cropped else self._finder.find(image)
+        yield self._found(FrameResult(source.name, 0, 0.0, ()), image, faces, how)
+
+    def _frames_of_video(self, source: Source, how: _How) -> Iterator[_Found]:
+        tracker = FaceTracker(self._finder)
+        smoother = LandmarkSmoother() if how.smooth else None
+        seen = False
+        for frame in read_frames(Path(str(source.payload))):
+            seen = True
+            if frame.index % how.every:
+                continue
+            if how.cropped:
+                crop = self._finder.find_cropped(frame.image)
+                faces = [replace(crop, frame=frame.index, time=frame.time, track=0)]
+            else:
+                faces = tracker.update(frame)
+            if smoother is not None:
+                faces = smoother.smooth(faces)
+            blank = FrameResult(source.name, frame.index, frame.time, (), video=True)
+            yield self._found(blank, frame.image, faces, how)
+        if not seen:
+            raise BadInput(
+                got=f"{source.name}, a video without any frame",
+                expected="at least one frame",
+                fix="Check that the file is complete",
+            )
+
+    def _frames_of_landmarks(self, source: Source) -> Iterator[_Found]:
+        frames = read_landmarks(Path(str(source.payload)))
+        video = len(frames.points) > 1
+        for index, points in enumerate(frames.points):
+            faces: tuple[Evidence, ...] = ()
+            if not math.isnan(points[0, 0]):
+                face = self._finder.from_landmarks(points, frames.size)
+                faces = (Evidence(replace(face, frame=index, track=0 if video else None)),)
+            blank = FrameResult(source.name, index, 0.0, (), *frames.size, video=video)
+            yield _Found(blank, faces, None)
+
+    def _found(self, blank: FrameResult, image: Image, faces: Sequence[Face], how: _How) -> _Found:
+        height, width = image.shape[:2]
+        evidence = []
+        for face in faces:
+            if how.landmarks_only:
+                evidence.append(Evidence(face))
+            else:
+                crop, transform = canonical_crop(image, face, self.reader.crop_size)
+                evidence.append(Evidence(replace(face, crop=transform), crop))
+        frame = replace(blank, width=width, height=height)
+        return _Found(frame, tuple(evidence), image if how.keep_images else None)
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def _read(self, group: Sequence[_Found], how: _How) -> list[AnalysedFrame]:
+        try:
+            results = iter(self._measure([item for found in group for item in found.evidence], how))
+        except MienError as error:
+            if len(group) > 1:
+                return [frame for found in group for frame in self._read([found], how)]
+            (found,) = group
+            return [AnalysedFrame(replace(found.frame, error=str(error)), found.image, found.last)]
+        frames = []
+        for found in group:
+            faces = tuple(next(results) for _ in found.evidence)
+            frames.append(AnalysedFrame(replace(found.frame, faces=faces), found.image, found.last))
+        return frames
+
+    def _measure(self, evidence: Sequence[Evidence], how: _How) -> list[FaceResult]:
+        results: list[FaceResult] = []
+        for start in range(0, len(evidence), how.batch_size):
+            batch = evidence[start : start + how.batch_size]
+            measured = [self._at_cut_off(result) for result in self.reader.measure(batch)]
+            if how.explain:
+                texts = self.reader.explain(batch, measured)
+                pairs = zip(measured, texts, strict=True)
+                measured = [replace(result, explanation=_audited(text, result)) for result, text in pairs]
+            results += measured
+        return results
+
+    def _at_cut_off(self, result: FaceResult) -> FaceResult:
+        if all(reading.cut_off == self.cut_off for reading in result.aus.values()):
+            return result
+        return replace(
+            result, aus={key: _moved(reading, self.cut_off) for key, reading in result.aus.items()}
+        )
+
+
+def load_model(
+    model: str | Path, threads: int | None = None, device: str = "cpu", precision: str | None = None
+) -> Reader:
+    """Open a model by name (``"rules"``, ``"pocket"``) or from a run folder.
+
+    Args:
+        model: see `Analyzer`, as are the other arguments.
+
+    Raises:
+        BadConfig: no such model, or not on this device.
+        MissingWeights: its files are absent or damaged.
+    """
+    return open_reader(str(model), threads, device, precision)
+
+
+def ask(
+    source: OneSource, question: str, model: str | Path | Reader = DEFAULT_MODEL, *, cropped: bool = False,
+    landmarks_only: bool = False, threads: int | None = None, frames: int | None = None,
+    device: str = "cpu", precision: str | None = None,
+) -> Answer:  # fmt: skip
+    """Ask ``model`` one question about the main face of a picture or video; see `Analyzer.ask`."""
+    return Analyzer(model, device, threads, precision=precision).ask(
+        source, question, cropped, landmarks_only, frames=frames
+    )
+
+
+def _audited(explanation: Explanation, result: FaceResult) -> Explanation:
+    claims = audit(read_claims(explanation.text), result.aus)
+    return withhold(replace(explanation, claims=tuple(claims)))
+
+
+def _moved(reading: AuReading, cut_off: int) -> AuReading:
+    """The same measurement seen from another cut-off; the logistic keeps its slope."""
+    offset = reading.intensity - (reading.cut_off - 0.5) / 5.0
+    if not reading.measured or abs(offset) < 1e-3 or not 0.0 < reading.probability < 1.0:
+        return AuReading.of(reading.intensity, cut_off=cut_off)
+    slope = math.log(reading.probability / (1.0 - reading.probability)) / offset
+    return AuReading.of(reading.intensity, min(max(slope, 1.0), 100.0), cut_off)
+
+
+def _ahead(items: Iterator[_Found], depth: int) -> Generator[_Found]:
+    """Draw up to ``depth`` items in advance, in one other thread and in order."""
+    with ThreadPoolExecutor(1, thread_name_prefix="mien-faces") as worker:
+        waiting = deque(worker.submit(next, items, None) for _ in range(depth))
+        try:
+            while (item := waiting.popleft().result()) is not None:
+                waiting.append(worker.submit(next, items, None))
+                yield item
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _grouped(found: Iterator[_Found], batch_size: int) -> Iterator[list[_Found]]:
+    """Collect frames until they fill a batch, without crossing the border of a video or too much memory."""
+    group: list[_Found] = []
+    for item in found:
+        if group and group[-1].last and (item.frame.video or group[-1].frame.video):
+            yield group
+            group = []
+        group.append(item)
+        faces = sum(len(one.evidence) for one in group)
+        size = sum(one.image.nbytes for one in group if one.image is not None)
+        if faces >= batch_size or len(group) >= _MAX_GROUP_FRAMES or size >= _MAX_GROUP_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,121 @@
+"""The pictures of a run: overlays of photos and videos, and the cards of the report, as frames come by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image as pillow
+
+from mien.analyze.analyzer import AnalysedFrame
+from mien.analyze.overlay import OverlayVideo, draw_overlay
+from mien.analyze.report import ReportBuilder
+from mien.analyze.tables import completed, output_errors
+from mien.core.nouns import FrameResult, Image
+from mien.face.video import probe
+
+__all__ = ["PictureOptions", "Pictures"]
+
+_QUALITY = 90
+_BLANK = 24
+"""Grey of the canvas that landmarks are drawn on when there are no pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOptions:
+    """What to draw."""
+
+    overlay: bool
+    report: bool
+    redact: bool
+    every: int
+    """Every n-th frame of a video is analysed."""
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is drawn."""
+        return self.overlay or self.report
+
+
+class Pictures:
+    """Draws what the options ask for.
+
+    Args:
+        folder: the run's folder; overlays go to ``overlay/`` in it.
+        stems: file name without suffix for each source.
+        options: what to draw.
+        builder: knows what the report shows already, to choose further cards.
+
+    Raises:
+        OutputFailed: the folder cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, stems: Mapping[str, str], options: PictureOptions, builder: ReportBuilder
+    ) -> None:
+        self._folder, self._stems, self._options, self._builder = folder / "overlay", stems, options, builder
+        self._open = ExitStack()
+        self._video: OverlayVideo | None = None
+        if options.overlay:
+            with output_errors(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> bool | None:
+        return self._open.__exit__(*exception)
+
+    def take(self, frame: AnalysedFrame, stored: FrameResult) -> dict[str, Any] | None:
+        """Draw one frame; give the report's card of it where the report shall show it.
+
+        Args:
+            frame: the frame with its pixels.
+            stored: its result as the journal keeps it, with the landmarks.
+
+        Raises:
+            OutputFailed: a picture cannot be written.
+        """
+        if self._options.overlay:
+            self._draw(frame, stored)
+        if not self._options.report:
+            return None
+        card: dict[str, Any] | None = self._builder.add(stored, frame.image)["card"]
+        return card
+
+    def _draw(self, frame: AnalysedFrame, stored: FrameResult) -> None:
+        image = frame.image if frame.image is not None else _blank(stored)
+        if stored.video:
+            self._draw_video(image, stored, frame.last)
+        elif image is not None:
+            with completed(self._folder / f"{self._stems[stored.source]}.jpg") as part:
+                drawn = pillow.fromarray(draw_overlay(image, stored, self._options.redact))
+                drawn.save(part, "JPEG", quality=_QUALITY)
+
+    def _draw_video(self, image: Image | None, stored: FrameResult, last: bool) -> None:
+        if self._video is None and image is not None:
+            path = self._folder / f"{self._stems[stored.source]}.mp4"
+            rate = _rate(stored.source) / self._options.every
+            self._video = self._open.enter_context(OverlayVideo(path, rate, self._options.redact))
+        if self._video is not None and image is not None:
+            self._video.add(image, stored)
+        if last:
+            self._open.close()
+            self._video = None
+
+
+def _blank(stored: FrameResult) -> Image | None:
+    if stored.error is not None or not stored.width:
+        return None
+    return np.full((stored.height, stored.width, 3), _BLANK, dtype=np.uint8)
+
+
+def _rate(source: str) -> float:
+    """Frames per second; 25 for a stack of landmarks, which has no clock."""
+    if Path(source).suffix.lower() in (".csv", ".npy", ".npz", ".json"):
+        return 25.0
+    return probe(source).fps or 25.0

@@ -1,0 +1,453 @@
+"""One self-contained HTML report of a whole job, built frame by frame in bounded memory.
+
+    builder = ReportBuilder("Holiday photos", {"name": "rules"}, redact=False)
+    for result, image in ...:
+        journal.write(builder.add(result, image))        # a JSON-able entry per photo or frame
+    builder.write(out / "report.html", provenance={...}, errors=[("bad.jpg", "Got …")])
+
+A killed job resumes by `ReportBuilder.replay(entry)` for every journal entry, in order, before it goes
+on with `add`: the file then has the same bytes as that of a job that was never killed. An entry is
+``{"point": frame_point(result), "card": card_from(...) or None}``; `add_point` and `add_card` take the
+two halves where they are kept apart. What is kept does not grow with the job: at most `MAX_CARDS` photo
+faces with pictures, `MAX_VIDEOS` videos with `MAX_TRACKS` faces each, curves of at most 600 points, one
+key frame per face and emotion.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from mien.analyze.overlay_layout import name_of
+from mien.analyze.palette import EMOTION_COLOURS, STYLESHEET
+from mien.analyze.report_cards import card_from, frame_point, say_level
+from mien.analyze.report_charts import Bar, Track, bar_chart, clock, timeline
+from mien.core.emotions import EMOTIONS
+from mien.core.errors import OutputFailed
+from mien.core.nouns import AuReading, FrameResult, Image
+
+__all__ = ["MAX_CARDS", "MAX_TRACKS", "MAX_VIDEOS", "ReportBuilder"]
+
+MAX_CARDS = 200
+"""Faces of photos that are shown with picture and text."""
+MAX_VIDEOS = 16
+"""Videos that are shown with timelines."""
+MAX_TRACKS = 6
+"""Faces per video that are shown with a timeline: the longest seen."""
+_TRACKS_KEPT = 4 * MAX_TRACKS
+_MAX_OVERVIEWS, _MAX_ERRORS, _MAX_TIMELINES, _KEY_FRAMES = 30, 200, 40, 4
+_AU_ROWS = 8
+# A later frame replaces a key frame only when it is clearer by this much, to spare pictures.
+_CLEARER = 0.02
+_HERE = Path(__file__).parent
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts over faces: of photos, or of video frames."""
+
+    items: int = 0
+    empty: int = 0
+    faces: int = 0
+    emotions: Counter[str] = field(default_factory=Counter)
+    au_present: Counter[str] = field(default_factory=Counter)
+    au_measured: Counter[str] = field(default_factory=Counter)
+
+    def add(self, faces: Sequence[Mapping[str, Any]]) -> None:
+        self.items += 1
+        self.empty += not faces
+        self.faces += len(faces)
+        for face in faces:
+            self.emotions[_top(face["emotions"])] += 1
+            for key, intensity in face["aus"].items():
+                if intensity is not None:
+                    self.au_measured[key] += 1
+                    self.au_present[key] += AuReading.of(intensity).level > 0
+
+
+@dataclass(slots=True)
+class _KeyFrame:
+    rank: float
+    time: float
+    face: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Video:
+    frames: int = 0
+    with_face: int = 0
+    start: float = 0.0
+    end: float = 0.0
+    tracks: dict[int, Track] = field(default_factory=dict)
+    key_frames: dict[tuple[int, str], _KeyFrame] = field(default_factory=dict)
+    dropped: int = 0
+
+    @property
+    def step(self) -> float:
+        """Usual time between two frames in s."""
+        return (self.end - self.start) / (self.frames - 1) if self.frames > 1 else 0.04
+
+    def add(self, point: Mapping[str, Any]) -> None:
+        self.start = point["time"] if self.frames == 0 else self.start
+        self.end = max(self.end, point["time"])
+        for position, face in enumerate(point["faces"]):
+            key = _track_key(face["track"], position)
+            if key not in self.tracks:
+                self.tracks[key] = Track(tuple(face["aus"]))
+            self.tracks[key].add(self.frames, point["time"], face["emotions"], face["aus"])
+        self.frames += 1
+        self.with_face += bool(point["faces"])
+        present = {_track_key(face["track"], i) for i, face in enumerate(point["faces"])}
+        while len(self.tracks) > _TRACKS_KEPT and len(self.tracks) > len(present):
+            shortest = min(
+                (key for key in self.tracks if key not in present), key=lambda k: self.tracks[k].frames
+            )
+            del self.tracks[shortest]
+            self.key_frames = {key: frame for key, frame in self.key_frames.items() if key[0] != shortest}
+            self.dropped += 1
+
+
+class ReportBuilder:
+    """Collects what the report shows, then writes it."""
+
+    def __init__(
+        self,
+        title: str,
+        model_info: Mapping[str, object],
+        redact: bool = False,
+        max_cards: int = MAX_CARDS,
+    ) -> None:
+        """Start an empty report.
+
+        Args:
+            title: heading, any text.
+            model_info: facts about the model for badges and provenance; ``name`` is shown at the top.
+            redact: remove face pixels from all pictures.
+            max_cards: faces of photos that get a card; all others are only counted.
+        """
+        self.title, self.model_info, self.redact, self.max_cards = title, dict(model_info), redact, max_cards
+        self._photos, self._frames = _Tally(), _Tally()
+        self._photo_cards: list[dict[str, Any]] = []
+        self._card_count = self._overviews = 0
+        self._videos: dict[str, _Video] = {}
+        self._video_count = 0
+        self._last_video: str | None = None
+        self._errors: dict[tuple[str, str], None] = {}
+        self._error_count = 0
+
+    def add(self, result: FrameResult, image: Image | None) -> dict[str, Any]:
+        """Take in one photo or frame, with its picture where there is one.
+
+        Returns:
+            The journal entry, JSON-able, from which `replay` does the same again.
+        """
+        point = frame_point(result)
+        chosen = self._chosen(result)
+        card = card_from(result, image, self.redact, chosen) if chosen else None
+        if card is not None and self._overviews >= _MAX_OVERVIEWS:
+            card["overview"] = None
+        entry = {"point": point, "card": card}
+        self.replay(entry)
+        return entry
+
+    def replay(self, entry: Mapping[str, Any]) -> None:
+        """Take in a journal entry that `add` returned."""
+        self.add_point(entry["point"])
+        if entry["card"] is not None:
+            self.add_card(entry["card"])
+
+    def add_point(self, point: Mapping[str, Any]) -> None:
+        """Count the numbers of one frame (`frame_point`)."""
+        if point["error"] is not None:
+            self._note_error(point["source"], point["error"])
+            return
+        (self._frames if point["video"] else self._photos).add(point["faces"])
+        if not point["video"]:
+            return
+        source = point["source"]
+        if source not in self._videos:
+            self._video_count += source != self._last_video
+            if len(self._videos) < MAX_VIDEOS:
+                self._videos[source] = _Video()
+        self._last_video = source
+        if source in self._videos:
+            self._videos[source].add(point)
+
+    def add_card(self, card: Mapping[str, Any]) -> None:
+        """Keep the pictures and texts of one frame (`card_from`)."""
+        if not card["video"]:
+            faces = card["faces"][: self.max_cards - self._card_count]
+            if faces:
+                self._photo_cards.append({**card, "faces": faces})
+                self._card_count += len(faces)
+                self._overviews += card["overview"] is not None
+            return
+        video = self._videos.get(card["source"])
+        for face in card["faces"] if video is not None else ():
+            key = _track_key(face["track"], face["number"] - 1), face["emotion"]
+            rank = _rank(face["emotions"][face["emotion"]], face["explanation"] is not None)
+            if video is not None and key[0] in video.tracks:
+                if key not in video.key_frames or rank > video.key_frames[key].rank:
+                    video.key_frames[key] = _KeyFrame(rank, card["time"], dict(face))
+
+    def write(
+        self, path: Path, provenance: Mapping[str, object], errors: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Write the report; it appears under its name only when it is complete.
+
+        Args:
+            path: the HTML file.
+            provenance: facts about the job, in the order to show; nested mappings are flattened.
+            errors: items that could not be analysed, as (item, reason), besides the results with an error.
+
+        Raises:
+            OutputFailed: the file cannot be written.
+        """
+        part = path.with_name(path.name + ".part")
+        try:
+            part.write_text(self.html(provenance, errors), encoding="utf-8", newline="\n")
+            os.replace(part, path)
+        except OSError as error:
+            raise OutputFailed(
+                got=f"{error} while writing {path}",
+                expected="a folder that can be written and has room",
+                fix="Choose another output folder or free some space",
+            ) from error
+
+    def html(self, provenance: Mapping[str, object], errors: Sequence[tuple[str, str]] = ()) -> str:
+        """The report as one HTML text; arguments as for `write`."""
+        for source, message in errors:
+            self._note_error(source, message)
+        style, script = STYLESHEET.read_text("utf-8"), (_HERE / "report.js").read_text("utf-8")
+        videos, video_items = self._video_views()
+        items = self._photo_views() + video_items
+        shown = Counter(entry["face"]["emotion"] for item in items for entry in item["cards"])
+        more_faces = self._photos.faces - self._card_count
+        more_videos = self._video_count - len(videos)
+        more_errors = self._error_count - len(self._errors)
+        return _template().render(
+            title=self.title,
+            style=style,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+            redact=self.redact,
+            colours=EMOTION_COLOURS,
+            au_name=name_of,
+            au_view=_au_view,
+            say_level=say_level,
+            badges=self._badges(),
+            tiles=self._tiles(),
+            charts=self._charts(),
+            videos=videos,
+            more_videos=_more(more_videos, "video is", "videos are", "in the table only"),
+            items=items,
+            explained=any(entry["face"]["explanation"] for item in items for entry in item["cards"]),
+            filters=[(emotion, shown[emotion]) for emotion in EMOTIONS if shown[emotion]],
+            card_count=shown.total(),
+            more_cards=_more(more_faces, "face is", "faces are", "in the table only"),
+            errors=list(self._errors),
+            more_errors=_more(more_errors, "error is", "errors are", "in errors.jsonl only"),
+            provenance=_flat({"model": self.model_info, **provenance}),
+        )
+
+    def _chosen(self, result: FrameResult) -> tuple[int, ...]:
+        """Which faces of a frame shall be kept with picture and text."""
+        if not result.video:
+            return tuple(range(len(result.faces)))[: self.max_cards - self._card_count]
+        video = self._videos.get(result.source)
+        if video is None and len(self._videos) >= MAX_VIDEOS:
+            return ()
+        chosen = []
+        for index, face in enumerate(result.faces):
+            best = video.key_frames.get((_track_key(face.track, index), face.emotion)) if video else None
+            rank = _rank(face.emotions[face.emotion], face.explanation is not None)
+            if best is None or rank > best.rank + _CLEARER:
+                chosen.append(index)
+        return tuple(chosen)
+
+    def _note_error(self, source: str, message: str) -> None:
+        if (source, message) in self._errors:
+            return
+        self._error_count += 1
+        if len(self._errors) < _MAX_ERRORS:
+            self._errors[source, message] = None
+
+    def _badges(self) -> list[str]:
+        badges = [f"model: {self.model_info.get('name', 'unnamed')}"]
+        if "kind" in self.model_info:
+            badges.append(str(self.model_info["kind"]))
+        return badges + (["redacted pictures"] if self.redact else [])
+
+    def _tiles(self) -> list[tuple[str, str, bool]]:
+        """Value, label and whether it asks for attention."""
+        tiles: list[tuple[str, str, bool]] = []
+        photos, frames = self._photos, self._frames
+        if photos.items:
+            tiles.append((_count(photos.items), "photo" if photos.items == 1 else "photos", False))
+            tiles.append(
+                (_count(photos.faces), "face in photos" if photos.faces == 1 else "faces in photos", False)
+            )
+            if photos.empty:
+                tiles.append(
+                    (
+                        _count(photos.empty),
+                        "without a face" if photos.items == 1 else "photos without a face",
+                        False,
+                    )
+                )
+        if frames.items:
+            tiles.append((_count(self._video_count), "video" if self._video_count == 1 else "videos", False))
+            tiles.append((_count(frames.items), "video frames", False))
+            tiles.append((_count(frames.empty), "frames without a face", False))
+        if self._error_count:
+            tiles.append((_count(self._error_count), "not analysed", True))
+        return tiles or [("0", "items analysed", False)]
+
+    def _charts(self) -> list[tuple[str, str, Markup]]:
+        """Heading, note and SVG of each summary chart."""
+        charts = _tally_charts(self._photos, "photos", "faces")
+        return charts + _tally_charts(self._frames, "videos", "face readings, one per face and frame")
+
+    def _photo_views(self) -> list[dict[str, Any]]:
+        views = []
+        for number, card in enumerate(self._photo_cards, 1):
+            cards = [
+                {"face": face, "where": "", "id": f"photo-{number}-face-{face['number']}"}
+                for face in card["faces"]
+            ]
+            note = f"{len(cards)} faces" if len(cards) > 1 else ""
+            views.append(
+                {"source": card["source"], "overview": card["overview"], "cards": cards, "note": note}
+            )
+        return views
+
+    def _video_views(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Timelines per video, and the key frames as card items."""
+        videos: list[dict[str, Any]] = []
+        items: list[dict[str, Any]] = []
+        budget = _MAX_TIMELINES
+        for number, (source, video) in enumerate(self._videos.items(), 1):
+            longest = sorted(video.tracks, key=lambda key: (-video.tracks[key].frames, key))
+            shown = sorted(longest[: min(MAX_TRACKS, budget)])
+            budget -= len(shown)
+            tracks = [_track_view(video, key, f"video-{number}") for key in shown]
+            hidden = len(video.tracks) - len(shown) + video.dropped
+            seconds = clock(video.end - video.start + video.step, tenths=True)
+            seen = _percent(video.with_face / video.frames)
+            note = f"{seconds} long, {_count(video.frames)} frames, a face in {seen} of them"
+            briefly = "seen more briefly and"
+            more = _more(hidden, f"face was {briefly} is", f"faces were {briefly} are", "in the table only")
+            videos.append({"source": source, "note": note, "tracks": tracks, "more": more})
+            cards = [frame for track in tracks for frame in track["frames"]]
+            if cards:
+                items.append({"source": source, "overview": None, "cards": cards, "note": "key frames"})
+        return videos, items
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    return environment.from_string((_HERE / "report_template.html").read_text("utf-8"))
+
+
+def _tally_charts(tally: _Tally, what: str, unit: str) -> list[tuple[str, str, Markup]]:
+    if not tally.faces:
+        return []
+    shares = {name: tally.emotions[name] / tally.faces for name in EMOTIONS}
+    bars = [Bar(name, share, _percent(share), EMOTION_COLOURS[name]) for name, share in shares.items()]
+    charts = [
+        (f"Most probable emotion, {what}", f"{_count(tally.faces)} {unit}", bar_chart(bars, "Emotions"))
+    ]
+    present = {key: tally.au_present[key] / tally.au_measured[key] for key in tally.au_measured}
+    common = sorted((key for key in present if present[key] > 0), key=lambda key: (-present[key], key))
+    if common:
+        bars = [
+            Bar(f"{key} {name_of(key)}", present[key], _percent(present[key])) for key in common[:_AU_ROWS]
+        ]
+        note = "share of faces with level A or more"
+        charts.append((f"Most frequent Action Units, {what}", note, bar_chart(bars, "Action Units")))
+    return charts
+
+
+def _track_view(video: _Video, key: int, prefix: str) -> dict[str, Any]:
+    track = video.tracks[key]
+    ranked = sorted(track.top, key=lambda name: (-track.top[name], EMOTIONS.index(name)))
+    steady = [name for name in ranked if track.top[name] >= max(3, 0.04 * track.frames)] or ranked[:1]
+    frames = [video.key_frames[key, name] for name in steady[:_KEY_FRAMES] if (key, name) in video.key_frames]
+    frames.sort(key=lambda frame: frame.time)
+    return {
+        "label": f"Face #{key}" if key >= 0 else f"Face {-key}",
+        "chart": timeline(track, video.start, video.end, video.step),
+        "shares": [(name, _percent(track.top[name] / track.frames)) for name in ranked],
+        "frames": [
+            {
+                "face": frame.face,
+                "at": clock(frame.time, tenths=True),
+                "where": f"at {clock(frame.time, tenths=True)}",
+                "id": f"{prefix}-face-{key}-{frame.face['emotion']}",
+            }
+            for frame in frames
+        ],
+    }
+
+
+def _track_key(track: int | None, position: int) -> int:
+    """The track id, or -1, -2, … for the faces of a video that was not tracked."""
+    return track if track is not None else -1 - position
+
+
+def _rank(probability: float, explained: bool) -> float:
+    """Key frames with an explanation go first, then the clearest."""
+    return round(probability, 4) + (1.0 if explained else 0.0)
+
+
+def _top(emotions: Sequence[float]) -> str:
+    return EMOTIONS[max(range(len(EMOTIONS)), key=lambda i: emotions[i])]
+
+
+def _au_view(aus: Mapping[str, tuple[float | None, int]]) -> dict[str, list[Any]]:
+    """The AUs of one card: the strongest present, all measured in FACS order, and those not measured."""
+    measured = [(key, intensity, level) for key, (intensity, level) in aus.items() if intensity is not None]
+    present = sorted((row for row in measured if row[2] > 0), key=lambda row: (-row[1], row[0]))
+    unmeasured = [key for key, (intensity, _) in aus.items() if intensity is None]
+    return {"present": present[:_AU_ROWS], "all": sorted(measured), "unmeasured": unmeasured}
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _percent(share: float) -> str:
+    return "< 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+
+
+def _more(number: int, one: str, many: str, where: str) -> str:
+    """``"3 more faces are in the table only."``; empty for 0."""
+    return f"{_count(number)} more {one if number == 1 else many} {where}." if number > 0 else ""
+
+
+def _flat(facts: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as (key, text) rows, keys joined by a space; what is unknown (None) is left out."""
+    rows: list[tuple[str, str]] = []
+    for key, value in facts.items():
+        label = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{label} ")
+        elif key == "command" and isinstance(value, (list, tuple)):
+            rows.append((label, shlex.join(str(part) for part in value)))
+        elif isinstance(value, (list, tuple)):
+            rows.append((label, ", ".join(str(part) for part in value)))
+        elif value is not None:
+            rows.append((label, str(value)))
+    return [row for row in rows if row[1]]

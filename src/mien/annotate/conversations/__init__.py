@@ -1,0 +1,1 @@
+"""The conversations engine: labelled pictures and clips to conversations (EMO-LLaMA)."""

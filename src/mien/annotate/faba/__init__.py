@@ -1,0 +1,1 @@
+"""The FABA engine: descriptions of emotions and Action Units, as published for FABA-Instruct."""

@@ -1,0 +1,1 @@
+"""Dialogues in the file formats that other tools train on."""

@@ -1,0 +1,253 @@
+"""Files of dialogues, streamed: a million items are written and read without holding them.
+
+JSON arrays are written one item per line, so that the lines that messages name can be found; arrays by other tools,
+indented or on one line, are read as well. Every JSON format may also be JSON lines: the suffix ``.jsonl`` decides.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from mien.core.errors import BadConfig, BadData, OutputFailed, require
+from mien.dialogue.files.exchange import RECORDS, Item, Malformed, RecordFormat, checked
+
+__all__ = ["json_array", "read_items", "write_array", "write_items"]
+
+Located = tuple[str, Mapping[str, Any]]
+"""Where a record stands (``"line 7"``), and the record."""
+
+_BLANK = re.compile(r"[\s,]*")
+_CHUNK = 1 << 20
+_ROWS = 4096
+
+
+def write_items(items: Iterable[Item], path: Path, format: str | None = None) -> int:
+    """Write dialogues; the file appears under its name only when it is complete.
+
+    Args:
+        items: the dialogues, taken one by one.
+        path: the file; its folder must exist.
+        format: a name of `RECORDS`; None takes it from the suffix, where only one fits.
+
+    Returns:
+        The number of items.
+
+    Raises:
+        BadConfig: unknown format, or one that the suffix does not tell.
+        BadInput: a dialogue whose turns are out of order.
+        MissingDependency: Parquet without pyarrow.
+        OutputFailed: the file cannot be written.
+    """
+    form = _format(path, format)
+    records = (form.encode(checked(item)) for item in items)
+    if form.name == "parquet":
+        return _write_parquet(records, path)
+    if path.suffix == ".jsonl":
+        with _replacing(path) as file:
+            return _count(file.write(_line(record) + "\n") for record in records)
+    return write_array(records, path)
+
+
+def write_array(records: Iterable[Mapping[str, Any]], path: Path) -> int:
+    """Write JSON objects as one array, an object per line; returns their number.
+
+    Raises:
+        OutputFailed: the file cannot be written.
+    """
+    with _replacing(path) as file:
+        file.write("[")
+        number = _count(
+            file.write((",\n" if place else "\n") + _line(record)) for place, record in enumerate(records)
+        )
+        file.write("\n]\n")
+    return number
+
+
+def read_items(path: Path, format: str | None = None) -> Iterator[Item]:
+    """Read dialogues one by one.
+
+    Args:
+        path: the file.
+        format: a name of `RECORDS`; None takes it from the suffix, where only one fits.
+
+    Raises:
+        BadConfig: unknown format, or one that the suffix does not tell.
+        BadData: the file cannot be read or something in it is not in its format; file and line are named.
+        MissingDependency: Parquet without pyarrow.
+    """
+    form = _format(path, format)
+    if form.name == "parquet":
+        located = _parquet_rows(path)
+    else:
+        located = _json_lines(path) if path.suffix == ".jsonl" else json_array(path)
+    for place, record in located:
+        try:
+            yield form.decode(record)
+        except Malformed as error:
+            raise _fault(path, place, f"no {form.name} item: {error}", form.title) from error
+
+
+def _format(path: Path, name: str | None) -> RecordFormat:
+    fitting = [form for form in RECORDS.values() if form.suffix == path.suffix] if name is None else []
+    if name in RECORDS:
+        return RECORDS[str(name)]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise BadConfig(
+        got=f"format {name!r} for {path.name}", expected=f"one of {', '.join(RECORDS)}", fix="Name the format"
+    )
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _count(written: Iterable[object]) -> int:
+    return sum(1 for _ in written)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[str]]:
+    with _complete(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` that takes its place when the block ends without an error."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    except (OSError, UnicodeEncodeError) as error:
+        raise OutputFailed(
+            got=f"{error} while writing {path}",
+            expected="a folder that exists and has room, and text that is Unicode",
+            fix="Choose another folder or correct the text",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fault(path: Path, place: str, what: str, expected: str) -> BadData:
+    return BadData(
+        got=f"{path}, {place}: {what}",
+        expected=expected,
+        fix="Correct that place, or name the file's own format",
+    )
+
+
+def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> BadData:
+    what = f"byte 0x{error.object[error.start]:02x}" if isinstance(error, UnicodeDecodeError) else str(error)
+    return BadData(
+        got=f"{path}, which cannot be read: {what}",
+        expected="a UTF-8 file",
+        fix="Check the path and the encoding",
+    )
+
+
+def _json_lines(path: Path) -> Iterator[Located]:
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield f"line {number}", _object(path, f"line {number}", json.loads(line))
+    except json.JSONDecodeError as error:
+        raise _fault(path, f"line {number}", f"no JSON: {error.msg}", "one JSON object per line") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _object(path: Path, place: str, value: object) -> Mapping[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise _fault(path, place, f"a {type(value).__name__}", "a JSON object")
+
+
+def json_array(path: Path) -> Iterator[Located]:
+    """The objects of a file that holds one JSON array, decoded as the file is read.
+
+    Raises:
+        BadData: the file cannot be read or is no array of objects; file and line are named.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            yield from _array(path, file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _array(path: Path, file: IO[str]) -> Iterator[Located]:
+    buffer, line, opened = file.read(_CHUNK), 1, False
+    decoder = json.JSONDecoder()
+    start = 0
+    while True:
+        skipped = _BLANK.match(buffer, start)
+        assert skipped is not None  # the pattern matches the empty text
+        line += buffer.count("\n", start, skipped.end())
+        start = skipped.end()
+        head = buffer[start : start + 1]
+        if head == "]" and opened:
+            return
+        if head == "[" and not opened:
+            start, opened = start + 1, True
+            continue
+        try:
+            if head and not opened:
+                raise json.JSONDecodeError("no array", buffer, start)
+            value, end = decoder.raw_decode(buffer, start)
+        except json.JSONDecodeError as error:
+            # Perhaps cut off: read as much again as is held, so that one long item costs linear time.
+            more = file.read(max(_CHUNK, len(buffer) - start)) if opened or not head else ""
+            if not more:
+                at = line + buffer.count("\n", start, error.pos)
+                raise _fault(
+                    path, f"line {at}", f"no JSON: {error.msg}", "one JSON array of objects"
+                ) from error
+            buffer, start = buffer[start:] + more, 0
+            continue
+        yield f"line {line}", _object(path, f"line {line}", value)
+        line += buffer.count("\n", start, end)
+        start = end
+
+
+def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> int:
+    arrow = require("pyarrow", extra="parquet", purpose="Parquet files")
+    parquet = require("pyarrow.parquet", extra="parquet", purpose="Parquet files")
+    turn = arrow.struct([("role", arrow.string()), ("text", arrow.string())])
+    schema = arrow.schema(
+        [
+            ("id", arrow.string()),
+            ("task", arrow.string()),
+            ("media", arrow.list_(arrow.string())),
+            ("turns", arrow.list_(turn)),
+        ]
+    )
+    number = 0
+    with _complete(path) as part, parquet.ParquetWriter(part, schema) as writer:
+        while rows := list(islice(records, _ROWS)):
+            writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
+            number += len(rows)
+    return number
+
+
+def _parquet_rows(path: Path) -> Iterator[Located]:
+    arrow = require("pyarrow", extra="parquet", purpose="Parquet files")
+    parquet = require("pyarrow.parquet", extra="parquet", purpose="Parquet files")
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", record
+    except (OSError, arrow.ArrowInvalid) as error:
+        what = f"no readable Parquet file: {str(error).splitlines()[0]}"
+        raise _fault(path, f"row {number + 1}", what, "a Parquet file of dialogues") from error

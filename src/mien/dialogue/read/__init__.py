@@ -1,0 +1,1 @@
+"""The reading half: what a text claims about a face."""

@@ -1,0 +1,1 @@
+"""The saying half: questions, narrator, wording."""

@@ -1,0 +1,1 @@
+"""AU-LLaVA: Action Units as arrays."""

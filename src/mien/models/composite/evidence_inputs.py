@@ -1,0 +1,451 @@
+"""From faces to the tensors that a system's encoders read; training and inference prepare evidence here alone.
+
+The published systems lean on nets that mien does not ship: InsightFace's 106 points (EmoLA's prior), FaceXFormer
+(EMO-LLaMA's facial rows) and BERT's words (its Q-Former). `Inputs` names them; they are opened from the user's files
+(`mien.models.composite.experts`). At the scales that train from scratch our own mesh, plain gradient histograms
+and the decoder's tokens stand in for them, by name too: nothing is swapped silently.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+
+from mien.core.errors import BadConfig, BadInput
+from mien.core.nouns import CropTransform, Evidence, FloatArray, Image
+from mien.face.geometry import aligned_landmarks
+from mien.face.topology import (
+    DLIB68,
+    FACE_OVAL,
+    LEFT_BROW,
+    LEFT_EYE,
+    LIPS_INNER,
+    LIPS_OUTER,
+    NOSE_RIDGE,
+    RIGHT_BROW,
+    RIGHT_EYE,
+)
+from mien.layers.vision_tower import SQUARES, prepare_pixels
+from mien.models.composite.experts import (
+    EXPERTS,
+    EXPERTS_FOLDER,
+    open_face_expert,
+    open_instruction_words,
+    open_landmark_net,
+    require_experts,
+    write_experts,
+)
+from mien.models.composite.facial_lm import EvidenceInput, FacialLMConfig
+
+__all__ = [
+    "MESH106",
+    "Inputs",
+    "bring_experts",
+    "evidence_inputs",
+    "expert_words",
+    "gradient_rows",
+    "inherited_inputs",
+    "instruction_inputs",
+    "needed_experts",
+    "published_inputs",
+]
+
+MESH106: tuple[int, ...] = (
+    *FACE_OVAL, *LEFT_BROW[::2], *RIGHT_BROW[::2], *LEFT_EYE[::2], *RIGHT_EYE[::2], *NOSE_RIDGE, *LIPS_OUTER,
+    *LIPS_INNER[::2], 468, 473, 98, 327,
+)  # fmt: skip
+"""106 points of the mesh that outline what InsightFace's 106 outline; the order is our own."""
+
+
+_MOST_WORDS = 256
+"""Most tokens of an instruction (LLaMA-VID)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """How a face becomes tensors; stored with the weights, as a model reads what it was trained on."""
+
+    crop_size: int = 224
+    """Side in px of the canonical crop that is asked for."""
+    image_size: int = 224
+    """Side in px of what the tower reads."""
+    norm: str = "clip"
+    """See `mien.layers.vision_tower.NORMS`."""
+    square: str = "pad"
+    """See `prepare_pixels`."""
+    grey: bool = False
+    """Take the colour out first (models trained on grey faces)."""
+    landmarks: str = "points"
+    """``"points"``: the mesh as found, px; ``"aligned"``: freed of head pose by the front-end."""
+    prior: str = "mesh106"
+    """EmoLA's 212 numbers. ``"mesh106"``: x and y of `MESH106` in -1..1 of the crop; ``"insightface"``: InsightFace's
+    net on the face's square; ``"insightface-emola"``: the same net fed as EmoLA's released code does."""
+    face_rows: str = "gradients"
+    """EMO-LLaMA's facial rows. ``"gradients"``: `gradient_rows`, with landmarks of the mesh; ``"facexformer"``: rows
+    and landmarks of FaceXFormer on the crop; ``"facexformer-last"``: the rows of its backbone's last stage."""
+    face_map: int = 8
+    """Side n of the gradient map that gives n² facial rows."""
+    instruction: str = "decoder"
+    """Words in which a Q-Former reads the question: ``"decoder"``: the decoder's tokens; ``"bert"``: BERT's."""
+    attributes: str = "none"
+    """What EMO-LLaMA's prompt tells of age, gender and race: ``"none"``, or ``"facexformer"``: `expert_words`."""
+    experts: str = EXPERTS_FOLDER
+    """Folder of the outside nets, with the file names of `mien.models.composite.experts.EXPERTS`; in ``mien.json``
+    relative to the model's folder."""
+
+    def __post_init__(self) -> None:
+        wrong = [
+            f"{name}={getattr(self, name)!r}"
+            for name, known in _CHOICES.items()
+            if getattr(self, name) not in known
+        ]
+        if wrong or min(self.crop_size, self.image_size) < 8 or self.face_map < 1:
+            choices = ", ".join(f"{name} {' or '.join(map(repr, known))}" for name, known in _CHOICES.items())
+            raise BadConfig(
+                got=f"inputs {', '.join(wrong) or asdict(self)}",
+                expected=f"{choices}, sizes of 8 px or more",
+                fix="Correct the entry 'inputs'",
+            )
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Inputs:
+        """From a mapping, as it stands in a recipe or in ``mien.json``.
+
+        Raises:
+            BadConfig: an unknown field or value.
+        """
+        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise BadConfig(
+                got=f"inputs {', '.join(unknown)}",
+                expected=f"some of {', '.join(cls.__dataclass_fields__)}",
+                fix="Remove the others",
+            )
+        return cls(**fields)
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any], folder: Path) -> Inputs:
+        """As the ``mien.json`` of a model folder says; an imported model that names no nets has its published ones.
+
+        Raises:
+            BadConfig: an unknown field or value.
+        """
+        published = _PUBLISHED.get(str(card.get("system")), {}) if "imported" in card else {}
+        made = cls.of({**published, **card.get("inputs", {})})
+        return replace(made, experts=str(folder / made.experts))
+
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "square": SQUARES,
+    "landmarks": ("points", "aligned"),
+    "prior": ("mesh106", "insightface", "insightface-emola"),
+    "face_rows": ("gradients", "facexformer", "facexformer-last"),
+    "instruction": ("decoder", "bert"),
+    "attributes": ("none", "facexformer"),
+}
+_PUBLISHED: Mapping[str, Mapping[str, str]] = {
+    "emola": {"prior": "insightface"},
+    "emo-llama": {"face_rows": "facexformer", "instruction": "bert"},
+    "expllm": {"square": "pad-rounded"},
+}
+"""System -> what its published weights were trained on."""
+
+
+def published_inputs(system: str, config: FacialLMConfig) -> dict[str, str]:
+    """Fields of `Inputs` for a system's published weights: padding, and the outside nets that they read."""
+    if system == "emola" and "prior" not in config.evidence:
+        return {}
+    return dict(_PUBLISHED.get(system, {}))
+
+
+def inherited_inputs(place: str | Path | None) -> dict[str, Any]:
+    """What training on from a model folder has to feed it: the outside nets that its ``mien.json`` names.
+
+    Args:
+        place: a model folder, a run's folder that holds one as ``model``, or anything else, which gives nothing.
+    """
+    for folder in () if place is None else (Path(place) / "model", Path(place)):
+        if (folder / "mien.json").is_file():
+            card = json.loads((folder / "mien.json").read_text(encoding="utf-8"))
+            known = Inputs.of_card(card, folder)
+            return {name: getattr(known, name) for name in (*_CHOICES, "experts") if name != "landmarks"}
+    return {}
+
+
+def needed_experts(config: FacialLMConfig, inputs: Inputs) -> tuple[str, ...]:
+    """Keys of `mien.models.composite.experts.EXPERTS` that this model reads."""
+    names = []
+    for name, entry in config.evidence.items():
+        encoder = entry["encoder"]
+        if encoder["type"] == "facial-clues":
+            rows = inputs.face_rows != "gradients" and _reads_face(encoder)
+            names += ["face"] if rows or inputs.attributes == "facexformer" else []
+            names += ["instruction"] if inputs.instruction == "bert" else []
+        elif name == "prior":
+            names += [] if inputs.prior == "mesh106" else ["landmarks"]
+    return tuple(names)
+
+
+def bring_experts(config: FacialLMConfig, inputs: Inputs, folder: Path) -> Inputs:
+    """Copy the nets that a model reads into its folder; the inputs that say so.
+
+    Raises:
+        MissingWeights: one is absent or is not what it should be.
+    """
+    names = needed_experts(config, inputs)
+    require_experts(names, inputs.experts)
+    write_experts(
+        {name: Path(inputs.experts) / EXPERTS[name].file for name in names}, folder / EXPERTS_FOLDER
+    )
+    return replace(inputs, experts=EXPERTS_FOLDER)
+
+
+def evidence_inputs(
+    config: FacialLMConfig,
+    inputs: Inputs,
+    batch: Sequence[Evidence],
+    instructions: Sequence[str] | None = None,
+    tokenizer: Tokenizer | None = None,
+    names: Collection[str] | None = None,
+) -> dict[str, EvidenceInput]:
+    """What `FacialLM` reads of N faces: evidence name -> N items.
+
+    Args:
+        config: the composite's; its entries name the evidence.
+        inputs: how to prepare it.
+        batch: N faces, each with what the entries need: a crop, landmarks, or both.
+        instructions: N questions for encoders that read one (EMO-LLaMA).
+        tokenizer: of these questions.
+        names: of the evidence that is wanted; None for all.
+
+    Raises:
+        BadInput: a face without the crop or the landmarks that the system reads, or questions are missing.
+        BadConfig: an entry that no face can fill.
+        MissingWeights: an outside net that the inputs name is absent.
+    """
+    made: dict[str, EvidenceInput] = {}
+    for name, entry in config.evidence.items():
+        if names is not None and name not in names:
+            continue
+        kind = entry["encoder"]["type"]
+        if kind == "facial-clues":
+            made[name] = _frames(entry["encoder"], inputs, batch, instructions, tokenizer)
+        elif kind in ("pointmlp", "point-groups"):
+            made[name] = torch.from_numpy(np.stack([_points(inputs, one) for one in batch]))
+        elif name == "prior":
+            made[name] = torch.from_numpy(_priors(inputs, batch))
+        elif name == "image":
+            made[name] = _pixels(inputs, batch)
+        else:
+            raise BadConfig(
+                got=f"evidence {name!r} of type {kind!r}",
+                expected="an image, landmarks for PointMLP, a prior or facial clues",
+                fix="Prepare this evidence yourself and call the model directly",
+            )
+    return made
+
+
+def _crop(evidence: Evidence) -> Image:
+    if evidence.crop is None:
+        raise BadInput(
+            got="a face without pixels",
+            expected="a crop: this system reads the picture",
+            fix="Leave landmarks-only mode off, or use a system of landmarks (facephi)",
+        )
+    return evidence.crop
+
+
+def _mesh(evidence: Evidence) -> FloatArray:
+    if evidence.face.landmarks is None:
+        raise BadInput(
+            got="a face without landmarks",
+            expected="the 478 points of the mesh: this system reads them",
+            fix="Use a more frontal or larger picture, or a system that reads pixels alone",
+        )
+    mesh = evidence.face.landmarks
+    if not np.isfinite(mesh).all():
+        raise BadInput(
+            got=f"landmarks with {np.count_nonzero(~np.isfinite(mesh))} values that are not finite",
+            expected="numbers: x, y, z in px of each point",
+            fix="Leave this face out, or find its landmarks again",
+        )
+    return mesh
+
+
+def _pixels(inputs: Inputs, batch: Sequence[Evidence]) -> Tensor:
+    crops = [_crop(one) for one in batch]
+    if inputs.grey:
+        weights = np.asarray([0.299, 0.587, 0.114], np.float32)
+        crops = [np.repeat((crop @ weights + 0.5).astype(np.uint8)[..., None], 3, axis=2) for crop in crops]
+    return prepare_pixels(crops, inputs.image_size, inputs.norm, inputs.square)
+
+
+def _points(inputs: Inputs, evidence: Evidence) -> FloatArray:
+    mesh = _mesh(evidence)
+    return (aligned_landmarks(mesh) if inputs.landmarks == "aligned" else mesh).astype(np.float32)
+
+
+def _placed(evidence: Evidence, points: Sequence[int]) -> FloatArray:
+    """(len(points), 2) x and y in -1..1 of the crop."""
+    mesh, transform = _mesh(evidence)[list(points), :2], _transform(evidence)
+    return (2.0 * transform.place(mesh) / transform.size - 1.0).astype(np.float32)
+
+
+def _transform(evidence: Evidence) -> CropTransform:
+    if evidence.face.crop is None:
+        raise BadInput(
+            got="a face without a crop",
+            expected="the transform of its canonical crop",
+            fix="Cut it with mien.face.crop.canonical_crop",
+        )
+    return evidence.face.crop
+
+
+def _priors(inputs: Inputs, batch: Sequence[Evidence]) -> FloatArray:
+    """(N, 212) EmoLA's facial priors."""
+    if inputs.prior == "mesh106":
+        return np.stack([_placed(one, MESH106).ravel() for one in batch])
+    net = open_landmark_net(Path(inputs.experts) / EXPERTS["landmarks"].file)
+    if inputs.prior == "insightface-emola":
+        return net.prior([(_crop(one), None) for one in batch], "emola")
+    return net.prior([(_crop(one), _box(one)) for one in batch])
+
+
+def _box(evidence: Evidence) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the face in px of its crop: around the mesh, else what the box became.
+
+    The mesh comes first, as the box of a given crop is the whole picture.
+    """
+    transform, face = _transform(evidence), evidence.face
+    left, top, right, bottom = (float(edge) for edge in face.box)
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    points = corners if face.landmarks is None else _mesh(evidence)[:, :2]
+    scale = _crop(evidence).shape[0] / transform.size
+    placed = scale * transform.place(points)
+    low, high = placed.min(axis=0), placed.max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _reads_face(encoder: Mapping[str, Any]) -> bool:
+    return encoder["mining"] is not None or "landmarks" in encoder["rows"]
+
+
+def _frames(
+    encoder: Mapping[str, Any],
+    inputs: Inputs,
+    batch: Sequence[Evidence],
+    instructions: Sequence[str] | None,
+    tokenizer: Tokenizer | None,
+) -> dict[str, Tensor]:
+    if instructions is None or tokenizer is None or len(instructions) != len(batch):
+        raise BadInput(
+            got=f"{len(batch)} frames with {0 if instructions is None else len(instructions)} instructions",
+            expected="a question for each, and the tokenizer: the clue depends on what is asked",
+            fix="Pass instructions and tokenizer",
+        )
+    frames = {"pixels": _pixels(inputs, batch), **_questions(encoder, inputs, instructions, tokenizer)}
+    if _reads_face(encoder):
+        frames |= _facial(encoder, inputs, batch)
+    return frames
+
+
+def _questions(
+    encoder: Mapping[str, Any], inputs: Inputs, instructions: Sequence[str], tokenizer: Tokenizer
+) -> dict[str, Tensor]:
+    qformer = encoder["clue"]["qformer"]
+    limit = int(qformer.get("max_position_embeddings", 512))
+    if inputs.instruction == "bert":
+        words = open_instruction_words(Path(inputs.experts) / EXPERTS["instruction"].file)
+        made = _padded([words.encode(text, min(limit, _MOST_WORDS)) for text in instructions])
+    else:
+        made = instruction_inputs(instructions, tokenizer, limit)
+    known, highest = int(qformer.get("vocab_size", 30_522)), int(made["instruction_ids"].max())
+    if highest >= known:
+        raise BadConfig(
+            got=f"token {highest} of the question for a Q-Former of {known} words",
+            expected="the words that it was trained on",
+            fix="Write instruction: bert into the inputs and give BERT's tokenizer.json (see docs/systems.md)",
+        )
+    return made
+
+
+def _facial(encoder: Mapping[str, Any], inputs: Inputs, batch: Sequence[Evidence]) -> dict[str, Tensor]:
+    """``face`` (N, n², width), where it is mined, and ``landmarks`` (N, 68, 2) in -1..1 of the crop."""
+    width = int(encoder["face_width"])
+    if inputs.face_rows != "gradients":
+        expert = open_face_expert(Path(inputs.experts) / EXPERTS["face"].file)
+        features = "fused" if inputs.face_rows == "facexformer" else "last"
+        found = expert.widths[features]
+        if found != width:
+            raise BadConfig(
+                got=f"facial rows of {found} numbers for a model of {width}",
+                expected="the expert and the features that this model was built for",
+                fix=f"Build the model with face_width={found}, or choose other face_rows",
+            )
+        read = expert.read([_crop(one) for one in batch], features)
+        made = {"face": read.face, "landmarks": read.landmarks}
+    else:
+        made = {"landmarks": torch.from_numpy(np.stack([_placed(one, DLIB68) for one in batch]))}
+        if encoder["mining"] is not None:
+            rows = [gradient_rows(_crop(one), inputs.face_map, width) for one in batch]
+            made["face"] = torch.from_numpy(np.stack(rows))
+    return made if encoder["mining"] is not None else {"landmarks": made["landmarks"]}
+
+
+def expert_words(inputs: Inputs, batch: Sequence[Evidence]) -> tuple[str, ...]:
+    """Age, gender and race of N faces as FaceXFormer sees them, such as ``"age 20-29, gender female, race Asian"``.
+
+    For ``agr=`` of EMO-LLaMA's prompt. They are guesses from one picture and say nothing of a person.
+
+    Raises:
+        BadInput: a face without pixels.
+        MissingWeights: FaceXFormer is absent.
+    """
+    return (
+        open_face_expert(Path(inputs.experts) / EXPERTS["face"].file)
+        .read([_crop(one) for one in batch])
+        .words
+    )
+
+
+def instruction_inputs(texts: Sequence[str], tokenizer: Tokenizer, limit: int) -> dict[str, Tensor]:
+    """``instruction_ids`` and ``instruction_mask`` (N, T); a long question loses its beginning, as in LLaMA-VID."""
+    kept = min(limit, _MOST_WORDS)
+    return _padded([tokenizer.encode(text, add_special_tokens=False).ids[-kept:] for text in texts])
+
+
+def _padded(ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    longest = max(len(one) for one in ids)
+    return {
+        "instruction_ids": torch.tensor([[*one, *[0] * (longest - len(one))] for one in ids]),
+        "instruction_mask": torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids]),
+    }
+
+
+def gradient_rows(crop: Image, side: int, width: int) -> FloatArray:
+    """(S, S, 3) crop -> (side², width) rows: histograms of signed gradient directions per cell (Dalal & Triggs 2005).
+
+    Each row has length 1 up to a small constant, so that contrast weighs little.
+    """
+    grey = torch.from_numpy(crop.astype(np.float32).mean(axis=2) / 255.0)
+    down, across = torch.gradient(grey)
+    strength = torch.sqrt(down.square() + across.square())
+    place = (torch.atan2(down, across) / (2.0 * torch.pi) % 1.0) * width
+    low = place.floor()
+    share = place - low
+    bins = torch.zeros(width, *grey.shape)
+    first = low.long() % width
+    bins.scatter_(0, first[None], (strength * (1.0 - share))[None])
+    bins.scatter_add_(0, ((first + 1) % width)[None], (strength * share)[None])
+    cells = functional.adaptive_avg_pool2d(bins[None], side)[0].flatten(1).t()
+    rows: FloatArray = (cells / (cells.norm(dim=1, keepdim=True) + 0.01)).numpy()
+    return rows

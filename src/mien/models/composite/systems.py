@@ -1,0 +1,302 @@
+"""What every system is made of: configuration, layout of the dialogue, training stages, generation, reading.
+
+`SYSTEMS` is looked up lazily; a system's own file holds its facts and nothing of another's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal, cast
+
+from peft import LoraConfig, inject_adapter_in_model
+from tokenizers import Tokenizer
+from torch import nn
+
+from mien.core.errors import BadConfig, BadInput, require_known
+from mien.core.nouns import Answer, Turn
+from mien.models.composite.backbones import BASE_END
+from mien.models.composite.facial_lm import FacialLMConfig
+from mien.models.composite.precision import freeze_in, learn_in_float32
+from mien.models.composite.processing import TEMPLATES, Encoded, Template, encode, lay_out
+
+__all__ = ["SYSTEMS", "Generation", "LabelTask", "Lora", "Stage", "System", "open_system", "prepare"]
+
+SYSTEMS: Mapping[str, str] = MappingProxyType(
+    {
+        "facephi": "mien.models.facephi.system:SYSTEM",
+        "emola": "mien.models.emola.system:SYSTEM",
+        "emo-llama": "mien.models.emo_llama.system:SYSTEM",
+        "au-llava": "mien.models.au_llava.system:SYSTEM",
+        "expllm": "mien.models.expllm.system:SYSTEM",
+    }
+)
+"""System name -> ``"module:SYSTEM"``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters W = W0 + (alpha / rank) B A on the named layers."""
+
+    targets: tuple[str, ...]
+    """Regular expressions over the names of linear layers; each has to match something."""
+    rank: int
+    alpha: int
+    dropout: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One training stage with its published figures; None stands for one that was not published."""
+
+    trains: tuple[str, ...]
+    """Beginnings of the names of the parameters that learn, adapters not counted."""
+    learning_rate: float
+    batch: int
+    """Samples per optimiser step, over all devices and accumulation steps."""
+    epochs: float | None
+    lora: Lora | None = None
+    objective: Literal["language", "contrastive", "classification"] = "language"
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Own learning rate of parameters by the beginning of their names."""
+    schedule: Literal["cosine", "constant"] | None = "cosine"
+    warmup: float = 0.0
+    """Share of all steps below 1, else a number of steps."""
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's."""
+    last_rate: float = 0.0
+    """Where the cosine ends."""
+    precision: Literal["fp32", "fp16", "bf16"] = "bf16"
+    template: str | None = None
+    """Layout of this stage's dialogues where it is not the system's: one of
+    `mien.models.composite.processing.TEMPLATES`."""
+    data: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How answers are generated; names as in transformers' ``generate``."""
+
+    max_new_tokens: int
+    do_sample: bool = False
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer beside the end token."""
+
+    def arguments(self) -> dict[str, object]:
+        """Keyword arguments of ``generate``; what is None stays out."""
+        named = {
+            name: getattr(self, name) for name in ("max_new_tokens", "do_sample", "temperature", "top_p")
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTask:
+    """A closed question: the answers whose likelihoods are compared."""
+
+    question: str
+    """The user's turn, placeholders included."""
+    answers: Mapping[str, str]
+    """Label -> answer up to and including the label; none begins another."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One published system on the composite."""
+
+    name: str
+    configure: Callable[..., FacialLMConfig]
+    """``configure(scale, vocabulary=None, **options)``; options are the paper's ablations and open points."""
+    template: Template
+    placeholders: Mapping[str, str]
+    """Placeholder in a prompt -> evidence name."""
+    stages: Mapping[str, Stage]
+    generation: Generation
+    ask: Callable[..., str]
+    """A user's turn for a task, placeholders included."""
+    read: Callable[..., Answer]
+    """``read(text, task=…)``: what the answer says."""
+    wrap: Callable[[str, Mapping[str, Any]], str]
+    """``wrap(question, options)``: a user's own question as a turn, for a model built with these options."""
+    labels: Callable[[Mapping[str, Any]], LabelTask] | None = None
+    """The closed question on the emotion, for a model built with these options; None where there is none."""
+    present_above: Mapping[str, float] = field(default_factory=dict)
+    """Task -> value above which an AU counts as present when answers are scored; 0 for tasks that are not named."""
+    clips: bool = False
+    """Whether one answer may be about several frames of a video. Then the options of ``wrap`` and ``labels``, and those
+    of `mien.models.dialogues.build`, name their number as ``frames``, and each frame is an item of evidence."""
+    max_length: int = 2048
+    padding: Literal["left", "right"] = "right"
+    """Side of padding in training; generation always pads left."""
+    special_tokens: bool = True
+    """Whether the tokenizer adds its start token; False where the template writes it."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """Part -> where its published weights are (hub id), at scale ``paper``."""
+    start: str = ""
+    """How to make the one model that training at scale ``paper`` starts from, where its parts alone are not enough."""
+    base_weights: Mapping[str, str] = field(default_factory=dict)
+    """The same at scale ``base``."""
+
+    def laid_out(self, template: str | None) -> System:
+        """The system with another of `mien.models.composite.processing.TEMPLATES`; None keeps its own.
+
+        Raises:
+            BadConfig: no such template.
+        """
+        if template is None:
+            return self
+        require_known(template, TEMPLATES, "template")
+        return replace(self, template=TEMPLATES[template])
+
+    def expansions(self, config: FacialLMConfig) -> dict[str, tuple[int, ...]]:
+        """Placeholder text -> ids of the rows it becomes, for the evidence that this configuration has."""
+        entries = config.evidence
+        return {
+            text: (entries[name]["token_id"],) * entries[name]["rows"]
+            for text, name in self.placeholders.items()
+            if name in entries
+        }
+
+    def limit(self, config: FacialLMConfig) -> int:
+        """Most tokens of a dialogue: `max_length`, or the decoder's context where it is shorter."""
+        context = getattr(config.text_config, "max_position_embeddings", None)
+        return self.max_length if context is None else min(self.max_length, int(context))
+
+    def instruction(self, turns: Sequence[Turn]) -> str:
+        """What an encoder that reads a question is told: the user's first turn, without its placeholders."""
+        text = next((turn.text for turn in turns if turn.role == "user"), "")
+        for placeholder in self.placeholders:
+            text = text.replace(placeholder, "")
+        return text.strip()
+
+    def begun(
+        self, turns: Sequence[Turn], said: str, tokenizer: Tokenizer, config: FacialLMConfig
+    ) -> tuple[int, ...]:
+        """Tokens of an open dialogue whose answer has begun with ``said``.
+
+        Raises:
+            BadInput: as `encode`, or it is too long.
+        """
+        self.encode(turns, tokenizer, config)
+        blank = " " * (len(self.template.assistant) - len(self.template.assistant.rstrip(" ")))
+        parts = [*lay_out(turns, self.template), (blank + said, True)]
+        known = self.expansions(config)
+        ids = encode(parts, tokenizer, known, special_tokens=self.special_tokens).ids
+        if len(ids) > self.limit(config):
+            raise BadInput(
+                got=f"a prompt and the start of an answer of {len(ids)} tokens",
+                expected=f"at most {self.limit(config)}",
+                fix="Shorten the question, or pass fewer frames",
+            )
+        return ids
+
+    def encode(self, turns: Sequence[Turn], tokenizer: Tokenizer, config: FacialLMConfig) -> Encoded:
+        """A dialogue as tokens and labels, in the system's published layout; the end is cut at `limit`.
+
+        Raises:
+            BadInput: turns do not alternate, evidence has no place in this configuration, or the cut goes through
+                evidence, leaves nothing to learn, or takes from a question that waits for its answer.
+        """
+        parts = lay_out(turns, self.template)
+        text = "".join(part for part, _ in parts)
+        known = self.expansions(config)
+        lost = [name for name in self.placeholders if name in text and name not in known]
+        if lost:
+            raise BadInput(
+                got=f"placeholders {', '.join(lost)}",
+                expected=f"evidence of this configuration: {', '.join(known) or 'none'}",
+                fix="Build the prompt with the options that the model was built with",
+            )
+        whole = encode(parts, tokenizer, known, special_tokens=self.special_tokens)
+        limit = self.limit(config)
+        if len(whole.ids) <= limit:
+            return whole
+        cut = Encoded(whole.ids[:limit], whole.labels[:limit])
+        rows = {token for ids in known.values() for token in ids}
+        learnt = parts[-1][1] and any(label >= 0 for label in cut.labels)
+        if not learnt or any(token in rows for token in whole.ids[limit:]):
+            raise BadInput(
+                got=f"a prompt of {len(whole.ids)} tokens",
+                expected=f"at most {limit}, evidence and the start of an answer included",
+                fix="Shorten the question, or pass fewer frames",
+            )
+        return cut
+
+
+def open_system(name: str, scale: str | None = None) -> System:
+    """A system by name.
+
+    Args:
+        name: a key of `SYSTEMS`.
+        scale: at scale ``base`` answers end with the decoders' own end token, and no start token is added.
+
+    Raises:
+        BadConfig: the name is not in `SYSTEMS`.
+    """
+    require_known(name, SYSTEMS, "system")
+    module, _, attribute = SYSTEMS[name].partition(":")
+    system = cast(System, getattr(import_module(module), attribute))
+    if scale != "base":
+        return system
+    return replace(system, template=replace(system.template, end=BASE_END), special_tokens=False)
+
+
+def prepare(model: nn.Module, stage: Stage) -> list[str]:
+    """Freeze and adapt a model for a stage; the sorted names of the parameters that learn, in float32.
+
+    Raises:
+        BadConfig: a target of the adapters, or a name of ``stage.trains`` or ``stage.rates``, matches nothing: a silent
+            miss would train less than was declared.
+    """
+    model.requires_grad_(False)
+    if stage.lora is not None:
+        modules = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+        adapted: dict[str, None] = {}
+        for target in stage.lora.targets:
+            found = [name for name in modules if _expression(target).fullmatch(name)]
+            _require(target, found)
+            adapted |= dict.fromkeys(found)
+        settings = LoraConfig(
+            r=stage.lora.rank,
+            lora_alpha=stage.lora.alpha,
+            lora_dropout=stage.lora.dropout,
+            # By name: an expression for all layers of a block would match the block itself too.
+            target_modules="|".join(map(re.escape, adapted)),
+        )
+        inject_adapter_in_model(settings, model)
+    # A tied head has its embedding's name; both names may be given.
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    for beginning in (*stage.trains, *stage.rates):
+        _require(beginning, [name for name in names if name.startswith(beginning)])
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if name.startswith(tuple(stage.trains)) and ".lora_" not in name:
+            parameter.requires_grad_(True)
+    learn_in_float32(model)
+    freeze_in(model, stage.precision)
+    return sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
+def _expression(target: str) -> re.Pattern[str]:
+    try:
+        return re.compile(target)
+    except re.error as error:
+        raise BadConfig(
+            got=f"{target!r}, which is no regular expression ({error})",
+            expected=r"one over the names of linear layers, such as '.*\.[qv]_proj'",
+            fix="Write .* where a shell has *",
+        ) from error
+
+
+def _require(pattern: str, matches: Sequence[str]) -> None:
+    if not matches:
+        raise BadConfig(
+            got=f"{pattern!r}, which matches no part of the model",
+            expected="a name or expression that matches",
+            fix="Compare it with model.named_parameters(); towers differ in the names of their layers",
+        )

@@ -1,0 +1,1 @@
+"""EMO-LLaMA: LLaMA-VID with facial priors."""

@@ -1,0 +1,1 @@
+"""EmoLA: LLaVA-1.5 with a facial prior."""

@@ -1,0 +1,1 @@
+"""ExpLLM: label and chain of thought."""

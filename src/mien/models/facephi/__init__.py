@@ -1,0 +1,1 @@
+"""FacePhi: landmarks as one token of Phi-2."""

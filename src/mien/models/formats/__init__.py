@@ -1,0 +1,1 @@
+"""Models on disk: published checkpoints in, model folders and adapters out."""

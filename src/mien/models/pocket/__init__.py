@@ -1,0 +1,1 @@
+"""pocket: the embedded small model."""

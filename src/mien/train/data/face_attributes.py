@@ -1,0 +1,28 @@
+"""Age, gender and race of a recipe's faces as FaceXFormer sees them, for EMO-LLaMA's prompts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mien.dialogue.say.attributes import read_attributes
+from mien.models.composite.evidence_inputs import Inputs, expert_words
+from mien.train.data.faces import Faces
+
+__all__ = ["with_attributes"]
+
+_BATCH = 16
+
+
+def with_attributes(faces: Faces, inputs: Inputs) -> Faces:
+    """The faces with what the expert says of them; of a clip the middle frame is read.
+
+    They are guesses from one picture, and never a data set's group labels, which serve audits only.
+
+    Raises:
+        MissingWeights: FaceXFormer is absent.
+    """
+    said: list[str] = []
+    for start in range(0, len(faces), _BATCH):
+        rows = range(start, min(start + _BATCH, len(faces)))
+        said += expert_words(inputs, [faces.evidence(faces.centre(row)) for row in rows])
+    return replace(faces, attributes=tuple(map(read_attributes, said)))

@@ -1,0 +1,1 @@
+"""The pocket model's own training, from data to embedded files."""

@@ -1,0 +1,398 @@
+"""The report: complete in itself, safe, the same bytes after a resume, bounded, and true to its results."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from mien.analyze import report as report_module
+from mien.analyze.report import ReportBuilder
+from mien.analyze.report_cards import card_from, frame_point, say_level
+from mien.analyze.report_charts import MAX_BUCKETS, Bar, Track, bar_chart, clock, timeline
+from mien.core.emotions import EMOTIONS
+from mien.core.errors import OutputFailed
+from mien.core.nouns import AuReading, Claim, Explanation, Face, FaceResult, FrameResult, Pose
+
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Checks nesting and collects tags, attributes and the text that is shown."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.shown: list[str] = []
+        self.feed(html)
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.shown.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.shown))
+
+    def classes(self, name: str) -> list[dict[str, str | None]]:
+        return [attrs for _, attrs in self.tags if name in (attrs.get("class") or "").split()]
+
+
+def an_explanation(withheld: tuple[str, ...] = ()) -> Explanation:
+    observations = "The lip corners are pulled up and the cheeks are raised. The jaw juts forward."
+    interpretation, conclusion = (
+        "A broad smile, with brows that are lowered.",
+        "The face looks happy & <b>open</b>.",
+    )
+    text = Explanation(observations, interpretation, conclusion).text
+
+    def claim(words: str, au: str, verdict) -> Claim:
+        start = text.index(words)
+        return Claim(au, True, None, start, start + len(words), verdict)
+
+    claims = (
+        claim("The lip corners are pulled up", "AU12", "supported"),
+        claim("the cheeks are raised", "AU06", "supported"),
+        claim("The jaw juts forward", "AU29", "unmeasured"),
+        claim("brows that are lowered", "AU04", "contradicted"),
+    )
+    return Explanation(observations, interpretation, conclusion, claims, withheld)
+
+
+def a_face(box=(60, 40, 160, 160), emotion="happiness", share=0.86, track=None, explanation=None, smile=0.83):
+    left, top, right, bottom = box
+    points = np.zeros((478, 3), np.float32)
+    angle = np.linspace(0, 2 * np.pi, 478, endpoint=False)
+    points[:, 0] = (left + right) / 2 + 0.45 * (right - left) * np.cos(angle)
+    points[:, 1] = (top + bottom) / 2 + 0.45 * (bottom - top) * np.sin(angle)
+    face = Face(np.array(box, np.float32), 0.91, points, 0.99, Pose(3.0, -8.0, 1.0), track=track)
+    shares = {name: share if name == emotion else (1 - share) / 7 for name in EMOTIONS}
+    values = {"AU04": 0.02, "AU06": 0.55, "AU12": smile, "AU25": 0.31, "AU43": math.nan}
+    return FaceResult(face, shares, {k: AuReading.of(v) for k, v in values.items()}, explanation)
+
+
+def photo(name="smile.jpg", *faces):
+    return FrameResult(name, 0, 0.0, faces or (a_face(explanation=an_explanation()),), 320, 240)
+
+
+def clip(count=60, source="clip.mp4", gap=range(20, 30)):
+    """Neutral at first, then a smile; no face in the frames of ``gap``."""
+    for i in range(count):
+        emotion, smile = ("neutral", 0.03) if i < count // 2 else ("happiness", 0.8)
+        face = a_face((60 + i % 7, 40, 160 + i % 7, 160), emotion, 0.5 + 0.005 * (i % 30), 1, smile=smile)
+        yield FrameResult(source, i, i / 25, () if i in gap else (face,), 320, 240, True)
+
+
+def picture(seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+
+
+def everything() -> list[tuple[FrameResult, np.ndarray | None]]:
+    group = photo("group.jpg", a_face(), a_face((200, 60, 280, 160), "anger", 0.5))
+    broken = FrameResult("bad.jpg", 0, 0.0, (), error="Got b'text'. Expected a picture. Check it.")
+    items = [photo(), group, FrameResult("empty.jpg", 0, 0.0, (), 320, 240), broken, *clip()]
+    return [(item, None if item.error else picture(i)) for i, item in enumerate(items)]
+
+
+def built(items, redact=False, **settings) -> ReportBuilder:
+    builder = ReportBuilder("Two photos and a clip", {"name": "rules"}, redact, **settings)
+    for result, image in items:
+        builder.add(result, image)
+    return builder
+
+
+def test_is_one_well_formed_file_that_loads_nothing():
+    html = built(everything()).html(
+        {"command": ["mien", "analyze", "a b.jpg"], "home": "https://example.org"}
+    )
+    page = Page(html)
+    for tag, attrs in page.tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form")
+        for name in ("src", "href", "srcset", "action", "data"):
+            value = attrs.get(name) or ""
+            assert value.startswith(("data:image/jpeg;base64,", "#")) or not value
+    assert html.count("https://") == 1 and "https://example.org" in page.text
+    assert "@import" not in html and "url(" not in html
+    policies = [attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs]
+    assert policies and policies[0].startswith("default-src 'none'")
+    assert "mien analyze 'a b.jpg'" in page.text
+
+
+def test_says_what_was_found():
+    page = Page(built(everything()).html({}))
+    for words in (
+        "Two photos and a clip", "3photos", "3faces in photos", "60video frames", "10frames without a face",
+        "1not analysed", "happiness 86 %", "AU12", "lip corner puller", "Not measured: AU43", "0:02.4 long",
+        "a face in 83 %", "Got b'text'. Expected a picture.", "apparent expression", "2024/1689",
+    ):  # fmt: skip
+        assert words in page.text, words
+    targets = {attrs["href"] for tag, attrs in page.tags if tag == "a"}
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert targets and targets <= {f"#{name}" for name in ids}
+    assert len(ids) == len(set(ids))
+
+
+def test_user_text_is_harmless():
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>.jpg"
+    builder = ReportBuilder(evil, {"name": evil, "kind": evil})
+    builder.add(photo(evil), picture())
+    for result in clip(30, evil):
+        builder.add(result, picture())
+    html = builder.html({evil: evil}, [(evil, evil)])
+    page = Page(html)
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
+    assert html.count("<script") == 1 and "<img src=x" not in html
+    assert "The face looks happy & <b>open</b>." in page.text
+
+
+def test_claims_are_marked_with_their_verdict_and_measurement():
+    result = photo("a.jpg", a_face(explanation=an_explanation(("The lips pout.",))))
+    page = Page(built([(result, picture())]).html({}))
+    tips = {attrs["title"]: attrs["class"] for attrs in page.classes("claim") if "title" in attrs}
+    assert tips == {
+        "AU12 lip corner puller: measured D, severe (0.83), claim supported": "claim supported",
+        "AU6 cheek raiser: measured C, pronounced (0.55), claim supported": "claim supported",
+        "AU29 AU29: not measured": "claim unmeasured",
+        "AU4 brow lowerer: measured absent (0.02), claim contradicted": "claim contradicted",
+    }
+    assert "Withheld: contradicted by the measurement The lips pout." in page.text
+    assert "2 claims supported · 1 claim unmeasured · 1 claim contradicted" in page.text
+
+
+def test_runs_hold_the_text_of_the_explanation_unchanged():
+    explanation = an_explanation()
+    card = card_from(photo(), picture())["faces"][0]["explanation"]
+    bodies = ["".join(run[0] for run in part["runs"]) for part in card["parts"]]
+    assert bodies == [explanation.observations, explanation.interpretation, explanation.conclusion]
+
+
+def test_overlapping_claims_become_one_with_the_worst_verdict():
+    text = Explanation("The lids are tight and raised.", "", "").text
+    start = text.index("The lids")
+    first = Claim("AU07", True, None, start, start + 18, "supported")
+    second = Claim("AU05", True, None, start + 4, start + 29, "contradicted")
+    explanation = Explanation("The lids are tight and raised.", "", "", (second, first))
+    card = card_from(photo("a.jpg", a_face(explanation=explanation)), None)
+    runs = card["faces"][0]["explanation"]["parts"][0]["runs"]
+    assert [run[:2] for run in runs] == [["The lids are tight and raised", "contradicted"], [".", None]]
+    assert "AU7" in runs[0][2] and "AU5" in runs[0][2]
+
+
+@pytest.mark.parametrize("redact", [False, True])
+def test_a_resumed_report_has_the_same_bytes(redact):
+    items = everything()
+    whole = built(items, redact).html({"date": "2026-01-01"})
+    before = ReportBuilder("Two photos and a clip", {"name": "rules"}, redact)
+    journal = [json.dumps(before.add(result, image)) for result, image in items[:33]]
+    after = ReportBuilder("Two photos and a clip", {"name": "rules"}, redact)
+    for line in journal:
+        after.replay(json.loads(line))
+    for result, image in items[33:]:
+        after.add(result, image)
+    assert after.html({"date": "2026-01-01"}) == whole
+    assert built(items, redact).html({"date": "2026-01-01"}) == whole
+
+
+def test_can_be_built_from_points_and_cards():
+    items = everything()
+    whole, parts = ReportBuilder("t", {}), ReportBuilder("t", {})
+    for result, image in items:
+        entry = whole.add(result, image)
+        parts.add_point(frame_point(result))
+        if entry["card"] is not None:
+            parts.add_card(entry["card"])
+    assert parts.html({}) == whole.html({})
+
+
+def test_points_and_cards_are_plain_json():
+    result = photo("a.jpg", a_face(), a_face((200, 60, 280, 160)))
+    card, point = card_from(result, picture()), frame_point(result)
+    assert json.loads(json.dumps(card, allow_nan=False)) == card
+    assert json.loads(json.dumps(point, allow_nan=False)) == point
+    assert card["overview"] and len(card["faces"]) == 2
+    assert point["faces"][0]["aus"]["AU43"] is None
+    with PilImage.open(io.BytesIO(base64.b64decode(card["faces"][0]["thumbnail"]))) as thumbnail:
+        assert max(thumbnail.size) == 288
+
+
+def test_redacted_pictures_do_not_depend_on_the_face_pixels():
+    """Two faces whose pixels have the same mean give the same pictures."""
+    stripes, checks = np.zeros((240, 320, 3), np.uint8), np.zeros((240, 320, 3), np.uint8)
+    stripes[::2] = 200
+    checks[::2, ::2], checks[1::2, 1::2] = 200, 200
+    group = photo("a.jpg", a_face((20, 20, 150, 220)), a_face((160, 20, 300, 220)))
+    for where in ([0], [1], [0, 1]):
+        one, other = (card_from(group, image, True, where) for image in (stripes, checks))
+        plain = card_from(group, checks, False, where)
+        for a, b, shown in zip(one["faces"], other["faces"], plain["faces"], strict=True):
+            pictures = [
+                np.asarray(PilImage.open(io.BytesIO(base64.b64decode(c["thumbnail"]))), float)
+                for c in (a, b, shown)
+            ]
+            middle = [image[100:188, 80:150].mean(axis=2) for image in pictures]
+            assert np.abs(middle[0] - middle[1]).mean() < 4
+            assert np.abs(middle[0] - middle[2]).mean() > 25
+
+
+def test_landmarks_only_keeps_no_pixel_but_shows_the_mesh():
+    card = card_from(photo(), None)
+    assert card["overview"] is None
+    thumbnail = np.asarray(PilImage.open(io.BytesIO(base64.b64decode(card["faces"][0]["thumbnail"]))))
+    assert (thumbnail.max(axis=2) > 120).mean() > 0.002
+    assert np.median(thumbnail.max(axis=2)) < 70
+
+
+def test_cards_are_bounded_and_the_rest_is_counted():
+    builder = ReportBuilder("t", {}, max_cards=5)
+    cards = [
+        builder.add(photo(f"{i}.jpg", a_face(), a_face((200, 60, 280, 160))), picture())["card"]
+        for i in range(6)
+    ]
+    page = Page(builder.html({}))
+    assert [0 if card is None else len(card["faces"]) for card in cards] == [2, 2, 1, 0, 0, 0]
+    assert len(page.classes("card")) == 5
+    assert "7 more faces are in the table only." in page.text
+    assert "12faces in photos" in page.text
+
+
+def test_a_crowded_long_video_stays_small():
+    builder = ReportBuilder("t", {})
+    for i in range(900):
+        faces = tuple(a_face(track=track) for track in (1, 2, 100 + i // 20))
+        builder.add(FrameResult("long.mp4", i, i / 25, faces, 320, 240, True), None)
+    video = builder._videos["long.mp4"]
+    assert len(video.tracks) <= report_module._TRACKS_KEPT
+    assert all(len(track.buckets) <= MAX_BUCKETS for track in video.tracks.values())
+    assert len(video.key_frames) <= 8 * len(video.tracks)
+    html = builder.html({})
+    assert len(html) < 1_500_000
+    page = Page(html)
+    assert len(page.classes("timeline")) == report_module.MAX_TRACKS
+    assert "41 more faces were seen more briefly and are in the table only." in page.text
+
+
+def test_many_videos_and_errors_are_bounded():
+    builder = ReportBuilder("t", {})
+    for i in range(report_module.MAX_VIDEOS + 3):
+        for result in clip(4, f"{i}.mp4", ()):
+            builder.add(result, None)
+    page = Page(builder.html({}, [(f"{i}.jpg", "Got nothing.") for i in range(230)]))
+    assert "3 more videos are in the table only." in page.text
+    assert "30 more errors are in errors.jsonl only." in page.text
+    assert len(page.classes("timeline")) == report_module.MAX_VIDEOS
+
+
+def test_key_frames_are_the_clearest_of_each_emotion():
+    builder = ReportBuilder("t", {})
+    for result in clip(60):
+        builder.add(result, picture())
+    frames = builder._videos["clip.mp4"].key_frames
+    assert {emotion for _, emotion in frames} == {"neutral", "happiness"}
+    for (_, emotion), frame in frames.items():
+        best = max(f.emotions[emotion] for r in clip(60) for f in r.faces if f.emotion == emotion)
+        assert frame.face["emotions"][emotion] >= best - 0.02
+
+
+def test_an_empty_job_still_makes_a_page():
+    page = Page(ReportBuilder("Nothing", {"name": "rules"}).html({}))
+    assert "0items analysed" in page.text and "Summary" not in page.text
+
+
+def test_write_is_all_or_nothing(tmp_path):
+    builder = built([(photo(), picture())])
+    builder.write(tmp_path / "report.html", {"version": "1"})
+    assert (tmp_path / "report.html").read_text("utf-8") == builder.html({"version": "1"})
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    with pytest.raises(OutputFailed, match="Choose another output folder"):
+        builder.write(tmp_path / "absent" / "report.html", {})
+
+
+def test_a_track_breaks_where_the_face_is_missing():
+    track = Track(("AU12",))
+    for i in [*range(10), *range(20, 30)]:
+        track.add(i, i / 10, [1.0] + [0.0] * 7, {"AU12": 0.5})
+    page = Page(str(timeline(track, 0.0, 2.9, 0.1)))
+    assert len(page.classes("curve")) == 2
+    stripes = [attrs for tag, attrs in page.tags if tag == "rect" and "fill" in attrs]
+    assert len(stripes) == 2
+    assert sum(float(s["width"]) for s in stripes) == pytest.approx(780 * 20 / 30, abs=1)
+
+
+def test_halving_keeps_counts_means_and_peaks():
+    track, n = Track(("AU12", "AU43")), 5 * MAX_BUCKETS + 7
+    values = np.random.default_rng(0).random(n)
+    for i, value in enumerate(values):
+        track.add(i, i / 25, [value, 1 - value] + [0.0] * 6, {"AU12": round(value, 4), "AU43": None})
+    buckets = list(track.buckets.values())
+    assert len(buckets) <= MAX_BUCKETS and track.stride == 8
+    assert sum(bucket.count for bucket in buckets) == track.frames == n
+    assert sum(bucket.au_sum[0] for bucket in buckets) == pytest.approx(values.round(4).sum())
+    assert max(bucket.au_max[0] for bucket in buckets) == pytest.approx(values.max(), abs=1e-4)
+    assert sum(bucket.au_count[1] for bucket in buckets) == 0
+    assert track.strongest(5) == (0,)
+
+
+def test_bars_are_proportional_and_escaped():
+    page = Page(str(bar_chart([Bar("a<b", 0.25, "25 %", "#123456"), Bar("c", 1.0, "all", "#123456")], 'x"y')))
+    widths = [float(attrs["width"]) for tag, attrs in page.tags if attrs.get("fill") == "#123456"]
+    assert widths[0] == pytest.approx(widths[1] / 4, abs=0.1)
+    assert "a<b" in page.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tenths", "text"),
+    [
+        (0, False, "0:00"),
+        (75.25, False, "1:15"),
+        (75.25, True, "1:15.2"),
+        (3661, False, "1:01:01"),
+        (59.96, True, "0:59.9"),
+    ],
+)
+def test_clock(seconds, tenths, text):
+    assert clock(seconds, tenths) == text
+
+
+def test_levels_in_words():
+    assert [say_level(level) for level in (0, 1, 5)] == ["absent", "A, trace", "E, maximum"]
+
+
+@pytest.mark.slow
+def test_a_browser_shows_it(tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    path = tmp_path / "report.html"
+    built(everything()).write(path, {})
+    command = [
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom",
+        f"--user-data-dir={tmp_path / 'profile'}", path.as_uri(),
+    ]  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    # The script ran under the page's own policy: it has unhidden the filter.
+    assert re.search(r'<div class="filter"[^>]*>', shown)
+    assert not re.search(r'<div class="filter"[^>]*hidden', shown)
