@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from _record import Record, Rows, Skipped, interval, parser, run
 
-from mien.train.evaluation import read_predictions, score
+from mien.evaluate.scoring import read_predictions, score
 
 FILES = ("run.json", "result.json", "predictions.jsonl")
 Flags = np.ndarray[Any, np.dtype[np.bool_]]

@@ -19,13 +19,13 @@ from mien.backends.torch import TorchReader
 from mien.core.aus import au_set
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import CropTransform, Evidence, Face, Labels, Sample
+from mien.evaluate.scoring import read_predictions
 from mien.models.composite.backbones import DECODERS, TOWERS
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.systems import SYSTEMS, open_system
 from mien.models.dialogues import build
 from mien.train.composite import base_precision, build_composite, open_words
 from mien.train.data.tokenizer import train_tokenizer
-from mien.train.evaluation import read_predictions
 from mien.train.recipe import Recipe, load_recipe
 from mien.train.runs import Run
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import mien
 from mien.app.cli import app
 from mien.core.errors import BadInput
+from mien.evaluate.scoring import read_predictions
 from mien.face.images import load_image
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import FacialLM
@@ -30,7 +31,6 @@ from mien.train.data.instructions import (
     draw_instructions,
     open_tokenizer,
 )
-from mien.train.evaluation import read_predictions
 from mien.train.recipe import DataPart, load_recipe
 from mien.train.runs import Run
 

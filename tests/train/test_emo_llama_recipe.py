@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from mien.backends import torch as backend
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import Evidence
+from mien.evaluate.scoring import read_predictions
 from mien.layers.facexformer import FaceXFormer, prepare_faces
 from mien.models.composite.evidence_inputs import Inputs, expert_words
 from mien.models.composite.experts import EXPERTS
 from mien.models.emo_llama.system import AGR_PROMPT
 from mien.train.data.face_attributes import with_attributes
 from mien.train.data.faces import gather
-from mien.train.evaluation import read_predictions
 from mien.train.recipe import load_recipe
 from mien.train.runs import Run
 

@@ -14,13 +14,14 @@ from tokenizers import Tokenizer
 from mien.core.aus import AU_SETS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels, Sample
+from mien.evaluate.scoring import constants, score
 from mien.face.pose import mean_face
 from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.systems import System, open_system
 from mien.train.data.faces import Faces
 from mien.train.data.instructions import draw_instructions, open_tokenizer
-from mien.train.evaluation import constants, predict, score
+from mien.train.evaluation import predict
 from mien.train.recipe import Evaluation, Sampling
 
 INPUTS = Inputs(crop_size=28, image_size=28)

@@ -12,12 +12,12 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, Dinov2Config, Dinov2Model, LlamaConfig
 
 from mien.core.errors import BadConfig
+from mien.evaluate.scoring import read_predictions
 from mien.models.composite.backbones import DECODERS, TOWERS
 from mien.models.composite.systems import open_system
 from mien.models.expllm import system as expllm
 from mien.train.data.faces import gather
 from mien.train.data.instructions import Instruction, draw_instructions, open_tokenizer
-from mien.train.evaluation import read_predictions
 from mien.train.recipe import Recipe, load_recipe, resolve_stage
 from mien.train.runs import Run
 

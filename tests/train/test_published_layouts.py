@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from mien.core.aus import AU_SETS
+from mien.evaluate.scoring import read_predictions
 from mien.models.au_llava import system as au_llava
 from mien.models.emola import system as emola
-from mien.train.evaluation import read_predictions
 from mien.train.recipe import load_recipe
 from mien.train.runs import Run
 

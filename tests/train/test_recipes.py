@@ -16,10 +16,10 @@ from transformers import TrainerCallback
 
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.run_record import RunRecord
+from mien.evaluate.scoring import read_predictions, score
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.systems import SYSTEMS, open_system
 from mien.train.composite import build_composite, configure
-from mien.train.evaluation import read_predictions, score
 from mien.train.recipe import Recipe, load_recipe, recipe_names, resolve_stage
 from mien.train.runs import Run
 

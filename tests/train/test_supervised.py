@@ -14,6 +14,7 @@ from torch import nn
 
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import Labels, Sample, Turn
+from mien.evaluate.scoring import constants, read_predictions, score, write_predictions
 from mien.face.pose import mean_face
 from mien.models.composite.adapters import merge_adapters
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
@@ -29,7 +30,6 @@ from mien.train.data.instructions import (
     draw_instructions,
     open_tokenizer,
 )
-from mien.train.evaluation import constants, read_predictions, score, write_predictions
 from mien.train.stage_trainer import StageOptions, parameter_groups, rest_frozen, run_stage, trained_state
 from mien.train.supervised import cached_rows, frozen_encoders, run_supervised
 

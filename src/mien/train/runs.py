@@ -26,6 +26,7 @@ from mien.core.nouns import Turn
 from mien.core.paths import written_whole
 from mien.core.run_record import RunRecord
 from mien.dialogue.say.face_tasks import QUESTIONS
+from mien.evaluate.scoring import constants, score, write_predictions
 from mien.models.composite.adapters import load_trained, merge_adapters, save_adapters
 from mien.models.composite.evidence_inputs import needed_experts
 from mien.models.composite.experts import require_experts
@@ -48,7 +49,7 @@ from mien.train.data.face_attributes import with_attributes
 from mien.train.data.face_facts import with_facts
 from mien.train.data.faces import Faces, gather, taught
 from mien.train.data.instructions import Instruction, draw_instructions
-from mien.train.evaluation import constants, predict, score, write_predictions
+from mien.train.evaluation import predict
 from mien.train.label_calibration import calibrate_labels
 from mien.train.plan import check_pictures, planned, planned_inputs, rehearse, stages_of
 from mien.train.recipe import Evaluation, Recipe, StageRun
