@@ -20,7 +20,7 @@ from mien.backends.base import Reader
 from mien.backends.onnx import PocketReader
 from mien.core.nouns import Claim, Explanation
 from mien.dialogue.read.claims import read_claims
-from mien.dialogue.read.emotion_words import read_emotion_answer
+from mien.dialogue.read.emotion import read_emotion_answer
 from mien.metrics.faithfulness import audit, count_claims, support_rate
 
 FACES, BATCHED, BATCH = 500, 96, 16

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mien.analyze.analyzer import Analyzer, ask, load_model
+    from mien.dialogue.read.claims import read_claims
+    from mien.dialogue.read.emotion import read_emotion
 
-__all__ = ["Analyzer", "__version__", "ask", "load_model"]
+__all__ = ["Analyzer", "__version__", "ask", "load_model", "read_claims", "read_emotion"]
 
 __version__ = "0.1.0"
+_HOMES = {"read_claims": "mien.dialogue.read.claims", "read_emotion": "mien.dialogue.read.emotion"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'mien' has no attribute {name!r}")
-    from mien.analyze import analyzer
+    from importlib import import_module
 
-    return getattr(analyzer, name)
+    return getattr(import_module(_HOMES.get(name, "mien.analyze.analyzer")), name)
 
 
 def __dir__() -> list[str]:

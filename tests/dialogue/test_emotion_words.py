@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
-from mien.dialogue.read.emotion_words import QUESTIONS, read_emotion_answer, say_emotion
+from mien.dialogue.read.emotion import read_emotion_answer
+from mien.dialogue.say.emotion_words import QUESTIONS, say_emotion
 from mien.dialogue.say.questions import classify_question
 
 READ = {
@@ -32,12 +33,13 @@ READ = {
     "label: contempt": "contempt",
     "Key Observations: not relevant, anger? Conclusion: fear": "fear",
     "**Conclusion:** The face shows happiness.": "happiness",
+    "happy? no, sad": "sadness",
 }
 UNREAD = (
     "", " ", "...", "I cannot tell", "happy or sad", "happiness, sadness", "sad and angry", "not happy", "unhappy",
     "The face is not sad.", "neither happy nor sad", "no emotion", "happ", "happinesses", "sadly", "madam", "fearless",
     "emotion", "1", "label 3", "???", "AU12", "joyride", "angrily", "surprising", "disgusting", "contemptible?",
-    "neutralise", "positive", "negative", "mixed feelings", "happy? no, sad", "anger/disgust", "fear+surprise",
+    "neutralise", "positive", "negative", "mixed feelings", "anger/disgust", "fear+surprise",
     "never angry", "without anger", "hardly sad", "it is not really happy", "not a sign of fear", "not at all sad",
     "doesn't look angry", "none", "other",
 )  # fmt: skip

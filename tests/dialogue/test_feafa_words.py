@@ -7,7 +7,6 @@ import random
 import pytest
 
 from mien.core.aus import FEAFA_24
-from mien.dialogue.read.feafa_claims import OPEN_MOUTH, MovementClaim, read_movements
 from mien.dialogue.read.feafa_words import (
     MOVEMENTS_24,
     NAME_PLACES,
@@ -17,6 +16,7 @@ from mien.dialogue.read.feafa_words import (
     say_unit,
     units_of,
 )
+from mien.dialogue.read.movements import OPEN_MOUTH, MovementClaim, read_movements
 
 ALL_UNITS = [
     (key, side)

@@ -12,11 +12,11 @@ from mien.core.errors import BadConfig
 from mien.core.nouns import AuReading
 from mien.dialogue.read.au_arrays import say_array
 from mien.dialogue.read.claims import read_claims
-from mien.dialogue.read.emotion_words import say_emotion
 from mien.dialogue.read.grammars import read_answer
 from mien.dialogue.say.attributes import ATTRIBUTES, read_attributes, say_attributes
 from mien.dialogue.say.au_texts import NO_UNIT, names_codes, read_units, say_descriptions, say_list
 from mien.dialogue.say.builders import TASKS
+from mien.dialogue.say.emotion_words import say_emotion
 from mien.dialogue.say.narrator import narrate
 
 keys = st.lists(st.sampled_from(tuple(AUS)), unique=True, max_size=12)
@@ -43,8 +43,8 @@ WRITTEN = {
     "AU26 (Jaw Drop): There is no evidence of jaw drop.": "-26", "AU43 - Eyes Closed: The eyes are open.": "-43",
     "**AU25 (Lips Part):** The lips are closed.": "-25", "AU12: The mouth corners are not raised, AU6 is": "-12 6",
     "AU17 (Chin Raiser): Not clearly visible.": "-17",
-    # An exception says the opposite of something that is not told here.
-    "All action units except AU4 are absent": None, "AU6 is present, apart from AU4 and AU9": "6",
+    # An exception says the opposite of what is said of all.
+    "All action units except AU4 are absent": "4", "AU6 is present, apart from AU4 and AU9": "6",
     "No action units are present.": "", "None of the action units is visible.": "", "no facial movement": "",
     "": None, "happy": None, "AU4 is present. AU4 is absent.": None,
 }  # fmt: skip

@@ -21,7 +21,7 @@ from mien.core.aus import AUS, au_key
 from mien.core.emotions import EMFACS, EMOTIONS
 from mien.core.nouns import Answer, AuReading, Evidence, Explanation, Face, FaceResult, FloatArray, Labels
 from mien.dialogue.read import au_arrays
-from mien.dialogue.read.emotion_words import say_emotion
+from mien.dialogue.say.emotion_words import say_emotion
 from mien.dialogue.say.narrator import narrate
 from mien.dialogue.say.questions import classify_question
 from mien.dialogue.say.wording import capitalise, say_movement

@@ -22,8 +22,8 @@ from mien.backends.chat import ChatFailed, ChatMessage, ChatRequest, Reply, Teac
 from mien.core.emotions import EMOTIONS, canonical
 from mien.core.errors import BadInput
 from mien.dialogue.read.cot import Unparsed, read_explanation
-from mien.dialogue.read.emotion_words import read_emotion_answer
-from mien.dialogue.read.feafa_claims import MovementClaim, read_movements
+from mien.dialogue.read.emotion import read_emotion_answer
+from mien.dialogue.read.movements import MovementClaim, read_movements
 from mien.metrics.exp_cot import HIGHEST_MARK, ExpCotMarks, ExpCotResult, exp_cot_score
 
 __all__ = [

@@ -13,7 +13,7 @@ from mien.annotate.engine import Rejected
 from mien.annotate.faba.filters import refuses, tidy
 from mien.core.emotions import canonical
 from mien.core.errors import BadConfig
-from mien.dialogue.read.emotion_words import read_emotion_answer
+from mien.dialogue.read.emotion import read_emotion_answer
 
 __all__ = ["REASONS", "ConversationLimits", "judge_caption", "judge_rounds", "names_label", "read_rounds"]
 

@@ -1,7 +1,7 @@
 """mien's own checks of the Exp-CoT engine: a teacher's "Correct" is not taken on trust.
 
 Each check gives a `Fault` with a reason from a closed list, so that rejections can be counted. What a text says of
-movements is read by `mien.dialogue.read.feafa_claims`; degrees must agree with the value within one FACS level on
+movements is read by `mien.dialogue.read.movements`; degrees must agree with the value within one FACS level on
 either side of the named range, as in `mien.metrics.faithfulness`.
 """
 
@@ -14,9 +14,9 @@ from functools import lru_cache
 
 from mien.core.emotions import EMOTIONS, canonical
 from mien.dialogue.read.cot import Unparsed, read_explanation, say_explanation
-from mien.dialogue.read.emotion_words import read_emotion_answer
-from mien.dialogue.read.feafa_claims import OPEN_MOUTH, OTHER_MOVEMENTS, MovementClaim, read_movements
+from mien.dialogue.read.emotion import read_emotion_answer
 from mien.dialogue.read.feafa_words import MOVEMENTS_24, NAME_PLACES, level_of
+from mien.dialogue.read.movements import OPEN_MOUTH, OTHER_MOVEMENTS, MovementClaim, read_movements
 from mien.metrics.faithfulness import TOLERANCE
 
 __all__ = [

@@ -6,10 +6,9 @@ the words whose range holds the measured level; the reader turns the word back i
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-__all__ = ["DEGREES", "MASK", "Degree", "degrees_for", "mask_degrees", "read_degree"]
+__all__ = ["DEGREES", "Degree", "degrees_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,48 +86,3 @@ DEGREES: tuple[Degree, ...] = (
 def degrees_for(level: int) -> tuple[Degree, ...]:
     """The entries whose range holds ``level`` (1..5) and that the narrator may use."""
     return tuple(entry for entry in DEGREES if entry.before and entry.levels[0] <= level <= entry.levels[1])
-
-
-def _phrases() -> dict[str, tuple[int, int]]:
-    table: dict[str, tuple[int, int]] = {}
-    for entry in DEGREES:
-        for phrase in (*entry.before, *entry.after, *entry.noun, *entry.also_read):
-            bare = (
-                re.sub(r"^(?:an?|to an?|by a) ", "", phrase)
-                if phrase not in {"a little", "a bit"}
-                else phrase
-            )
-            bare = re.sub(r" (?:of|degree|degree of)$", "", bare)
-            table[bare] = entry.levels
-    return table
-
-
-_RANGES = _phrases()
-# Longest first, so that "very slightly" is not read as "slightly".
-_WORD = "|".join(
-    re.escape(phrase).replace(r"\ ", r"\s+") for phrase in sorted(_RANGES, key=len, reverse=True)
-)
-_FIND = re.compile(rf"\b(?:{_WORD})\b", re.IGNORECASE)
-_PHRASE = re.compile(
-    rf"\b(?:to\s+(?:an?|the)\s+|by\s+an?\s+|an?\s+)?(?:{_WORD})"
-    rf"(?:\s+(?:to|or)\s+(?:{_WORD}))?(?:\s+(?:degree|extent|intensity)\b)?(?:\s+of\b)?\b",
-    re.IGNORECASE,
-)
-MASK = "\N{LATIN LETTER DENTAL CLICK}"
-"""One word character that no English text holds; stands in masked text for each character of a degree phrase."""
-
-
-def mask_degrees(text: str) -> str:
-    """``text`` of the same length with every degree phrase (``"to a small degree"``) turned into `MASK` signs.
-
-    Ranges of two ("slightly to moderately") are one phrase. A mask already in the text is turned into a space.
-    """
-    return _PHRASE.sub(lambda match: MASK * len(match.group()), text.replace(MASK, " "))
-
-
-def read_degree(text: str) -> tuple[int, int] | None:
-    """The range of levels that the degree words in ``text`` span, or None when there are none."""
-    found = [_RANGES[re.sub(r"\s+", " ", match.group().lower())] for match in _FIND.finditer(text)]
-    if not found:
-        return None
-    return min(low for low, _ in found), max(high for _, high in found)

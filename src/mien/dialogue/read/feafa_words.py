@@ -2,7 +2,7 @@
 
 FEAFA (Yan et al. 2019) has values per side where FACS has one unit, and values that FACS units of mien do not have
 (jaw slides, jaw thrust, cheek puff). A *movement* here is one way to move; its sides are the values. The reader of such
-sentences is `mien.dialogue.read.feafa_claims`.
+sentences is `mien.dialogue.read.movements`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Answer, Labels
 from mien.dialogue.read.au_arrays import FORMATS, read_array
 from mien.dialogue.read.cot import Unparsed, read_explanation
-from mien.dialogue.read.emotion_words import read_emotion_answer
+from mien.dialogue.read.emotion import read_emotion_answer
 from mien.dialogue.say.au_texts import read_units
 from mien.dialogue.say.builders import TASKS
 

@@ -1,8 +1,8 @@
-"""Patterns that find a statement about one Action Unit in running text; the reader's half of the AU vocabulary.
+"""Statements about movements: parts beside actions, AU codes and names, each with side, degree and scope.
 
-A statement is a *subject* (what moves) beside an *action* (how), in either order, with nothing but small words
-between them: "the cheeks are slightly raised", "slightly raised cheeks", "a slight raising of the cheeks". The
-list of small words is closed, so that an action never pairs with the subject of another clause.
+A part takes the action that a phrase or clause ties to it ("furrowed brows and raised cheeks": each its own), a list of
+parts shares one ("the cheeks and lip corners are raised"), a list of actions one part ("raised and drawn together").
+FACS and FEAFA are two views of the same statements.
 """
 
 from __future__ import annotations
@@ -10,257 +10,476 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from typing import NamedTuple
 
-from mien.dialogue.read.degrees import MASK, mask_degrees, read_degree
+from mien.dialogue.read.levels import Levels, level_at
+from mien.dialogue.read.lexicon import DEFAULT_PARTS, Act, Move, movement_of
+from mien.dialogue.read.phrases import compose, numbers_as_codes
+from mien.dialogue.read.scan import Atom, Code, Side, scan, sentences
+from mien.dialogue.read.scope import Mark, after, find_scopes, joined
 
-__all__ = ["HIGHEST_DENIED", "Statement", "find_statements"]
+__all__ = ["ANSWER", "Statement", "find_statements"]
+
+_HIGHEST_DENIED = 2
+"""Denying a degree whose range starts here or lower ("not noticeably raised") denies the movement itself; denying
+a higher one ("not strongly raised") neither claims nor denies it, and is only a hedge."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One match, before negation is settled."""
+class Statement(NamedTuple):
+    """One thing said of a movement."""
 
-    au: str
+    move: Move
+    denied: bool
+    """Whether the movement is said to be absent; the sense of its own words ("closed lips") is in it."""
+    hedged: bool
+    """Only supposed, asked, or true under a condition."""
+    level: Levels | None
+    side: Side
     start: int
     end: int
-    level: tuple[int, int] | None
-    denies: bool
-    """True when the words between subject and action deny it, or the action itself does ("closed lips")."""
-    finite: bool
-    """True when a verb form ties subject and action: a whole clause rather than a noun phrase."""
-    subject: tuple[int, int]
-    action: tuple[int, int]
-    coordinated: bool = False
-    """True when another subject stands between ("raised cheeks and lip corners")."""
+    code: bool
+    """Named by its number."""
 
 
-_BROW = r"(?:eye\s?)?brows?"
-_LID = r"(?:eye\s?)?lids?"
-_PARTS = r"(?:corners?|ends?|parts?|portions?|edges?|halves|half)"
-_OF = r"\s+(?:of|at)\s+(?:the\s+|both\s+|his\s+|her\s+|their\s+)*"
-_BROW_PART = rf"(?:{_BROW}|{_PARTS}{_OF}{_BROW}|{_BROW}\s+{_PARTS})"
-_CORNERS = rf"(?:(?:lip|mouth)\s+corners?|corners?{_OF}(?:lips?|mouth)|outer\s+lip\s+corners?)"
-_EYES = r"(?:eyes?)"
-_LIPS = r"lips?(?!\s+corners?)"
-_UPPER_LIP = r"upper\s+lip"
-_LOWER_LIP = r"(?:lower|bottom)\s+lip"
-_DEG = rf"{MASK}+"
-
-
-def _directed(verbs: str, directions: str) -> str:
-    forms = r"(?:ed|ing|es|s|e|d|n|ped|ping|ved|led|ling)?"
-    return rf"(?:{verbs}){forms}(?:\s+{_DEG})?[\s-]+(?:{directions})\b"
-
-
-_MOVE = r"pull|push|draw|drew|turn|mov|curv|curl|tilt|tug|shift"
-_LIFT = (
-    r"(?:rais(?:ed|es|e|ing)|lift(?:ed|s|ing)?|elevat(?:ed|es|e|ing|ion)|rise[sn]?|rising|rose|upturned)\b"
+_NODES = frozenset("caVFp")
+_NEAR = re.compile(r"[fsdox(-]*")
+_TIED = re.compile(
+    r"(?:[,-][fwos]{1,5}[,-]|\([^()]{0,8}\))?,?T?:?[fsdnqxy]*"
+    r"(?:(?<=:)|(?<=:[fsdnqxy])|(?<=:[fsdnqxy]{2})|b[fsdnqxlobhTy]*(?:w[fsdnqxbh]*){0,2}|[hn][fsdnqxlobhTy]*)"
 )
-_UP = rf"(?:{_LIFT}|{_directed(_MOVE, 'up|upwards?')})"
-_NOUN = r"(?:lips?|jaws?|lids?|eyelids?|face|teeth|brows?|eyebrows?|corners?|cheeks?|mouth|half|part)\b"
-_DOWN = (
-    rf"(?:(?:lower(?:ed|s|ing)|lower(?!\s+{_NOUN})|depress(?:ed|es|ing|ion)?|drop(?:ped|s|ping)?|droop(?:ed|s|ing|y)?|downturned|"
-    rf"sag(?:ged|s|ging)?)\b|{_directed(_MOVE, 'down|downwards?')})"
-)
-_TOGETHER = (
-    rf"(?:{_directed('draw|pull|squeez|bring|knit|com', 'together')}|drawn\s+together|brought\s+together|"
-    r"furrow(?:ed|s|ing)?\b|knit(?:ted|ting)?\b|contract(?:ed|s|ing)?\b)"
-)
-_WRINKLE = r"(?:(?:wrinkl|crinkl|scrunch)(?:ed|es|e|ing)(?:\s+up)?\b)"
-_INWARD = _directed("pull|draw|press|tuck|suck|roll|fold|curl|turn", "in|inwards?|inside")
-_SIDEWAYS = (
-    rf"(?:{_directed('stretch|pull|draw|spread|mov', 'sideways|horizontally|laterally|outwards?|apart|back')}"
-    r"|(?:sideways|horizontal|lateral)(?:ly)?[\s-]+stretch(?:ed|es|ing)?\b)"
-)
-_WIDE_OPEN = (
-    r"(?:(?:stretch(?:ed|es|ing)?|open(?:ed|s|ing)?|gap(?:ed|es|ing))(?:\s+very)?[\s-]+(?:wide[\s-]+)?open\b"
-    rf"|{_directed('stretch|open|gap', 'wide')}(?:[\s-]+open\b)?"
-    r"|wide[\s-]+open(?:ed|ing)?\b|agape\b|gaping\b|vertical(?:ly)?[\s-]+stretch(?:ed|es|ing)?\b"
-    r"|stretch(?:ed|es|ing)?\s+vertically\b)"
-)
-_CLOSED = r"(?:clos(?:ed|es|e|ing|ure)|shut(?:s|ting)?)\b"
-_REST = r"(?:relaxed|at\s+rest|resting|unmoved|in\s+(?:a|their|its)\s+(?:neutral|resting)\s+position)\b"
-_OPEN = (
-    r"(?:(?<!wide\s)(?<!wide-)(?<!stretched\s)(?<!stretching\s)(?<!stretches\s)"
-    r"(?:part(?:ed|s|ing)?|open(?:ed|s|ing)?|separat(?:ed|e|es|ing|ion)|apart)\b(?!\s+wide|-wide))"
+_CHAIN = re.compile(r"[fdos]*(?:,[jr]?|[jr]|,?;|,?k|,?;?n)[fsdnqxb]*")
+_DEGREE = re.compile(r"\)?[,:(-]?[ftohbxl]*(?P<degree>d(?:[fr]d)*)(?=[fxlb]*(?:[.,;()|?:jrtT-]|$))")
+_PLACE = re.compile(r"[)fobxdlwh]{0,5}of?s")
+_ECHO = re.compile(r"[fsbh]*(?:(?P<no>n)[fb]*(?=[.,;|]|$)|M)")
+ANSWER = re.compile(
+    r"(?:w:)?f*(?:(?P<yes>\+|(?:w?b)?f*x(?=[.,;|]|$)|wb(?=[.,;|]|$))"
+    r"|(?P<no>!|(?:w?b)?n[fobx]*(?=[.,;|]|$)|(?:wb)?z))"
 )
 
-_RULES: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
-    (("AU01",), rf"(?:outer\s+(?:and|or)\s+)?inner(?:\s+(?:and|or)\s+outer)?\s+{_BROW_PART}", _UP, False),
-    (("AU02",), rf"(?:inner\s+(?:and|or)\s+)?outer(?:\s+(?:and|or)\s+inner)?\s+{_BROW_PART}", _UP, False),
-    (("AU01", "AU02"), rf"(?<!inner\s)(?<!outer\s){_BROW}(?!\s+(?:{_PARTS}|lower|area))",
-     rf"(?:{_UP}|arch(?:ed|ing)?\b)", False),
-    (("AU04",), rf"{_BROW}", rf"(?:{_DOWN}|{_TOGETHER})", False),
-    (("AU05",), rf"upper\s+{_LID}", _UP, False),
-    (("AU05",), _EYES,
-     rf"(?:widen(?:ed|s|ing)?\b|wide[\s-]+open(?:ed)?\b|wide\b|{_directed('open', 'wide')}|enlarged\b)", False),
-    (("AU06",), r"cheeks?", _UP, False),
-    (("AU07",), rf"(?:lower\s+|upper\s+)?{_LID}", r"(?:tight(?:en(?:ed|s|ing)?)?|tens(?:ed|es|ing|ion))\b", False),
-    (("AU07",), _EYES, r"(?:narrow(?:ed|s|ing)?|squint(?:ed|s|ing)?)\b", False),
-    (("AU09",), r"(?:bridge\s+of\s+the\s+nose|nos(?:e|al)(?:\s+bridge)?)", _WRINKLE, False),
-    (("AU10",), _UPPER_LIP, _UP, False),
-    (("AU11",), r"nasolabial\s+(?:folds?|furrows?|lines?)", r"deep(?:en(?:ed|s|ing)?)?\b", False),
-    (("AU12",), _CORNERS, _UP, False),
-    (("AU12",), "mouth", rf"(?:upturned\b|{_directed('turn|curv|curl', 'up|upwards?')})", False),
-    (("AU14",), _CORNERS, rf"(?:tight(?:en(?:ed|s|ing)?)?\b|{_INWARD}|dimpl(?:ed|es|e|ing)\b)", False),
-    (("AU14",), r"(?:cheeks?|mouth)", r"dimpl(?:ed|es|e|ing)\b", False),
-    (("AU15",), _CORNERS, _DOWN, False),
-    (("AU15",), "mouth", rf"(?:downturned\b|{_directed('turn|curv|curl', 'down|downwards?')})", False),
-    (("AU16",), _LOWER_LIP, _DOWN, False),
-    (("AU17",), r"(?:chin(?:\s+boss)?)", rf"(?:{_UP}|{_directed('push', 'up|upwards?')})", False),
-    (("AU17",), _LOWER_LIP, _UP, False),
-    (("AU18",), rf"(?:{_LIPS}|mouth)", r"(?:pucker(?:ed|s|ing)?|purs(?:ed|es|ing))\b", False),
-    (("AU20",), rf"(?:{_CORNERS}|{_LIPS}|mouth)", _SIDEWAYS, False),
-    (("AU20",), _LIPS, r"stretch(?:ed|es|ing)?\b", False),
-    (("AU22",), _LIPS, rf"(?:funnel(?:ed|led|s|ing|ling)?(?:\s+outwards?)?\b|"
-     rf"{_directed('push|protrud|flar', 'outwards?|forwards?')})", False),
-    (("AU23",), rf"(?:{_LIPS}|mouth)", r"(?:tight(?:en(?:ed|s|ing)?)?|narrow(?:ed|s|ing)?)\b", False),
-    (("AU24",), _LIPS, rf"(?:(?:press|clamp|squeez)(?:ed|es|ing)(?:\s+(?:{_DEG}\s+)?(?:together|shut))?"
-     r"|press\s+together|compress(?:ed|ing|ion)?)\b", False),
-    (("AU25",), rf"(?:(?<!upper\s)(?<!lower\s){_LIPS}|mouth)", _OPEN, False),
-    (("AU25",), rf"(?:{_LIPS}|mouth)", rf"(?:{_CLOSED}|sealed\b)", True),
-    (("AU26",), r"(?:lower\s+)?jaws?",
-     rf"(?:{_DOWN}|slack\b|hang(?:s|ing)?\s+open\b|open(?:ed|s|ing)?\b(?!\s+wide))", False),
-    (("AU26",), r"(?:lower\s+)?jaws?", _CLOSED, True),
-    (("AU27",), r"(?:mouth|jaws?)", _WIDE_OPEN, False),
-    (("AU28",), _LIPS, rf"(?:{_INWARD}|inward\s+rolling\b)", False),
-    (("AU43",), rf"(?:{_EYES}|{_LID})", _CLOSED, False),
-    (("AU43",), _EYES, r"(?<!wide\s)(?<!wide-)open\b(?!\s+wide|-wide)", True),
-    (("AU45",), _EYES, r"blink(?:ed|s|ing)?\b", False),
-    (("AU01", "AU02", "AU04"), _BROW, _REST, True),
-    (("AU05", "AU07"), _LID, _REST, True),
-    (("AU06",), r"cheeks?", _REST, True),
-)  # fmt: skip
-"""(AUs, subject, action, action denies): all the pairs that make a statement."""
 
-_IDIOMS: tuple[tuple[tuple[str, ...], str, bool], ...] = (
-    (("AU06",), r"(?:reach(?:es|ed|ing)?|touch(?:es|ing)?|extend(?:s|ing)?\s+to)\s+the\s+eyes", False),
-    (("AU06",), r"(?:do(?:es)?\s+not|doesn't|not|never|without)\s+(?:fully\s+)?(?:reach(?:ing)?|touch(?:ing)?"
-     r"|extend(?:ing)?\s+to)\s+the\s+eyes", True),
-    (("AU06",), r"crow'?s[\s-]+feet", False),
-    (("AU12",), rf"(?:(?:{_DEG})\s+)?(?<!to )(?:smil(?:es?|ing)|grin(?:s|ning)?)\b", False),
-    (("AU14",), r"dimples\b", False),
-)  # fmt: skip
-"""(AUs, whole pattern, denies): statements that name no subject and action."""
+@dataclass(slots=True)
+class _Item:
+    """A statement under construction, with the places of its first and last node."""
 
-_BE = r"is|are|was|were|be|been|being|seems?|appears?|looks?|remains?|stays?|kept|held"
-_FILL = (
-    rf"{_BE}|to|have|has|had|both|also|then|now|not|never|no|quite|only|just|itself|shows?|displays?|a|an|some|any"
-    r"|signs?|of|together|and"
-)
-_DETERMINERS = r"the|both|left|right|a|an|his|her|their|its|any|that|person's|subject's|two"
-_ANY_SUBJECT = (
-    r"(?:(?:inner|outer|upper|lower|left|right)\s+)*"
-    rf"(?:{_CORNERS}|{_BROW}|{_LID}|eyes?|cheeks?|nose|lips?|mouth|jaw|chin)"
-)
-_ANY_ACTION = (
-    rf"(?:{_UP}|{_DOWN}|{_TOGETHER}|{_OPEN}|{_WRINKLE}|tightened|narrowed|widened|stretched|pressed)"
-)
-_COMMA = r"\s*,\s*(?:(?:the|both)\s+)?"
-_WORD_JOIN = r"\s*,?\s+(?:and|or|nor)\s+(?:(?:the|both)\s+)?"
-_GAP = (
-    rf"(?P<gap>(?P<others>(?:{_COMMA}{_ANY_SUBJECT})*{_WORD_JOIN}{_ANY_SUBJECT})?"
-    rf"(?:\s+(?:{_FILL}|{_DEG})|\s*n't|\s+{_ANY_ACTION}(?:\s+{_DEG})?\s*,?\s+(?:and|or|but))*[\s-]+)"
-)
-_REVERSE_GAP = (
-    rf"(?P<gap>[\s-]+(?:(?:of|in|at)\s+)?(?:(?:{_DETERMINERS}|{_DEG})\s+)*"
-    rf"(?P<others>(?:{_ANY_SUBJECT}(?:{_COMMA}|{_WORD_JOIN}))*?))"
-)
-_BEFORE = rf"(?:(?P<before>{_DEG})(?:\s+(?:the|both|left|right))?\s+)?"
-_NUMBER = (
-    r"\s*[(,]?\s*(?:(?:with\s+|at\s+)?(?:an?\s+)?(?:intensity|density|degree|value)\s*(?:of|=|:)?\s*)?"
-    r"(?P<number>[01]?\.\d+)(?:\s*(?:-|–|to\b)\s*(?P<top>[01]?\.\d+))?\)?"
-)
-_AFTER = rf"(?:\s+(?P<after>{_DEG})(?!\s+{_ANY_ACTION})|{_NUMBER})?"
+    move: Move
+    low: int
+    high: int
+    negated: bool
+    hedged: bool
+    level: Levels | None
+    side: Side
+    start: int
+    end: int
+    action: str = ""
+    excepted: bool = False
+    code: bool = False
+    spread: Levels | None = None
+    """Level that words behind it give to all of its list."""
+    clause: bool = False
+    """A verb ties its words, so that words behind it speak of it alone."""
 
+    def mark(self, mark: Mark) -> None:
+        """What words behind it, or behind its list, say."""
+        if self.excepted and Mark.DENIED in mark:
+            mark = Mark.NONE
+        if Mark.HEDGED in mark:
+            self.hedged = True
+        else:
+            self.negated = Mark.DENIED in mark
 
-@cache
-def _probe(subject: str) -> re.Pattern[str]:
-    return re.compile(subject, re.IGNORECASE)
-
-
-@cache
-def _pair(subject: str, action: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """The two orders of a rule, compiled when a text first holds its subject: most texts need half of the rules."""
-    parts = rf"(?P<subject>{subject})", rf"(?P<action>{action})"
-    forward = rf"{_BEFORE}{parts[0]}{_GAP}{parts[1]}(?!\s+of\b){_AFTER}"
-    reverse = rf"{_BEFORE}{parts[1]}{_REVERSE_GAP}\b{parts[0]}\b{_AFTER}"
-    # A look-ahead finds overlapping matches: one subject may end a phrase and begin a clause.
-    first, second = (re.compile(rf"\b(?=(?P<all>{source}))", re.IGNORECASE) for source in (forward, reverse))
-    return first, second
-
-
-def _pair_statements(text: str, masked: str) -> Iterator[Statement]:
-    for aus, subject, action, denies in _RULES:
-        if _probe(subject).search(masked) is None:
-            continue
-        for pattern in _pair(subject, action):
-            for match in pattern.finditer(masked):
-                yield from _statements(text, match, aus, denies)
-
-
-_FINITE = re.compile(rf"\b(?:{_BE})\b", re.IGNORECASE)
-_DENIAL = re.compile(r"\b(?:not|never|no)\b(?!\s+only)|n't", re.IGNORECASE)
-HIGHEST_DENIED = 2
-"""Denying a degree whose range starts here or lower ("not noticeably raised") denies the movement itself; denying
-a higher one ("not strongly raised") neither claims nor denies it, and is no statement."""
-_NOT_DEGREE = re.compile(rf"(?:\b(?:not|no)|n't)\s+(?:\w+\s+)?{_DEG}", re.IGNORECASE)
-
-
-def _statements(text: str, match: re.Match[str], aus: tuple[str, ...], denies: bool) -> Iterator[Statement]:
-    gap = match["gap"]
-    denied = bool(_DENIAL.search(re.split(r"\bbut\b", gap, flags=re.IGNORECASE)[-1]))
-    level = read_degree(text[slice(*match.span("all"))]) if MASK in match["all"] else None
-    if denied and level is not None and level[0] > HIGHEST_DENIED and _NOT_DEGREE.search(match["all"]):
-        return
-    if match["number"]:
-        ends = [int(5.0 * min(float(end), 1.0) + 0.5) for end in (match["number"], match["top"]) if end]
-        denied, level = denied or max(ends) == 0, (max(min(ends), 1), max(ends))
-    absent = denied != denies
-    finite = match.start("subject") < match.start("action") and bool(_FINITE.search(gap))
-    for au in aus:
-        yield Statement(
-            au,
-            *match.span("all"),
-            level=None if absent else level,
-            denies=absent,
-            finite=finite,
-            subject=match.span("subject"),
-            action=match.span("action"),
-            coordinated=bool(match["others"]),
-        )
-
-
-def _inside(inner: tuple[int, int], outer: tuple[int, int]) -> bool:
-    return outer[0] <= inner[0] and inner[1] <= outer[1] and inner != outer
-
-
-def _shadowed(one: Statement, others: list[Statement]) -> bool:
-    """Whether a better reading of the same words exists: a longer subject or action, a longer whole, a nearer pair."""
-    for other in others:
-        same_words = one.au == other.au and one.subject == other.subject and one.action == other.action
-        if same_words and _inside((one.start, one.end), (other.start, other.end)):
-            return True
-        same_action = one.action[0] < other.action[1] and other.action[0] < one.action[1]
-        same_subject = one.subject[0] < other.subject[1] and other.subject[0] < one.subject[1]
-        if same_action and _inside(one.subject, other.subject):
-            return True
-        if same_subject and _inside(one.action, other.action):
-            return True
-        if one.coordinated and not other.coordinated and same_subject:
-            return True
-    return False
+    def settle(self) -> Statement:
+        absent = self.negated != self.move.denies
+        level = None if absent or self.level is None else (max(self.level[0], 1), max(self.level[1], 1))
+        return Statement(
+            self.move, absent, self.hedged, level, self.side, self.start, self.end, self.code
+        )  # fmt: skip
 
 
 def find_statements(text: str) -> list[Statement]:
-    """All statements about AUs in ``text`` made of a subject and an action, or by idiom, in text order."""
-    masked = mask_degrees(text)
-    found = list(_pair_statements(text, masked))
-    kept = [one for one in found if not _shadowed(one, found)]
-    for aus, source, denies in _IDIOMS:
-        for match in _probe(rf"\b{source}").finditer(masked):
-            span = match.span()
-            level = None if denies else read_degree(text[slice(*span)])
-            kept += [Statement(au, *span, level, denies, False, span, span) for au in aus]
-    return sorted(kept, key=lambda statement: (statement.start, statement.end, statement.au))
+    """All statements of ``text`` in the order of their words."""
+    atoms = numbers_as_codes(compose(scan(text)))
+    kinds = "".join(atom.kind for atom in atoms)
+    found: list[Statement] = []
+    asked = 0
+    heading = _Heading()
+    for first, last in sentences(atoms):
+        closing = atoms[last - 1]
+        if last - first == 1 and closing.kind == "|":
+            heading.line(str(closing.value))
+            continue
+        if asked:
+            answer = ANSWER.match(kinds, first, last)
+            if answer is not None:
+                no = answer["no"] is not None
+                found[-asked:] = [
+                    one._replace(denied=one.denied != no, hedged=False) for one in found[-asked:]
+                ]
+            asked = 0
+        nodes = [place for place in range(first, last) if kinds[place] in _NODES]
+        if nodes or ":" in kinds[first:last]:
+            scopes = find_scopes(atoms, kinds, first, last, _NODES, heading.mark)
+            heading.sentence(scopes.heading, bool(nodes))
+            items = _Sentence(text, atoms, kinds, last, nodes, scopes.marks, scopes.before).items()
+            settled = [item.settle() for item in items]
+            if closing.kind == "?":
+                settled = [one._replace(hedged=True) for one in settled]
+                asked = len(settled)
+            found += settled
+        heading.end(closing)
+    return found
+
+
+@dataclass(slots=True)
+class _Heading:
+    """Which heading ("Absent:") the lines below it stand under."""
+
+    mark: Mark = Mark.NONE
+    fresh: bool = False
+    stopped: bool = True
+
+    def line(self, kind: str) -> None:
+        if kind == "item" or self.fresh or (kind == "" and not self.stopped):
+            return
+        self.mark = Mark.NONE
+
+    def sentence(self, opened: Mark | None, nodes: bool) -> None:
+        if opened is not None:
+            self.mark, self.fresh = (Mark.NONE, False) if nodes else (opened, True)
+        elif nodes:
+            self.fresh = False
+
+    def end(self, closing: Atom) -> None:
+        self.stopped = closing.kind != "|"
+        if closing.kind == "|":
+            self.line(str(closing.value))
+
+
+@dataclass(slots=True)
+class _Sentence:
+    """One sentence while its nodes are tied to statements."""
+
+    text: str
+    atoms: list[Atom]
+    kinds: str
+    last: int
+    nodes: list[int]
+    marks: dict[int, Mark]
+    before: bool
+
+    def items(self) -> list[_Item]:
+        """Its statements, in order."""
+        kinds, nodes = self.kinds, self.nodes
+        items: list[_Item] = []
+        tied: dict[int, list[int]] = {}
+        """Place of an action's node -> its parts, when a clause or compound ties them."""
+        for place, node in enumerate(nodes):
+            kind = kinds[node]
+            if kind == "c":
+                items.append(self._code(node))
+            elif kind == "F":
+                part, action = self.atoms[node].value
+                move = movement_of(part, action)
+                if move is not None:
+                    items.append(self._item(move, [node], False, (node, node)))
+            elif kind in "aV":
+                items += self._action(place, tied)
+            elif kind == "p" and items:
+                items += self._echo(place, items[-1])
+        items.sort(key=lambda item: (item.start, item.end))
+        self._look_behind(items)
+        return items
+
+    # -- codes -------------------------------------------------------------------------------------
+
+    def _code(self, node: int) -> _Item:
+        atom = self.atoms[node]
+        code: Code = atom.value
+        mark = self.marks[node]
+        item = _Item(
+            Move((code.au,), ()), node, node, Mark.DENIED in mark, Mark.HEDGED in mark, code.level,
+            code.side, atom.start, atom.end, excepted=Mark.EXCEPTED in mark, code=True,
+        )  # fmt: skip
+        if self.kinds[node - 1 : node] != "," or self.kinds[node + 1 : node + 3] != ",c":
+            item.side = item.side or self._side(node)
+            if item.level is None:
+                self._level(item, self._before(node))
+        return item
+
+    # -- parts and actions -------------------------------------------------------------------------
+
+    def _part(self, place: int) -> str:
+        """The part at a node; "the right one" is the part named before."""
+        value = str(self.atoms[self.nodes[place]].value)
+        while value == "same" and place > 0:
+            place -= 1
+            if self.kinds[self.nodes[place]] == "p":
+                value = str(self.atoms[self.nodes[place]].value)
+        return value
+
+    def _near(self, one: int, other: int) -> bool:
+        return _NEAR.fullmatch(self.kinds, self.nodes[one] + 1, self.nodes[other]) is not None
+
+    def _gap(self, one: int, other: int) -> str:
+        return self.kinds[self.nodes[one] + 1 : self.nodes[other]]
+
+    def _action(self, place: int, tied: dict[int, list[int]]) -> Iterator[_Item]:
+        """Statements of the action at one node, by the parts it belongs to."""
+        node = self.nodes[place]
+        act: Act = self.atoms[node].value
+        left, clause = self._left(place, act, tied)
+        right = self._right(place, act, tied, bool(left))
+        if left and right:
+            gap = self._gap(place - 1, place)
+            verb = "b" in gap or "n" in gap
+            behind = self._gap(place, right[0])
+            if self.kinds[self.nodes[place - 1]] != "p":
+                keep_left = False
+            elif clause and not ("h" in gap and "b" not in gap):
+                keep_left = True
+            elif clause:
+                keep_left = False
+            else:
+                keep_left = (gap == "" and not ("f" in behind or "o" in behind)) or verb
+            left, right = (left, []) if keep_left else ([], right)
+        if left:
+            tied[place] = left
+        parts = left or right
+        if not parts:
+            yield from self._alone(place, act)
+            return
+        for part in parts:
+            move = movement_of(self._part(part), act.action)
+            if move is not None:
+                nodes = [self.nodes[one] for one in (*parts, place)]
+                item = self._item(move, nodes, clause and bool(left), (self.nodes[part], node))
+                item.action = act.action
+                yield item
+
+    def _left(self, place: int, act: Act, tied: dict[int, list[int]]) -> tuple[list[int], bool]:
+        """Parts in front that the action belongs to, and whether a verb ties them."""
+        if not place:
+            return [], False
+        before, kind = place - 1, self.kinds[self.nodes[place - 1]]
+        if kind in "aV" and before in tied:
+            if _CHAIN.fullmatch(self.kinds, self.nodes[before] + 1, self.nodes[place]):
+                return [part for part in tied[before] if movement_of(self._part(part), act.action)], True
+            return [], False
+        if kind != "p":
+            return [], False
+        gap = self._gap(before, place)
+        near = self._near(before, place) and "o" not in gap
+        if (
+            act.action == "tight"
+            and "look" in self.text[self.atoms[self.nodes[before]].end : self.atoms[self.nodes[place]].start]
+        ):
+            return [], False  # An impression: "the brows look tense".
+        clause = (
+            not near and _TIED.fullmatch(self.kinds, self.nodes[before] + 1, self.nodes[place]) is not None
+        )
+        if not near and (not clause or self.kinds[self.nodes[place]] == "V"):
+            return [], False
+        parts = [before]
+        while parts[-1] > 0 and self.kinds[self.nodes[parts[-1] - 1]] == "p":
+            one = parts[-1] - 1
+            if not joined(self.kinds, self.nodes[one], self.nodes[parts[-1]]):
+                break
+            gap = self._gap(one, before)
+            if len(parts) == 1 and not set("jr") & set(gap):
+                break
+            if near and ("d" in gap or self._aside(one, before)):
+                break
+            if one > 0 and self.kinds[self.nodes[one - 1]] in "aV" and self._near(one - 1, one):
+                break
+            parts.append(one)
+        return [part for part in reversed(parts) if movement_of(self._part(part), act.action)], clause
+
+    def _aside(self, one: int, other: int) -> bool:
+        """Whether two parts are joined by more than "and": "the brows, along with a jaw drop"."""
+        ends = self.nodes[one] + 1, self.nodes[other]
+        return any(self.atoms[at].kind == "j" and " " in str(self.atoms[at].value) for at in range(*ends))
+
+    def _modifies(self, node: int) -> bool:
+        """Whether a part only describes the next noun: "lip movements"."""
+        return self.kinds[node + 1 : node + 2] == "w" and self.text[self.atoms[node].end - 1] not in "sS"
+
+    def _right(self, place: int, act: Act, tied: dict[int, list[int]], has_left: bool) -> list[int]:
+        """Parts behind that the action stands before: "raised cheeks and lip corners", "raising of the brows"."""
+        nodes, kinds = self.nodes, self.kinds
+        first = place + 1
+        while not has_left and first < len(nodes) and first < place + 4 and kinds[nodes[first]] in "aV":
+            if not (
+                self._near(first - 1, first) or _CHAIN.fullmatch(kinds, nodes[first - 1] + 1, nodes[first])
+            ):
+                return []
+            first += 1
+        if first >= len(nodes) or kinds[nodes[first]] != "p" or not self._near(first - 1, first):
+            return []
+        if movement_of(self._part(first), act.action) is None:
+            return []
+        parts = [first]
+        while parts[-1] + 1 < len(nodes) and kinds[nodes[parts[-1] + 1]] == "p":
+            one = parts[-1] + 1
+            gap = self._gap(parts[-1], one)
+            if not joined(kinds, nodes[parts[-1]], nodes[one]) or (
+                "f" in gap and "o" not in self._gap(place, first)
+            ):
+                break
+            if one + 1 < len(nodes) and kinds[nodes[one + 1]] in "aV" and self._owns(one):
+                break
+            if self._modifies(nodes[one]):
+                break
+            parts.append(one)
+        return [part for part in parts if movement_of(self._part(part), act.action)]
+
+    def _owns(self, part: int) -> bool:
+        """Whether the part has an action of its own behind it."""
+        act: Act = self.atoms[self.nodes[part + 1]].value
+        if movement_of(self._part(part), act.action) is None:
+            return False
+        ends = self.nodes[part] + 1, self.nodes[part + 1]
+        return (
+            _NEAR.fullmatch(self.kinds, *ends) is not None or _TIED.fullmatch(self.kinds, *ends) is not None
+        )
+
+    def _alone(self, place: int, act: Act) -> Iterator[_Item]:
+        """An action that needs no part: "a frown", "without furrowing"; "to smile" is only an intention."""
+        node = self.nodes[place]
+        before = self.atoms[node - 1] if node else None
+        if not act.alone or (before is not None and before.kind == "f" and before.value == "to"):
+            return
+        back = range(place - 1, max(place - 4, -1), -1)
+        last = next((self.nodes[one] for one in back if self.kinds[self.nodes[one]] == "p"), None)
+        part = str(self.atoms[last].value) if last is not None else ""
+        move = movement_of(part, act.action)
+        side = self._side(last) if move is not None and last is not None else None
+        move = move or movement_of(DEFAULT_PARTS[act.action], act.action)
+        if move is not None:
+            item = self._item(move, [node], False, (node, node))
+            item.side = item.side or side
+            yield item
+
+    def _echo(self, place: int, last: _Item) -> Iterator[_Item]:
+        """A part without an action that takes up the last one: "the right one is not", "the left brow mirrors this"."""
+        node = self.nodes[place]
+        match = _ECHO.match(self.kinds, node + 1, self.last)
+        if match is None or last.code:
+            return
+        move = movement_of(self._part(place), last.action)
+        if move is None:
+            return
+        item = self._item(move, [node], False, (node, node))
+        item.action, item.level = last.action, None if match["no"] else last.level
+        item.negated = match["no"] is not None
+        yield item
+
+    def _item(self, move: Move, nodes: list[int], clause: bool, pair: tuple[int, int]) -> _Item:
+        """A statement whose words lie between the outermost nodes; ``pair`` are its part and its action."""
+        low, high = min(nodes), max(nodes)
+        part, action = pair
+        # An attributive action lends its scope to its part: in "raised instead of lowered brows" only one is denied.
+        mark = self.marks[action]
+        if part < action or part != min((node for node in nodes if node > action), default=part):
+            mark |= self.marks[part]
+        item = _Item(
+            move, low, high, Mark.DENIED in mark, Mark.HEDGED in mark, None, self._side(part),
+            self.atoms[low].start, self.atoms[high].end, excepted=Mark.EXCEPTED in mark, clause=clause,
+        )  # fmt: skip
+        degrees = [one for one in range(min(pair) + 1, max(pair)) if self.kinds[one] == "d"]
+        if not clause:
+            degrees = self._before(low) + degrees
+        elif not degrees and action != low:
+            degrees = [one for one in range(max(low, action - 4), action) if self.kinds[one] == "d"]
+        self._level(item, degrees)
+        return item
+
+    # -- degrees and sides -------------------------------------------------------------------------
+
+    def _before(self, node: int) -> list[int]:
+        """Degree words right before a node."""
+        found: list[int] = []
+        place = node - 1
+        while place >= 0 and place > node - 6 and self.kinds[place] in "fsdxo-":
+            if self.kinds[place] == "d":
+                found.append(place)
+            place -= 1
+        return found[::-1]
+
+    def _level(self, item: _Item, degrees: list[int]) -> None:
+        """Set the level from degree words in or before the statement, else from words or numbers behind it."""
+        spread = False
+        if not degrees:
+            match = _DEGREE.match(self.kinds, item.high + 1, self.last)
+            if (
+                match is not None
+                and "look" in self.text[self.atoms[item.high].end : self.atoms[match.end("degree") - 1].start]
+            ):
+                match = None
+            if match is not None and "n" not in self.kinds[item.high + 1 : match.start("degree")]:
+                degrees = [place for place in range(*match.span("degree")) if self.kinds[place] == "d"]
+                item.end = max(item.end, self.atoms[degrees[-1]].end)
+                spread = "b" in match.group()
+        if degrees:
+            ranges = [self.atoms[place].value for place in degrees]
+            item.level = min(low for low, _ in ranges), max(high for _, high in ranges)
+            item.start = min(item.start, self.atoms[degrees[0]].start)
+            item.spread = item.level if spread else None
+            if item.negated and item.level[0] > _HIGHEST_DENIED:
+                item.hedged = True
+        # A number counts before words: "slightly raised (0.31)".
+        number = level_at(self.text, max(item.end, self.atoms[item.high].end))
+        if number is not None:
+            item.level, item.end = number.levels, number.end
+            item.spread = number.levels if number.spread else None
+            if item.level == (0, 0) and (item.code or not number.some):
+                item.negated, item.level = True, None
+
+    def _side(self, node: int) -> Side:
+        """The side named right before a part or code, else right behind it."""
+        place = node - 1
+        while place >= 0 and place > node - 6 and self.kinds[place] in "fsdxaV":
+            if self.kinds[place] == "s":
+                return _side_of(self.atoms[place])
+            place -= 1
+        behind = _PLACE.match(self.kinds, node + 1, self.last)
+        return None if behind is None else _side_of(self.atoms[behind.end() - 1])
+
+    # -- what stands behind ------------------------------------------------------------------------
+
+    def _look_behind(self, items: list[_Item]) -> None:
+        """Apply what words behind statements say, also to those that a list joins with them."""
+        mark: Mark | None = None
+        spread: Levels | None = None
+        for place in reversed(range(len(items))):
+            item = items[place]
+            listed = self.kinds[item.high + 1 : item.high + 3] == ",c"
+            own = None if listed else after(self.atoms, self.kinds, item.high, self.last, self.before)
+            linked = listed or (place + 1 < len(items) and self._linked(item, items[place + 1]))
+            same = place + 1 < len(items) and items[place + 1].high == item.high
+            if own is not None:
+                mark = own
+            elif not same and (item.clause or not linked):
+                mark = None
+            if mark is not None:
+                item.mark(mark)
+            if item.level is not None or item.spread is not None or not linked:
+                spread = item.spread
+            elif spread is not None and item.level is None and item.code:
+                item.level, item.negated = (None, True) if spread == (0, 0) else (spread, item.negated)
+
+    def _linked(self, one: _Item, other: _Item) -> bool:
+        """Whether a list joins two statements, or the second names the first: "AU6 (cheek raiser)"."""
+        if joined(self.kinds, one.high, other.low):
+            return True
+        return one.move.aus == other.move.aus and self.kinds[one.high + 1 : other.low] in (
+            "",
+            "(",
+            "-",
+            ":",
+            "f",
+        )
+
+
+def _side_of(atom: Atom) -> Side:
+    words = str(atom.value)
+    left, right = "left" in words, "right" in words
+    return None if left == right else "left" if left else "right"

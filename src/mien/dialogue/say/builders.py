@@ -15,7 +15,8 @@ from mien.core.aus import AUS
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadInput, require_known
 from mien.core.nouns import AuReading, Dialogue, Labels, Sample, Turn
-from mien.dialogue.read import au_arrays, emotion_words
+from mien.dialogue.read import au_arrays
+from mien.dialogue.say import emotion_words
 from mien.dialogue.say.au_texts import names_codes, say_descriptions, say_list
 from mien.dialogue.say.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
 from mien.dialogue.say.questions import AU_LIST_QUESTIONS, EXPLANATION_QUESTIONS

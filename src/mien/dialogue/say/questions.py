@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from mien.dialogue.read import au_arrays, emotion_words
+from mien.dialogue.read import au_arrays
+from mien.dialogue.say import emotion_words
 
 __all__ = ["ALL_QUESTIONS", "AU_LIST_QUESTIONS", "EXPLANATION_QUESTIONS", "TASKS", "classify_question"]
 

@@ -15,7 +15,7 @@ from mien.core.aus import au_key, au_set
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Answer, Labels
-from mien.dialogue.read.emotion_words import read_emotion_answer
+from mien.dialogue.read.emotion import read_emotion_answer
 from mien.models.composite.backbones import WEIGHTS, at_scale, decoder_fields, vision_evidence
 from mien.models.composite.checks import checks_options
 from mien.models.composite.facial_lm import FacialLMConfig

@@ -18,7 +18,7 @@ from mien.core.aus import AU_SETS, AUS
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import AuReading, FloatArray, Turn
 from mien.dialogue.read.au_arrays import FORMATS, say_array
-from mien.dialogue.read.emotion_words import say_emotion
+from mien.dialogue.say.emotion_words import say_emotion
 from mien.dialogue.say.narrator import narrate
 from mien.dialogue.say.questions import ALL_QUESTIONS
 from mien.models.pocket.prompt import training_parts
