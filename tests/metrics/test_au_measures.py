@@ -7,10 +7,10 @@ import pytest
 from sklearn.metrics import f1_score, mean_absolute_error, roc_auc_score
 
 from mien.core.errors import BadInput
-from mien.metrics.au import auc, f1, icc, macro_over_aus, mae, pcc, ranks
+from mien.metrics.au import auc, ccc, f1, icc, macro_over_aus, mae, pcc, ranks
 
 NAN = math.nan
-MEASURES = (f1, auc, mae, pcc, icc)
+MEASURES = (f1, auc, mae, pcc, ccc, icc)
 
 
 def test_values_by_hand():
@@ -20,6 +20,9 @@ def test_values_by_hand():
     assert mae([0, 2, 5], [1, 2, 3]).value == pytest.approx(1.0)
     assert pcc([1, 2, 3], [2, 4, 6]).value == pytest.approx(1.0)
     assert pcc([1, 2, 3, 4], [1, 3, 2, 4]).value == pytest.approx(0.8)
+    assert ccc([1, 2, 3], [2, 4, 6]).value == pytest.approx((8 / 3) / (22 / 3))
+    assert ccc([1, 2, 3], [1, 2, 3]).value == pytest.approx(1.0)
+    assert ccc([1, 1], [2, 2]).value == 0.0
     assert ranks([10, 20, 20, 5]).tolist() == [2.0, 3.5, 3.5, 1.0]
 
 

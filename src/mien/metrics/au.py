@@ -1,10 +1,10 @@
-"""Agreement on Action Units: binary F1, AUC, MAE, PCC and ICC(3,1), one by one and as macro means.
+"""Agreement on Action Units: binary F1, AUC, MAE, PCC, CCC and ICC(3,1), one by one and as macro means.
 
 Conventions
     * Presence from a level is the caller's business (DISFA: level >= 2 in EmoLA, > 2 in AU-LLaVA).
     * A NaN on either side is an unmeasured or uncoded item: the pair is left out, ``n`` says how many remain.
     * Undefined figures are NaN and stay out of macro means: F1 with no positive in truth or prediction, AUC
-      without both classes, PCC and ICC without variance or with fewer than two items.
+      without both classes, PCC, CCC and ICC without variance or with fewer than two items.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mien.metrics.result import Result, checked_pair, macro
 
-__all__ = ["auc", "f1", "icc", "macro_over_aus", "mae", "pcc", "ranks"]
+__all__ = ["auc", "ccc", "f1", "icc", "macro_over_aus", "mae", "pcc", "ranks"]
 
 Measure = Callable[[npt.ArrayLike, npt.ArrayLike], Result]
 
@@ -65,6 +65,16 @@ def pcc(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Result:
     return Result("PCC", float(a @ b / math.sqrt((a @ a) * (b @ b))), len(true))
 
 
+def ccc(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Result:
+    """Lin's concordance: ``2 cov / (var + var + (mean - mean)²)``, population moments; also of valence and arousal."""
+    true, guess = checked_pair(truth, predicted, "values")
+    spread = float(true.var() + guess.var() + (true.mean() - guess.mean()) ** 2) if len(true) > 1 else 0.0
+    if spread == 0:
+        return Result("CCC", math.nan, len(true))
+    covariance = float(((true - true.mean()) * (guess - guess.mean())).mean())
+    return Result("CCC", 2.0 * covariance / spread, len(true))
+
+
 def icc(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Result:
     """ICC(3,1), two-way mixed, consistency, single rater (Shrout & Fleiss 1979): ``(BMS - EMS) / (BMS + EMS)``.
 
@@ -93,7 +103,7 @@ def macro_over_aus(
     the number of AUs in the mean.
 
     Args:
-        measure: `f1`, `auc`, `mae`, `pcc` or `icc`.
+        measure: `f1`, `auc`, `mae`, `pcc`, `ccc` or `icc`.
         truth: AU key -> values.
         predicted: AU key -> values, of the same length.
     """
