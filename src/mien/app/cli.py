@@ -17,7 +17,7 @@ from mien import __version__
 from mien.app.annotate_command import annotate_app
 from mien.app.data_command import data_app
 from mien.app.models_transfer import add_transfer
-from mien.backends.base import DEFAULT_MODEL
+from mien.backends import DEFAULT_MODEL
 from mien.core.errors import MienError
 
 __all__ = ["app", "main"]

@@ -7,13 +7,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
+from mien.backends import DEFAULT_MODEL
 from mien.core.errors import BadConfig, require
 from mien.core.nouns import Answer, Evidence, Explanation, FaceResult
 
 __all__ = ["DEFAULT_MODEL", "FOLDER_FILES", "READERS", "ClipReader", "Reader", "open_reader"]
 
-DEFAULT_MODEL = "pocket"
-"""Name of the reader that is taken when none is given."""
 
 READERS: dict[str, str] = {
     "pocket": "mien.backends.onnx:open_pocket",
