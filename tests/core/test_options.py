@@ -15,6 +15,7 @@ def take(
     rate: float = 0.1,
     units: str = "",
     cut: int | None = None,
+    layer: int | str | None = None,
 ) -> None:
     """Something with options."""
 
@@ -27,7 +28,7 @@ def typed(*given: str) -> dict[str, object]:
 
 
 def test_values_have_the_type_of_their_parameter() -> None:
-    assert list(KNOWN) == ["residual", "size", "rate", "units", "cut"]
+    assert list(KNOWN) == ["residual", "size", "rate", "units", "cut", "layer"]
     assert typed("residual=false", "size=7", "rate=1e-3", "units=12", "cut=0") == {
         "residual": False, "size": 7, "rate": 1e-3, "units": "12", "cut": 0,
     }  # fmt: skip
@@ -35,6 +36,7 @@ def test_values_have_the_type_of_their_parameter() -> None:
         assert typed(f"residual={word}") == {"residual": False}
     assert typed_options({"units": 12, "residual": True}, KNOWN, "it") == {"units": "12", "residual": True}
     assert typed("units=a=b", "units= c ") == {"units": "c"}
+    assert typed("layer=-1") == {"layer": -1} and typed("layer=last") == {"layer": "last"}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_values_have_the_type_of_their_parameter() -> None:
         ("size=big", "a whole number"),
         ("size=7.5", "a whole number"),
         ("cut=x", "a whole number or null"),
-        ("color=red", "one of residual, size, rate, units, cut"),
+        ("color=red", "one of residual, size, rate, units, cut, layer"),
         ("first=x", "one of residual"),
         ("size", "NAME=VALUE"),
         ("=7", "NAME=VALUE"),

@@ -17,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from mien.app.data_charts import stats_page
-from mien.app.data_command import data_app, reader_options, show_stats
+from mien.app.data_command import data_app, show_stats
 from mien.app.data_stats import count_labels
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels, Sample
@@ -38,12 +38,39 @@ def test_list_names_all() -> None:
     status, text = run("list")
     names = [line.split()[0] for line in text.splitlines()[1:] if line[:1].strip()]
     assert status == 0 and set(DATASETS) <= set(names)
+    assert "descriptions (true or false)" in text and "first (a whole number or null)" in text
 
 
 def test_check_of_a_sound_copy(copy_of: CopyOf) -> None:
     assert run("check", "rafdb", "--root", copy_of("rafdb")) == (
-        0, "No problems. Pictures were not opened (--deep does).\n"
-    )  # fmt: skip
+        0,
+        "train: 7 samples (published: 12,271)\ntest: 7 samples (published: 3,068)\n"
+        "No problems. Pictures were not opened (--deep does).\n",
+    )
+
+
+def test_check_sums_up_by_kind_and_takes_options(tmp_path: Path) -> None:
+    rows = "".join(f"{row}.jpg,{'hapy' if row == 3 else 'happy'},x\n" for row in range(1000))
+    (tmp_path / "manifest.csv").write_text(f"media,emotion,AU99\na\x1b[31m.jpg,sad,x\n{rows}")
+    status, text = run("check", "manifest", "--root", tmp_path)
+    lines = text.splitlines()
+    assert status == 1 and len(lines) == 25 and lines[0] == "manifest.csv:2: no file a\\x1b[31m.jpg"
+    assert lines[20] == "… and 981 more of the kind: no file …"
+    assert lines[21:23] == [
+        "Note: manifest.csv: column 'AU99' is not read",
+        "Note: manifest.csv: emotion 'hapy' is none of the eight and stays a word of your own",
+    ]
+    assert lines[23:] == ["all: 1,001 samples", "1,001 problems. Pictures were not opened (--deep does)."]
+    status, text = run("check", "manifest", "--root", tmp_path, "--json")
+    content = json.loads(text)
+    assert (
+        len(content["problems"]) == 1001
+        and content["kinds"] == {"no file …": 1001}
+        and len(content["notes"]) == 2
+    )
+    assert content["samples"] == {"all": 1001} and content["published"] == {}
+    with pytest.raises(BadConfig, match="no option at all"):
+        run("check", "manifest", "--root", tmp_path, "--option", "units=4")
 
 
 def test_check_names_problems_and_tells_by_its_status(copy_of: CopyOf) -> None:
@@ -154,9 +181,6 @@ def test_options_reach_the_dataset(copy_of: CopyOf) -> None:
     root = copy_of("affectnet")
     _, text = run("stats", "affectnet", "--root", root, "--split", "train", "--option", "classes=7", "--json")
     assert "contempt" not in json.loads(text)["splits"]["train"]["emotions"]
-    assert reader_options(["votes=majority", "attributes=true", "count=3"]) == {
-        "votes": "majority", "attributes": True, "count": 3
-    }  # fmt: skip
     with pytest.raises(BadConfig, match="layout, classes"):
         run("stats", "affectnet", "--root", root, "--option", "klasses=7")
     with pytest.raises(BadConfig, match="NAME=VALUE"):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,7 @@ texts = st.text(max_size=40) | st.sampled_from(
         "",
     )
 )
+boxes = st.none() | st.tuples(*[st.integers(0, 99).map(float)] * 4)
 
 
 @st.composite
@@ -35,15 +37,31 @@ def items(draw):
         turns.insert(0, Turn("system", draw(texts)))
     key = draw(st.none() | st.text(max_size=8))
     media = draw(st.lists(st.text(min_size=1, max_size=12), max_size=3))
-    return Item(Dialogue(draw(st.text(min_size=1, max_size=8)), tuple(turns), key), tuple(media))
+    dialogue = Dialogue(draw(st.text(min_size=1, max_size=8)), tuple(turns), key)
+    return Item(dialogue, tuple(media), draw(boxes), draw(st.none() | st.text(max_size=8)))
+
+
+@st.composite
+def shown_items(draw):
+    """What a trainer can be shown: as many paths as placeholders, of pictures and of clips."""
+    item = draw(items())
+    turns, media = [], []
+    for turn in item.dialogue.turns:
+        text = re.sub("<image>|<video>|<prior>|<landmark>", "", turn.text)
+        if turn.role == "user":
+            kinds = draw(st.lists(st.sampled_from(("<image>", "<video>")), max_size=2))
+            text = "".join(kinds) + text
+            media += [draw(st.sampled_from(("a.jpg", "b.png"))) if k == "<image>" else "c.mp4" for k in kinds]
+        turns.append(replace(turn, text=text))
+    return replace(item, dialogue=replace(item.dialogue, turns=tuple(turns)), media=tuple(media))
 
 
 SUFFIXES = [
     ("llava", ".json"),
     ("llava", ".jsonl"),
     ("sharegpt", ".json"),
-    ("openai", ".jsonl"),
-    ("parquet", ".parquet"),
+    ("messages", ".json"),
+    ("messages", ".jsonl"),
 ]
 PLAIN = Item(
     Dialogue("emotion", (Turn("user", "<image>\nWhich emotion?"), Turn("assistant", "fear")), "1"),
@@ -51,15 +69,32 @@ PLAIN = Item(
 )
 
 
-@pytest.mark.parametrize(("format", "suffix"), SUFFIXES)
-@given(st.lists(items(), max_size=5))
-@settings(deadline=None, max_examples=60)
-def test_round_trip_is_lossless(tmp_path_factory, format, suffix, written):
-    if format == "parquet":
-        pytest.importorskip("pyarrow")
+def written_and_read(tmp_path_factory, format, suffix, written):
     path = tmp_path_factory.getbasetemp() / f"{format}{suffix}"
     assert write_items(iter(written), path, format) == len(written)
-    assert list(read_items(path, format)) == written
+    return list(read_items(path, format))
+
+
+@given(st.lists(items(), max_size=5))
+@settings(deadline=None, max_examples=60)
+def test_parquet_keeps_everything(tmp_path_factory, written):
+    pytest.importorskip("pyarrow")
+    assert written_and_read(tmp_path_factory, "parquet", ".parquet", written) == written
+
+
+@pytest.mark.parametrize(("format", "suffix"), SUFFIXES)
+@given(st.lists(shown_items(), max_size=5))
+@settings(deadline=None, max_examples=60)
+def test_round_trip_is_lossless(tmp_path_factory, format, suffix, written):
+    assert written_and_read(tmp_path_factory, format, suffix, written) == written
+
+
+@given(st.lists(shown_items(), max_size=5))
+@settings(deadline=None, max_examples=60)
+def test_openai_keeps_turns_and_pictures(tmp_path_factory, written):
+    plain = [Item(replace(i.dialogue, task="conversation", sample_id=None), i.media) for i in written]
+    bare = [replace(item, box=None) for item in written]
+    assert written_and_read(tmp_path_factory, "openai", ".json", bare) == plain
 
 
 def test_llava_records_are_as_published(tmp_path):
@@ -92,17 +127,90 @@ def test_openai_messages_show_the_picture_where_its_placeholder_stood(tmp_path):
         },
         {"role": "assistant", "content": "fear"},
     ]
-    assert record["metadata"] == {"id": "1", "task": "emotion"}
+    assert list(record) == ["messages"]
+    with pytest.raises(BadInput, match="no place for a box"):
+        write_items([replace(PLAIN, box=(1.0, 2.0, 3.0, 4.0))], path)
 
 
-def test_a_video_of_many_frames_keeps_its_one_path_aside(tmp_path):
-    path = tmp_path / "a.jsonl"
-    turns = (Turn("user", "<image><image><image>\nWhich emotion?"), Turn("assistant", "joy"))
-    clip = Item(Dialogue("emotion", turns, "c"), ("clip.mp4",))
-    write_items([clip], path)
-    record = json.loads(path.read_text("utf-8"))
-    assert record["metadata"]["media"] == ["clip.mp4"]
-    assert list(read_items(path)) == [clip]
+CLIP = Item(
+    Dialogue(
+        "emotion", (Turn("user", "<image><image><image>\nWhich emotion?"), Turn("assistant", "joy")), "c"
+    ),
+    ("clip.MP4",),
+)
+FACEPHI = Item(
+    Dialogue("emotion", (Turn("user", "[LM PAD] Which?"), Turn("assistant", "joy")), "f"), ("a.jpg",)
+)
+ASKED = (Turn("system", "Be brief."), Turn("user", "<image><prior>\nWhich AUs?"), Turn("assistant", "AU6"))
+EMOLA = Item(Dialogue("au", ASKED, "e"), ("FABA/a.jpg",), None, "FABA/a.npy")
+
+
+def records(tmp_path, format, *items):
+    path = tmp_path / f"{format}.json"
+    write_items(items, path, format)
+    text = path.read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()] if format == "openai" else json.loads(text)
+
+
+def test_llava_and_emola_load_what_is_written(tmp_path):
+    """The rules of both `train.py`: json.load, speakers human and gpt in turn, EmoLA's landmark of every row."""
+    for record in records(tmp_path, "llava", PLAIN, CLIP, FACEPHI, EMOLA):
+        roles = {"human": "USER", "gpt": "ASSISTANT"}
+        said = [roles[turn["from"]] for turn in record["conversations"]]
+        assert said == [("USER", "ASSISTANT")[place % 2] for place in range(len(said))]
+        text = "".join(turn["value"] for turn in record["conversations"])
+        assert text.count("<image>") == ("image" in record) and text.count("<video>") == ("video" in record)
+        assert "<prior>" not in text
+    *_, clip, facephi, emola = records(tmp_path, "llava", CLIP, FACEPHI, EMOLA)
+    assert clip["video"] == "clip.MP4" and clip["conversations"][0]["value"] == "<video>\nWhich emotion?"
+    assert "image" not in facephi and facephi["conversations"][0]["value"].startswith("[LM PAD]")
+    assert emola["landmark"] == "FABA/a.npy" and emola["system"] == "Be brief."
+    assert emola["conversations"][0]["value"] == "Be brief.\n<image>\nWhich AUs?"
+
+
+@pytest.mark.parametrize(("format", "spoken"), [("messages", "messages"), ("sharegpt", "conversations")])
+def test_llama_factory_counts_as_many_placeholders_as_paths(tmp_path, format, spoken):
+    for record in records(tmp_path, format, PLAIN, CLIP, FACEPHI, EMOLA):
+        text = "".join(turn.get("content", turn.get("value")) for turn in record[spoken])
+        assert text.count("<image>") == len(record.get("images", []))
+        assert text.count("<video>") == len(record.get("videos", []))
+        assert "<prior>" not in text
+    (emola,) = records(tmp_path, format, EMOLA)
+    if format == "messages":
+        assert [turn["role"] for turn in emola["messages"]] == ["system", "user", "assistant"]
+    else:
+        assert emola["system"] == "Be brief." and [turn["from"] for turn in emola[spoken]] == ["human", "gpt"]
+
+
+def test_openai_takes_messages_and_no_other_key(tmp_path):
+    for record in records(tmp_path, "openai", PLAIN, CLIP, FACEPHI, EMOLA):
+        assert list(record) == ["messages"]
+        for message in record["messages"]:
+            assert set(message) == {"role", "content"} and message["role"] in ("system", "user", "assistant")
+            for part in message["content"] if isinstance(message["content"], list) else ():
+                assert part["type"] in ("text", "image_url", "video_url")
+    clip, facephi = records(tmp_path, "openai", CLIP, FACEPHI)
+    assert clip["messages"][0]["content"][0] == {"type": "video_url", "video_url": {"url": "clip.MP4"}}
+    assert facephi["messages"][0]["content"] == "[LM PAD] Which?"
+
+
+def test_more_placeholders_than_paths_are_refused_by_name(tmp_path):
+    two = replace(PLAIN, media=("a.jpg", "b.jpg"))
+    for format in ("llava", "sharegpt", "messages", "openai"):
+        with pytest.raises(BadInput, match="'1' with 1 placeholders for 2 paths"):
+            records(tmp_path, format, two)
+
+
+def test_a_clip_of_llava_next_and_old_files_of_mien_are_read(tmp_path):
+    path = tmp_path / "a.json"
+    said = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "x"}]
+    path.write_text(json.dumps([{"video": "c.mp4", "conversations": said}]))
+    assert next(read_items(path, "llava")).media == ("c.mp4",)
+    content = [{"type": "image_url", "image_url": {"url": "a.jpg"}}, {"type": "text", "text": "What?"}]
+    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "x"}]
+    path.write_text(json.dumps([{"messages": messages, "metadata": {"id": "1", "task": "emotion"}}]))
+    (item,) = read_items(path, "openai")
+    assert item.dialogue.sample_id == "1" and item.dialogue.task == "emotion" and item.media == ("a.jpg",)
 
 
 def test_files_of_other_tools_are_read(tmp_path):
@@ -221,7 +329,9 @@ def test_a_failed_export_leaves_the_old_file(tmp_path):
     with pytest.raises(BadInput, match="turns none"):
         write_items([PLAIN, silent], path)
     with pytest.raises(OutputFailed, match="Unicode"):
-        write_items([Item(Dialogue("\ud800", PLAIN.dialogue.turns))], path)
+        write_items(
+            [replace(PLAIN, dialogue=replace(PLAIN.dialogue, turns=(Turn("user", "<image>\ud800"),)))], path
+        )
     assert path.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["a.jsonl"]
     with pytest.raises(OutputFailed, match="no_folder"):
@@ -231,7 +341,7 @@ def test_a_failed_export_leaves_the_old_file(tmp_path):
 def test_the_format_has_to_be_clear(tmp_path):
     with pytest.raises(BadConfig, match="Name the format"):
         write_items([PLAIN], tmp_path / "a.json")
-    with pytest.raises(BadConfig, match="llava, sharegpt, openai, parquet"):
+    with pytest.raises(BadConfig, match="llava, sharegpt, messages, openai, parquet"):
         list(read_items(tmp_path / "a.json", "alpaca"))
     assert {form.name for form in RECORDS.values()} == set(RECORDS)
 

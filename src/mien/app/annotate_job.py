@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mien.app.annotate_options import RULES, Job
 from mien.core.errors import BadConfig
+from mien.core.options import split_options
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -63,7 +64,7 @@ def open_samples(job: Job) -> list[Sample]:
                 fix="Name it",
             )
         split = splits[0]
-    return list(islice(dataset.read(split, job.root), job.limit))
+    return list(islice(dataset.read(split, job.root, **split_options(job.option or ())), job.limit))
 
 
 def open_measurer(job: Job, name: str | None) -> FaceMeasurer | None:
@@ -156,6 +157,7 @@ def _record(job: Job) -> dict[str, JsonValue]:
     return {
         "dataset": job.dataset,
         "split": job.split,
+        "options": list(job.option or ()),
         "limit": job.limit,
         "server": job.teacher,
         "rpm": job.rpm,

@@ -14,6 +14,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from mien.app.data_options import OptionOption
+
 __all__ = ["RULES", "Job", "with_job"]
 
 RULES = "rules"
@@ -28,6 +30,7 @@ class Job:
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)]
     root: Annotated[Path | None, typer.Option(help="Folder of your copy of the dataset.")] = None
     split: Annotated[str | None, typer.Option(help="Which split; needed where there are several.")] = None
+    option: OptionOption = None
     limit: Annotated[int | None, typer.Option(help="Only the first N samples.", min=1)] = None
     teacher: Annotated[
         str, typer.Option(help="rules (offline), or a server's address such as http://localhost:8000/v1.")

@@ -6,23 +6,28 @@ This module is imported with the command line itself, so it imports nothing heav
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.app.data_options import NameArgument, OptionOption, RootOption
 from mien.app.exchange_command import convert_command, export_command
-from mien.core.errors import BadConfig, BadData, BadInput
+from mien.core.errors import BadData, BadInput
+from mien.core.options import say_type, split_options
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mien.annotate.face_cache import FaceSummary
+    from mien.data.problems import Problem
     from mien.face.media import MediaReader
 
-__all__ = ["data_app", "derive_landmarks", "reader_options", "show_check", "show_list", "show_stats"]
+__all__ = ["data_app", "derive_landmarks", "show_check", "show_list", "show_stats"]
 
+_EXAMPLES = 20
 _STATUS = "Exit status: 0 sound; 1 problems were found; 2 nothing could be done."
 
 data_app = typer.Typer(
@@ -31,27 +36,12 @@ data_app = typer.Typer(
     epilog=_STATUS,
 )
 
-NameArgument = Annotated[str, typer.Argument(help="A name of `mien data list`.", show_default=False)]
-RootOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--root", help="Folder of your copy; the packs of the data folder need none.", show_default=False
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DeepOption = Annotated[bool, typer.Option("--deep", help="Also open every picture and video (slow).")]
 SplitOption = Annotated[str | None, typer.Option("--split", help="This split only.", show_default=False)]
 PlotOption = Annotated[
     Path | None,
     typer.Option("--plot", help="Also draw the distributions: one HTML page.", show_default=False),
-]
-ReaderOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option",
-        help="An option of the reader, as NAME=VALUE: classes=7, presence=at-least-2, votes=majority; repeatable.",
-        show_default=False,
-    ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the faces.", show_default=False)]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a folder that holds faces.")]
@@ -76,13 +66,18 @@ def list_command() -> None:
 
 @data_app.command("check")
 def check_command(
-    name: NameArgument, root: RootOption = None, deep: DeepOption = False, as_json: JsonOption = False
+    name: NameArgument,
+    root: RootOption = None,
+    deep: DeepOption = False,
+    as_json: JsonOption = False,
+    option: OptionOption = None,
 ) -> None:
     """Name everything that is missing, unreadable, duplicated or out of protocol, with file and line.
 
-    Nothing is changed.
+    Nothing is changed. Of each kind of problem the first twenty are shown and the others counted; --json has all.
     """
-    raise typer.Exit(0 if show_check(name, root, deep=deep, as_json=as_json) else 1)
+    sound = show_check(name, root, deep=deep, as_json=as_json, options=split_options(option or ()))
+    raise typer.Exit(0 if sound else 1)
 
 
 @data_app.command("stats")
@@ -92,10 +87,10 @@ def stats_command(
     split: SplitOption = None,
     as_json: JsonOption = False,
     plot: PlotOption = None,
-    option: ReaderOption = None,
+    option: OptionOption = None,
 ) -> None:
     """Count samples, subjects, emotions and Action Units of every split; draw them with --plot."""
-    show_stats(name, root, split, as_json=as_json, plot=plot, options=reader_options(option or ()))
+    show_stats(name, root, split, as_json=as_json, plot=plot, options=split_options(option or ()))
 
 
 @data_app.command("landmarks")
@@ -104,7 +99,7 @@ def landmarks_command(
     out: OutOption,
     root: RootOption = None,
     split: SplitOption = None,
-    option: ReaderOption = None,
+    option: OptionOption = None,
     crops: CropOption = None,
     threads: ThreadsOption = None,
     resume: ResumeOption = False,
@@ -115,75 +110,100 @@ def landmarks_command(
     stopped goes on with --resume. Pictures without a face are named in OUT/SPLIT/errors.jsonl.
     """
     summaries = derive_landmarks(
-        name, root, out, split, reader_options(option or ()), crop_size=crops, threads=threads, resume=resume
+        name, root, out, split, split_options(option or ()), crop_size=crops, threads=threads, resume=resume
     )
     raise typer.Exit(1 if any(summary.failed for summary in summaries.values()) else 0)
 
 
-def reader_options(given: Sequence[str]) -> dict[str, Any]:
-    """``["classes=7", "votes=majority"]`` -> ``{"classes": 7, "votes": "majority"}``.
-
-    Raises:
-        BadConfig: an entry without ``=``.
-    """
-    options: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise BadConfig(
-                got=f"--option {text}", expected="NAME=VALUE", fix="Write it as in --option classes=7"
-            )
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
-    return options
-
-
 def show_list(console: Console | None = None) -> None:
-    """Print every dataset: name, what it holds, published sizes."""
+    """Print every dataset: name, what it holds, published sizes, options with their types."""
     from rich.table import Table
 
     from mien.data import DATASETS, open_dataset
 
-    table = Table("name", "what it holds", "published samples", box=None, pad_edge=False)
+    table = Table("name", "what it holds", "published samples", "options", box=None, pad_edge=False)
     for name in DATASETS:
         dataset = open_dataset(name)
         sizes = ", ".join(f"{split} {count:,}" for split, count in dataset.published.items())
-        table.add_row(name, dataset.title, sizes or "-")
+        options = ", ".join(f"{one} ({say_type(hint)})" for one, hint in dataset.options.items())
+        table.add_row(name, dataset.title, sizes or "-", options or "-")
     _console(console).print(table, highlight=False)
 
 
 def show_check(
-    name: str, root: Path | None, *, deep: bool = False, as_json: bool = False, console: Console | None = None
+    name: str,
+    root: Path | None,
+    *,
+    deep: bool = False,
+    as_json: bool = False,
+    options: Mapping[str, Any] | None = None,
+    console: Console | None = None,
 ) -> bool:
-    """Print the problems of a copy.
+    """Print the problems of a copy, summed up by kind, and the samples found beside the published ones.
 
     Returns:
         True when there are none.
 
     Raises:
-        BadConfig: no such dataset.
+        BadConfig: no such dataset, option or option value.
         BadData: the folder is missing.
     """
-    from rich.markup import escape
-
     from mien.data import open_dataset
     from mien.face.media import MediaReader
 
-    console = _console(console)
+    console, dataset = _console(console), open_dataset(name)
     with MediaReader() as reader:
-        problems = open_dataset(name).check(root, _why_unreadable(reader) if deep else None)
+        found = dataset.audit(root, _why_unreadable(reader) if deep else None, **(options or {}))
     if as_json:
-        rows = [{"file": p.file, "line": p.line, "what": p.what} for p in problems]
-        console.print_json(json.dumps({"dataset": name, "problems": rows}, ensure_ascii=False))
-        return not problems
-    for problem in problems:
-        console.print(escape(str(problem)), highlight=False, soft_wrap=True)
-    verdict = f"{len(problems):,} problems." if problems else "No problems."
+        content = {
+            "dataset": name,
+            "problems": _rows(found.problems),
+            "notes": _rows(found.notes),
+            "kinds": found.kinds(),
+            "samples": found.counts,
+            "published": dict(dataset.published),
+        }
+        console.print_json(json.dumps(content, ensure_ascii=False))
+        return not found.problems
+    for line in _summed_up(found.problems):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for line in _summed_up(found.notes):
+        console.print(f"Note: {line}", highlight=False, soft_wrap=True, markup=False)
+    for split, count in found.counts.items():
+        console.print(f"{split}: {_beside_published(count, dataset.published.get(split))}", highlight=False)
+    verdict = f"{len(found.problems):,} problems." if found.problems else "No problems."
     depth = "Pictures were opened." if deep else "Pictures were not opened (--deep does)."
     console.print(f"{verdict} {depth}", highlight=False)
-    return not problems
+    return not found.problems
+
+
+def _rows(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    return [{"file": one.file, "line": one.line, "what": one.what} for one in problems]
+
+
+def _summed_up(problems: Sequence[Problem]) -> Iterator[str]:
+    """The first of each kind, and how many more there are."""
+    kinds: dict[str, list[str]] = {}
+    counts: Counter[str] = Counter()
+    for problem in problems:
+        counts[problem.kind] += 1
+        if counts[problem.kind] <= _EXAMPLES:
+            kinds.setdefault(problem.kind, []).append(str(problem))
+    for kind, examples in kinds.items():
+        yield from map(_printable, examples)
+        if counts[kind] > len(examples):
+            yield f"… and {counts[kind] - len(examples):,} more of the kind: {_printable(kind)}"
+
+
+def _printable(text: str) -> str:
+    """``text`` with control characters and undecodable bytes escaped, so that no file name steers the terminal."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+
+
+def _beside_published(count: int, published: int | None) -> str:
+    return f"{count:,} samples" + (f" (published: {published:,})" if published is not None else "")
 
 
 def _why_unreadable(reader: MediaReader) -> Callable[[str], str | None]:
@@ -232,6 +252,8 @@ def show_stats(
         BadData: the folder is missing or something in it is not in the published format.
         OutputFailed: the page cannot be written.
     """
+    from rich.markup import escape
+
     from mien.app.data_charts import stats_page, write_page
     from mien.app.data_stats import count_labels, stats_tables
     from mien.data import open_dataset
@@ -246,10 +268,9 @@ def show_stats(
         console.print_json(json.dumps({"dataset": name, "splits": content}, ensure_ascii=False))
         return
     for one, stats in found.items():
-        published = dataset.published.get(one)
-        note = f" (published: {published:,})" if published is not None else ""
+        told = _beside_published(stats.samples, dataset.published.get(one))
         people = f", {len(stats.subjects):,} subjects" if stats.subjects else ""
-        console.print(f"[bold]{name} {one}[/bold]: {stats.samples:,} samples{note}{people}", highlight=False)
+        console.print(f"[bold]{name} {escape(one)}[/bold]: {told}{people}", highlight=False)
         for table in stats_tables(stats):
             console.print(table, highlight=False)
     if plot is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.core.errors import BadConfig, MienError, MissingWeights, OutputFailed, require, require_known
+from mien.core.options import split_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,7 +91,7 @@ def _import(
     """Turn a published checkpoint into a model folder of mien; adapters are merged."""
     lines = run_import(
         source, format, out, base or [], scale, dtype, tokenizer, partial,
-        experts=expert or [], prior=prior, options=_options(option or []),
+        experts=expert or [], prior=prior, options=split_options(option or ()),
     )  # fmt: skip
     for line in lines:
         typer.echo(line)
@@ -113,21 +114,6 @@ def _export(
     """Write a complete model, with an adapter merged, or an adapter alone."""
     for line in run_export(model, out, adapter, adapter_only, dtype):
         typer.echo(line)
-
-
-def _options(given: Sequence[str]) -> dict[str, object]:
-    """``image_size=224`` as ``{"image_size": 224}``.
-
-    Raises:
-        BadConfig: one is not NAME=VALUE.
-    """
-    pairs = [one.partition("=") for one in given]
-    wrong = [one for one, (name, _, value) in zip(given, pairs, strict=True) if not (name and value)]
-    if wrong:
-        raise BadConfig(
-            got=f"--option {wrong[0]}", expected="NAME=VALUE", fix="Write for instance layout=after"
-        )
-    return {name: int(value) if value.isdecimal() else value for name, _, value in pairs}
 
 
 def _dtype(name: str) -> Any:

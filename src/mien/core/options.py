@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from mien.core.errors import BadConfig
 
@@ -62,7 +62,7 @@ def typed_options(given: Mapping[str, object], known: Mapping[str, Any], of: str
     Raises:
         BadConfig: an unknown name, or a value of another type.
     """
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
     made: dict[str, Any] = {}
     for name, value in given.items():
@@ -72,7 +72,10 @@ def typed_options(given: Mapping[str, object], known: Mapping[str, Any], of: str
                 expected=f"one of {', '.join(known)}" if known else "no option at all",
                 fix="Correct the option",
             )
-        adapter = TypeAdapter(known[name], config=ConfigDict(coerce_numbers_to_str=True))
+        kinds = [kind for kind in get_args(known[name]) if kind is not type(None)]
+        # Of ``int | str`` a text that is a number is the number.
+        hint: Any = Annotated[known[name], Field(union_mode="left_to_right")] if kinds[1:] else known[name]
+        adapter = TypeAdapter(hint, config=ConfigDict(coerce_numbers_to_str=True))
         try:
             made[name] = adapter.validate_python(value)
         except ValidationError as error:

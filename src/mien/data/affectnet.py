@@ -28,8 +28,8 @@ import numpy as np
 from mien.core.emotions import canonical, order
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels, Sample
+from mien.core.suffixes import PICTURE_SUFFIXES
 from mien.data.dataset import Dataset, fixed
-from mien.data.frames import PICTURE_SUFFIXES
 from mien.data.label_words import by_code, expected, number
 from mien.data.problems import Entry, Found, Problem
 from mien.data.tables import csv_rows

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from mien.core.emotions import canonical
 from mien.core.nouns import Labels, Sample
+from mien.core.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from mien.data.dataset import Dataset, Groups
-from mien.data.frames import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from mien.data.problems import Entry, Found, Problem
 
 __all__ = ["DATASET", "check", "read", "scan"]

@@ -1,4 +1,4 @@
-"""Pictures of a clip by frame number, whatever their prefix and zero padding; suffixes of pictures and videos."""
+"""Pictures of a clip by frame number, whatever their prefix and zero padding; the first of several folders."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["PICTURE_SUFFIXES", "VIDEO_SUFFIXES", "Frames", "first_folder"]
+from mien.core.suffixes import PICTURE_SUFFIXES
 
-PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .avif .heic .heif .jp2 .tga .mpo".split()
-)
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .ts .ogv .mxf .vob".split()
-)
+__all__ = ["Frames", "first_folder"]
+
 _NUMBER = re.compile(r"(\d+)$")
 
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.core.nouns import Sample
+from mien.core.suffixes import is_clip
 from mien.data.dataset import Dataset, Groups
-from mien.data.frames import VIDEO_SUFFIXES
 from mien.data.problems import Entry, Found, Problem
 from mien.data.row_labels import RowLabels, as_text, as_truth, known_column
 from mien.data.tables import Item, Row, csv_rows, json_items, json_lines, parquet_items, xlsx_rows
@@ -213,7 +213,7 @@ def _sample(split: str, base: str, header: _Header, values: Mapping[str, Any], k
 
 def _frame(frame: str, media: str) -> str:
     """``!12`` for frame 12 of a video; pictures have none."""
-    if not frame or os.path.splitext(media)[1].lower() not in VIDEO_SUFFIXES:
+    if not frame or not is_clip(media):
         return ""
     number = frame.removesuffix(".0")
     if not number.isdecimal():

@@ -23,8 +23,9 @@ from pathlib import Path
 from mien.core.emotions import canonical, order
 from mien.core.errors import BadConfig
 from mien.core.nouns import Sample
+from mien.core.suffixes import PICTURE_SUFFIXES
 from mien.data.dataset import Dataset, fixed
-from mien.data.frames import PICTURE_SUFFIXES, first_folder
+from mien.data.frames import first_folder
 from mien.data.label_words import by_code, expected
 from mien.data.problems import Entry, Found, Problem
 from mien.data.tables import csv_rows, text_rows

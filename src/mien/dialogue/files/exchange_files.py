@@ -1,7 +1,8 @@
 """Files of dialogues, streamed: a million items are written and read without holding them.
 
 JSON arrays are written one item per line, so that the lines that messages name can be found; arrays by other tools,
-indented or on one line, are read as well. Every JSON format may also be JSON lines: the suffix ``.jsonl`` decides.
+indented or on one line, are read as well. A JSON format may also be JSON lines, where the suffix ``.jsonl`` asks for
+it; OpenAI's always is.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from mien.core.errors import BadConfig, BadData, OutputFailed, require
+from mien.core.paths import written_whole
 from mien.dialogue.files.exchange import RECORDS, Item, Malformed, RecordFormat, checked
 
-__all__ = ["json_array", "read_items", "write_array", "write_items"]
+__all__ = ["format_of", "json_array", "read_items", "write_array", "write_items"]
 
 Located = tuple[str, Mapping[str, Any]]
 """Where a record stands (``"line 7"``), and the record."""
@@ -44,11 +46,11 @@ def write_items(items: Iterable[Item], path: Path, format: str | None = None) ->
         MissingDependency: Parquet without pyarrow.
         OutputFailed: the file cannot be written.
     """
-    form = _format(path, format)
+    form = format_of(path, format)
     records = (form.encode(checked(item)) for item in items)
     if form.name == "parquet":
         return _write_parquet(records, path)
-    if path.suffix == ".jsonl":
+    if form.lines or path.suffix == ".jsonl":
         with _replacing(path) as file:
             return _count(file.write(_line(record) + "\n") for record in records)
     return write_array(records, path)
@@ -81,11 +83,12 @@ def read_items(path: Path, format: str | None = None) -> Iterator[Item]:
         BadData: the file cannot be read or something in it is not in its format; file and line are named.
         MissingDependency: Parquet without pyarrow.
     """
-    form = _format(path, format)
+    form = format_of(path, format)
     if form.name == "parquet":
         located = _parquet_rows(path)
     else:
-        located = _json_lines(path) if path.suffix == ".jsonl" else json_array(path)
+        lines = path.suffix == ".jsonl" or (form.lines and not _opens_array(path))
+        located = _json_lines(path) if lines else json_array(path)
     for place, record in located:
         try:
             yield form.decode(record)
@@ -93,7 +96,12 @@ def read_items(path: Path, format: str | None = None) -> Iterator[Item]:
             raise _fault(path, place, f"no {form.name} item: {error}", form.title) from error
 
 
-def _format(path: Path, name: str | None) -> RecordFormat:
+def format_of(path: Path, name: str | None) -> RecordFormat:
+    """The format called ``name``, or without a name the only one with the suffix of ``path``.
+
+    Raises:
+        BadConfig: no such format, or one that the suffix does not tell.
+    """
     fitting = [form for form in RECORDS.values() if form.suffix == path.suffix] if name is None else []
     if name in RECORDS:
         return RECORDS[str(name)]
@@ -102,6 +110,14 @@ def _format(path: Path, name: str | None) -> RecordFormat:
     raise BadConfig(
         got=f"format {name!r} for {path.name}", expected=f"one of {', '.join(RECORDS)}", fix="Name the format"
     )
+
+
+def _opens_array(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return file.read(_CHUNK).lstrip().startswith("[")
+    except OSError:
+        return False
 
 
 def _line(record: Mapping[str, Any]) -> str:
@@ -121,18 +137,15 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
 @contextmanager
 def _complete(path: Path) -> Iterator[Path]:
     """A path beside ``path`` that takes its place when the block ends without an error."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        yield part
-        part.replace(path)
+        with written_whole(path) as part:
+            yield part
     except (OSError, UnicodeEncodeError) as error:
         raise OutputFailed(
             got=f"{error} while writing {path}",
             expected="a folder that exists and has room, and text that is Unicode",
             fix="Choose another folder or correct the text",
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _fault(path: Path, place: str, what: str, expected: str) -> BadData:
@@ -228,6 +241,8 @@ def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> int:
             ("task", arrow.string()),
             ("media", arrow.list_(arrow.string())),
             ("turns", arrow.list_(turn)),
+            ("box", arrow.list_(arrow.float64())),
+            ("landmark", arrow.string()),
         ]
     )
     number = 0

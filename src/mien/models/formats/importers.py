@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.core.errors import BadConfig, BadInput, MissingWeights, require_known
+from mien.core.options import options_of, typed_options
 from mien.layers.facexformer import FaceXFormer
 from mien.layers.pointmlp import PointMLP
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
@@ -313,7 +314,9 @@ def _import_system(
     partial: bool,
 ) -> Imported:
     layout = LAYOUTS[format]
-    system, chosen = open_system(cast(str, layout.system)), {**layout.options, **options}
+    name = cast(str, layout.system)
+    system = open_system(name)
+    chosen = {**layout.options, **typed_options(options, options_of(system.configure, skip=1), name)}
     under: dict[str, Tensor] = {}
     if layout.base is not None:
         under = read_checkpoint(*_sources(base)) if base is not None else {}

@@ -1,0 +1,217 @@
+"""What an exported dialogue points at: pictures cut out and written, encoded into the file, and EmoLA's priors."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mien.core.errors import BadInput, OutputFailed
+from mien.core.paths import write_whole
+from mien.core.suffixes import is_clip
+
+if TYPE_CHECKING:
+    from mien.core.nouns import Image, Sample
+    from mien.face.finder import FaceFinder
+    from mien.face.media import MediaReader
+
+__all__ = ["Media", "Placed"]
+
+_ENCODED = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".gif": "gif"}
+_MOST_BYTES = 20 * 1024 * 1024
+_QUALITY = 95
+_CROP = 224
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a dialogue finds its sample."""
+
+    media: str
+    box: tuple[float, float, float, float] | None = None
+    """Of the face, where the picture shows more than it."""
+    landmark: str | None = None
+    """File of EmoLA's 212 numbers."""
+
+
+class Media:
+    """Turns samples into what dialogues name.
+
+    Args:
+        reader: opens pictures.
+        pictures: folder for crops of given boxes, and for frames of videos and members of archives; None writes none.
+        embed: name data URLs instead of files.
+        priors: folder for landmark priors; None makes none.
+        net: InsightFace's ``2d106det.onnx`` for them; None takes the 106 points of mien's own mesh.
+        beside: folder to which paths are told relative; None tells them as they are.
+    """
+
+    def __init__(
+        self,
+        reader: MediaReader,
+        *,
+        pictures: Path | None = None,
+        embed: bool = False,
+        priors: Path | None = None,
+        net: Path | None = None,
+        beside: Path | None = None,
+    ) -> None:
+        self._reader, self._pictures, self._embed = reader, pictures, embed
+        self._priors, self._net_file, self._beside = priors, net, beside
+        self.members = self.boxes = 0
+        """Samples so far whose file only mien opens, and whose face is told by a box alone."""
+
+    def place(self, sample: Sample, prior: bool = False) -> Placed:
+        """Where ``sample`` is found; its crop, frame or prior is written on the way.
+
+        Args:
+            sample: the sample.
+            prior: whether its dialogue needs a landmark prior.
+
+        Raises:
+            BadInput: the picture cannot be read, its box lies outside, or no face is found for the prior.
+            OutputFailed: a file cannot be written.
+        """
+        landmark = self._prior(sample) if prior and self._priors is not None else None
+        box = None if sample.cropped else sample.box
+        member = "!" in sample.media and not os.path.exists(sample.media)
+        if self._embed:
+            return Placed(self._data_url(sample, box), landmark=landmark)
+        if self._pictures is not None and (box is not None or member):
+            path = self._pictures / f"{_file_name(sample)}.jpg"
+            _write(path, _jpeg(_cut(self._reader.open(sample.media), box)))
+            return Placed(self._told(path), landmark=landmark)
+        self.members += member
+        self.boxes += box is not None
+        return Placed(self._told(sample.media), box, landmark)
+
+    def _told(self, path: str | Path) -> str:
+        return str(path) if self._beside is None else os.path.relpath(path, self._beside)
+
+    def _data_url(self, sample: Sample, box: tuple[float, float, float, float] | None) -> str:
+        suffix = os.path.splitext(sample.media)[1].lower()
+        if box is None and (is_clip(sample.media) or suffix in _ENCODED) and os.path.isfile(sample.media):
+            kind = f"video/{suffix[1:]}" if is_clip(sample.media) else f"image/{_ENCODED[suffix]}"
+            if (size := os.path.getsize(sample.media)) > _MOST_BYTES:
+                raise BadInput(
+                    got=f"{sample.media} of {size:,} bytes",
+                    expected=f"at most {_MOST_BYTES:,} to be encoded into a line",
+                    fix="Leave it out, or name the file instead of --embed",
+                )
+            data = Path(sample.media).read_bytes()
+        else:
+            kind, data = "image/jpeg", _jpeg(_cut(self._reader.open(sample.media), box))
+        return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+    # -- landmark priors
+
+    def _prior(self, sample: Sample) -> str:
+        beside = _released_prior(sample.media)
+        if beside is not None:
+            return self._told(beside)
+        assert self._priors is not None
+        path = self._priors / f"{_file_name(replace(sample, box=None))}.npy"
+        content = io.BytesIO()
+        np.save(content, self._numbers(sample), allow_pickle=False)
+        _write(path, content.getvalue())
+        return self._told(path)
+
+    def _numbers(self, sample: Sample) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        """(212,) x and y of 106 points in about -1..1."""
+        from mien.annotate.face_cache import face_of
+        from mien.face.crop import canonical_crop
+        from mien.models.composite.evidence_inputs import MESH106
+
+        image = self._reader.open(sample.media)
+        face = face_of(sample, image, self._finder)
+        if self._net is not None:
+            left, top, right, bottom = map(float, face.box)
+            made: np.ndarray[tuple[int], np.dtype[np.float32]] = self._net.prior(
+                [(image, (left, top, right, bottom))]
+            )[0]
+            return made
+        if face.landmarks is None:
+            raise BadInput(
+                got=f"no landmarks in {sample.media}",
+                expected="a face whose mesh is found",
+                fix="Leave it out",
+            )
+        _, transform = canonical_crop(image, face, _CROP)
+        points = transform.place(face.landmarks[list(MESH106), :2])
+        return (2.0 * points / transform.size - 1.0).astype(np.float32).ravel()
+
+    @cached_property
+    def _finder(self) -> FaceFinder:
+        from mien.face.finder import FaceFinder
+
+        return FaceFinder()
+
+    @cached_property
+    def _net(self):  # type: ignore[no-untyped-def]  # its class needs torch
+        if self._net_file is None:
+            return None
+        from mien.models.composite.experts import open_landmark_net
+
+        return open_landmark_net(self._net_file)
+
+
+def _released_prior(media: str) -> Path | None:
+    """The file that FABA-Instruct's tree brings for a picture: ``images/…jpg`` -> ``landmarks/…npy``."""
+    parts = list(PurePath(media).parts)
+    if "images" not in parts:
+        return None
+    place = len(parts) - 1 - parts[::-1].index("images")
+    path = Path(*parts[:place], "landmarks", *parts[place + 1 :]).with_suffix(".npy")
+    return path if path.is_file() else None
+
+
+def _file_name(sample: Sample) -> str:
+    """A name that no other sample has, on any system: the id's letters, and a hash of what is shown."""
+    digest = hashlib.sha256(
+        repr((sample.id, sample.media, sample.box)).encode("utf-8", "replace")
+    ).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9-]+', '_', sample.id)[-60:]}-{digest[:10]}"
+
+
+def _cut(image: Image, box: tuple[float, float, float, float] | None) -> Image:
+    """The pixels inside ``box``, all without one."""
+    if box is None:
+        return image
+    height, width = image.shape[:2]
+    left, top = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
+    right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
+    if right <= left or bottom <= top:
+        raise BadInput(
+            got=f"the box {', '.join(f'{edge:g}' for edge in box)} in a picture of {width} x {height} px",
+            expected="left < right and top < bottom, inside the picture",
+            fix="Run `mien data check` on the dataset",
+        )
+    return image[top:bottom, left:right]
+
+
+def _jpeg(image: Image) -> bytes:
+    from PIL import Image as Pictures
+
+    data = io.BytesIO()
+    Pictures.fromarray(np.ascontiguousarray(image)).save(data, "JPEG", quality=_QUALITY, subsampling=0)
+    return data.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
+    except OSError as error:
+        raise OutputFailed(
+            got=f"{path}, which cannot be written ({error.strerror or error})",
+            expected="a folder for pictures with free space",
+            fix="Choose another folder or free some space",
+        ) from error
