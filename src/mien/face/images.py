@@ -7,24 +7,36 @@ from __future__ import annotations
 
 import io
 import os
-import struct
+import stat
 import warnings
-import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
-from PIL import ImageOps
 
-from mien.core.errors import BadInput, require
+from mien.core.errors import BadInput, MienError, require
 from mien.core.nouns import Image
+from mien.face.budget import check_cost, decode_apart, decoding_cost, is_dear
 
-__all__ = ["LIMITS", "MIN_SIDE", "ImageLimits", "ImageSource", "list_media", "load_image", "media_kind"]
+__all__ = [
+    "LIMITS",
+    "MIN_SIDE",
+    "ImageLimits",
+    "ImageSource",
+    "decode_here",
+    "decoding",
+    "list_media",
+    "load_image",
+    "media_kind",
+    "opened_picture",
+    "to_rgb",
+]
 
 ImageSource = str | Path | bytes | npt.NDArray[np.generic] | pillow.Image
 """What `load_image` accepts."""
@@ -41,6 +53,8 @@ class ImageLimits:
     """Width times height."""
     max_bytes: int = 200_000_000
     """Size of the file."""
+    max_frame_pixels: int = 36_000_000
+    """Width times height of a frame of a video, of which a decoder holds a dozen: 8K fits."""
 
 
 LIMITS = ImageLimits()
@@ -50,20 +64,33 @@ LIMITS = ImageLimits()
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .ppm .pgm .avif .heic .heif .jp2 .tga .ico .mpo".split()
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .avif .avifs .heic .heif .hif .jp2 "
+    ".tga .ico .mpo".split()
 )
 _VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .ts .ogv .mxf .vob".split()
 )
-_DECODE_ERRORS = (OSError, SyntaxError, EOFError, ValueError, IndexError, struct.error, zlib.error)
-_MAX_12_BIT = 4095
+_RAW_SUFFIXES = frozenset(
+    ".dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .orf .rw2 .raf .pef .srw .3fr .iiq .rwl .dcr .kdc .erf .mrw "
+    ".x3f".split()
+)
+_AUDIO_SUFFIXES = frozenset(
+    ".m4a .m4b .mka .weba .mp3 .ogg .oga .opus .flac .wav .aac .aiff .wma .ac3 .amr".split()
+)
+_DNG_VERSION, _ORIENTATION = 50706, 274
+_DEEP, _MAX_12_BIT = 65536, 4095
+_DEAD = 0.001
+"""Share of a thermal picture's pixels at either end of its range that may be dead or glaring."""
+_STRIP_PIXELS = 4_000_000
 
 
 def load_image(source: ImageSource, limits: ImageLimits = LIMITS, name: str | None = None) -> Image:
     """Read one picture as upright RGB.
 
-    EXIF orientation is applied; 16-bit grey is scaled to 8 bit (values that fit in 12 bit as 12 bit);
-    transparent pixels show white; of an animation the first frame counts; CMYK and palettes become RGB.
+    EXIF orientation is applied; 16-bit grey is scaled to 8 bit (values that fit in 12 bit as 12 bit; where less
+    than half of the range is used, as by thermal cameras, the part that is); transparent pixels show white; of an
+    animation the first frame counts (`mien.face.video.read_frames` gives all); CMYK and palettes become RGB.
+    A picture that may take seconds is decoded in a process of its own, which is stopped after 20 s.
 
     Args:
         source: path, encoded bytes, Pillow image, or uint8 array (H, W), (H, W, 1), (H, W, 3) RGB or
@@ -75,23 +102,16 @@ def load_image(source: ImageSource, limits: ImageLimits = LIMITS, name: str | No
         (H, W, 3) uint8 RGB, contiguous.
 
     Raises:
-        BadInput: no such file, not a picture, truncated, too small (a side below 8 px), beyond the limits,
-            or an array of another type or shape.
+        BadInput: no such file, not a picture, truncated, too small (a side below 8 px), beyond the limits or too
+            dear to decode, a camera's raw file, or an array of another type or shape.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, limits)
     if isinstance(source, pillow.Image):
-        return _to_rgb(source, "the Pillow image", limits)
+        return to_rgb(source, "the Pillow image", limits)
     if isinstance(source, bytes):
         return _decode(source, name or f"{len(source)} bytes in memory", limits)
-    path = _checked_path(source)
-    size = path.stat().st_size
-    if size > limits.max_bytes:
-        raise BadInput(
-            got=f"{path} with {size:,} bytes",
-            expected=f"a picture of at most {limits.max_bytes:,} bytes",
-            fix="Shrink the picture or pass larger ImageLimits",
-        )
+    path = _checked_path(source, limits)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -103,7 +123,7 @@ def load_image(source: ImageSource, limits: ImageLimits = LIMITS, name: str | No
     return _decode(data, str(path), limits)
 
 
-def _checked_path(source: str | Path) -> Path:
+def _checked_path(source: str | Path, limits: ImageLimits) -> Path:
     if "://" in str(source):
         raise BadInput(
             got=f"the address {source}",
@@ -114,34 +134,89 @@ def _checked_path(source: str | Path) -> Path:
     if not path.is_file():
         state = "which is no regular file" if path.exists() else "which does not exist"
         raise BadInput(got=f"{path}, {state}", expected="a picture file", fix="Check the path")
+    size = path.stat().st_size
+    if size > limits.max_bytes:
+        raise BadInput(
+            got=f"{path} with {size:,} bytes",
+            expected=f"a picture of at most {limits.max_bytes:,} bytes",
+            fix="Shrink the picture or pass larger ImageLimits",
+        )
     return path
 
 
 def _decode(data: bytes, name: str, limits: ImageLimits) -> Image:
+    with _opened_bytes(data, name, limits) as opened:
+        cost = decoding_cost(opened, data)
+        check_cost(cost, name)
+        return decode_apart(data, name, limits) if is_dear(cost) else to_rgb(opened, name, limits)
+
+
+def decode_here(data: bytes, name: str, limits: ImageLimits) -> Image:
+    """Decode encoded bytes in this process, whatever it takes; otherwise as `load_image`."""
+    with _opened_bytes(data, name, limits) as opened:
+        return to_rgb(opened, name, limits)
+
+
+def _opened_bytes(data: bytes, name: str, limits: ImageLimits) -> pillow.Image:
     if not data:
         raise BadInput(
             got=f"{name}, which is empty (0 bytes)", expected="a picture", fix="Copy the file again"
         )
-    formats = [*_FORMATS, *_heif_format(data, name)]
+    opened = _opened(io.BytesIO(data), data[:64], name, limits)
+    check_size(*opened.size, name, limits)
+    return opened
+
+
+@contextmanager
+def opened_picture(path: str | Path, limits: ImageLimits = LIMITS) -> Iterator[pillow.Image]:
+    """A picture file opened by Pillow, its pixels not yet decoded.
+
+    Raises:
+        BadInput: as `load_image`.
+    """
+    path = _checked_path(path, limits)
+    with path.open("rb") as file:
+        head = file.read(64)
+        file.seek(0)
+        with _opened(file, head, str(path), limits) as opened:
+            yield opened
+
+
+def _opened(file: IO[bytes], head: bytes, name: str, limits: ImageLimits) -> pillow.Image:
+    if Path(name).suffix.lower() in _RAW_SUFFIXES:
+        raise _raw(name)
+    formats = [*_FORMATS, *_heif_format(head, name)]
     try:
         with warnings.catch_warnings():
-            # The check below is stricter and speaks plainly.
-            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-            opened = pillow.open(io.BytesIO(data), formats=formats)
+            # The check of the size is stricter and speaks plainly; of a damaged tag the pixels may still be whole.
+            warnings.simplefilter("ignore")
+            opened = pillow.open(file, formats=formats)
     except pillow.DecompressionBombError as error:
         raise _too_many_pixels(name, "far more pixels than that", limits) from error
-    except _DECODE_ERRORS as error:
+    except Exception as error:
         raise BadInput(
-            got=f"{name}, which starts with {data[:12]!r} and is no picture that can be read",
+            got=f"{name}, which starts with {head[:12]!r} and is no picture that can be read",
             expected="a JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF picture",
             fix="Check that the file is what its name says, or convert it to JPEG or PNG",
         ) from error
-    with opened:
-        return _to_rgb(opened, name, limits)
+    if opened.format == "TIFF" and _DNG_VERSION in opened.tag_v2:  # type: ignore[attr-defined]
+        opened.close()
+        raise _raw(name)
+    return opened
 
 
-def _heif_format(data: bytes, name: str) -> list[str]:
-    if data[4:8] != b"ftyp" or data[8:12] not in _HEIF_BRANDS:
+def _raw(name: str) -> BadInput:
+    return BadInput(
+        got=f"{name}, a camera raw picture (DNG, CR2, NEF …), whose readable part is a preview only",
+        expected="a developed picture",
+        fix="Develop it to JPEG, PNG or 8-bit TIFF with the camera's or another raw program first",
+    )
+
+
+def _heif_format(head: bytes, name: str) -> list[str]:
+    brands = [head[at : at + 4] for at in range(8, min(len(head), int.from_bytes(head[:4], "big")), 4)]
+    # The general brand mif1 stands before AVIF as well as before HEIC pictures; the list behind it tells.
+    if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS or b"avif" in brands or b"avis" in brands:
         return []
     if find_spec("pillow_heif") is None:
         raise BadInput(
@@ -161,7 +236,8 @@ def _too_many_pixels(name: str, size: str, limits: ImageLimits) -> BadInput:
     )
 
 
-def _check_size(width: int, height: int, name: str, limits: ImageLimits) -> None:
+def check_size(width: int, height: int, name: str, limits: ImageLimits) -> None:
+    """Refuse a picture that is too large or too small, before its pixels are decoded."""
     if width * height > limits.max_pixels:
         raise _too_many_pixels(name, f"{width} x {height} pixels", limits)
     if min(width, height) < MIN_SIDE:
@@ -172,38 +248,104 @@ def _check_size(width: int, height: int, name: str, limits: ImageLimits) -> None
         )
 
 
-def _to_rgb(opened: pillow.Image, name: str, limits: ImageLimits) -> Image:
-    _check_size(*opened.size, name, limits)
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """What a decoder raises, whatever it is, as an error of this one picture."""
     try:
-        opened.load()
-        upright = ImageOps.exif_transpose(opened)
-        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-            return _from_deep_grey(np.asarray(upright), name)
-        if upright.has_transparency_data:
-            layer = upright.convert("RGBA")
-            white = pillow.new("RGBA", layer.size, "white")
-            upright = pillow.alpha_composite(white, layer)
-        return np.array(upright.convert("RGB"))
-    except _DECODE_ERRORS as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except MienError:
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadInput(
-            got=f"{name}, which breaks off or is damaged ({error})",
+            got=f"{name}, which breaks off, is damaged or cannot be converted ({reason})",
             expected="a complete picture",
-            fix="Copy or download the file again",
+            fix="Copy or download the file again, or convert it to JPEG or PNG",
         ) from error
 
 
-def _from_deep_grey(values: npt.NDArray[np.generic], name: str) -> Image:
-    deep = values.astype(np.float64)
-    top = float(deep.max())
-    if values.dtype.kind == "f" or deep.min() < 0 or top > np.iinfo(np.uint16).max:
-        raise BadInput(
-            got=f"{name} with {values.dtype} pixels",
-            expected="8 or 16 bits per channel",
-            fix="Convert the picture to 8-bit PNG or JPEG",
-        )
-    ceiling = 255 if top <= 255 else _MAX_12_BIT if top <= _MAX_12_BIT else 65535
-    grey = np.round(deep * (255.0 / ceiling)).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+def to_rgb(opened: pillow.Image, name: str, limits: ImageLimits) -> Image:
+    """Decode the current frame of a Pillow image: (H, W, 3) uint8, upright.
+
+    Pixels are converted in strips, so that no second copy of a large picture is held.
+
+    Raises:
+        BadInput: as `load_image`.
+    """
+    check_size(*opened.size, name, limits)
+    with decoding(name):
+        opened.load()
+        check_size(*opened.size, name, limits)  # an icon's picture may be larger than its directory says
+        turn = opened.getexif().get(_ORIENTATION, 1)
+        if opened.mode in ("I", "F") or opened.mode.startswith("I;16"):
+            pixels = _from_deep_grey(opened, name)
+        else:
+            pixels = _converted(opened)
+        return _turned_by_exif(pixels, turn)
+
+
+def _strips(opened: pillow.Image) -> Iterator[tuple[int, pillow.Image]]:
+    """The picture in strips from above: the row at which each begins, and its part."""
+    rows = max(1, _STRIP_PIXELS // opened.width)
+    if rows >= opened.height:
+        yield 0, opened
+        return
+    for top in range(0, opened.height, rows):
+        yield top, opened.crop((0, top, opened.width, min(top + rows, opened.height)))
+
+
+def _converted(opened: pillow.Image) -> Image:
+    pixels = np.empty((opened.height, opened.width, 3), dtype=np.uint8)
+    transparent = opened.has_transparency_data
+    for top, strip in _strips(opened):
+        if transparent:
+            layer = strip.convert("RGBA")
+            strip = pillow.alpha_composite(pillow.new("RGBA", layer.size, "white"), layer)
+        pixels[top : top + strip.height] = np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
+    return pixels
+
+
+def _turned_by_exif(pixels: Image, orientation: object) -> Image:
+    """EXIF's orientations 1 to 8; anything else leaves the picture as it is."""
+    if not isinstance(orientation, int) or not 2 <= orientation <= 8:
+        return pixels
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    return np.ascontiguousarray(pixels[::down, ::across])
+
+
+def _from_deep_grey(opened: pillow.Image, name: str) -> Image:
+    """Grey of 16 bits as 8: over the whole range, or over the range used where that is a small part of it."""
+    counts = np.zeros(_DEEP, dtype=np.int64)
+    for _, strip in _strips(opened):
+        values = np.asarray(strip)
+        if values.dtype.kind == "f" or values.min() < 0 or values.max() >= _DEEP:
+            raise BadInput(
+                got=f"{name} with {values.dtype} pixels",
+                expected="8 or 16 bits per channel",
+                fix="Convert the picture to 8-bit PNG or JPEG",
+            )
+        counts += np.bincount(values.ravel(), minlength=_DEEP)
+    low, high = _range_used(counts)
+    steps = np.clip((np.arange(_DEEP, dtype=np.float64) - low) * (255.0 / (high - low)), 0.0, 255.0)
+    table = np.round(steps).astype(np.uint8)
+    pixels = np.empty((opened.height, opened.width, 3), dtype=np.uint8)
+    for top, strip in _strips(opened):
+        pixels[top : top + strip.height] = table[np.asarray(strip)][:, :, None]
+    return pixels
+
+
+def _range_used(counts: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """What becomes black and white. Thermal cameras use a few hundred of 65,536 values, but for a dead pixel or two."""
+    top = int(np.flatnonzero(counts)[-1])
+    ceiling = 255 if top <= 255 else _MAX_12_BIT if top <= _MAX_12_BIT else _DEEP - 1
+    share = np.cumsum(counts) / counts.sum()
+    low, high = (int(np.searchsorted(share, edge)) for edge in (_DEAD, 1.0 - _DEAD))
+    return (low, high) if low < high and 2 * (high - low) < ceiling and ceiling > 255 else (0, ceiling)
 
 
 def _from_array(array: npt.NDArray[np.generic], limits: ImageLimits) -> Image:
@@ -218,27 +360,32 @@ def _from_array(array: npt.NDArray[np.generic], limits: ImageLimits) -> Image:
             expected="uint8 pixels of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, values 0..255",
             fix=fix,
         )
-    _check_size(array.shape[1], array.shape[0], name, limits)
+    check_size(array.shape[1], array.shape[0], name, limits)
     pixels = array.reshape(*array.shape[:2], channels).astype(np.uint8, copy=False)
     if channels == 1:
         return np.repeat(pixels, 3, axis=2)
     if channels == 4:
-        return _to_rgb(pillow.fromarray(pixels, "RGBA"), name, limits)
+        return to_rgb(pillow.fromarray(pixels, "RGBA"), name, limits)
     return np.ascontiguousarray(pixels)
 
 
 def media_kind(path: str | Path) -> Literal["image", "video"] | None:
-    """Tell a picture from a video, by the name's suffix, else by the first bytes; None for anything else."""
+    """Tell a picture from a video, by the name's suffix, else by the first bytes; None for anything else.
+
+    Only regular files are opened: a named pipe would wait for ever.
+    """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix in _IMAGE_SUFFIXES:
+    if suffix in _IMAGE_SUFFIXES or suffix in _RAW_SUFFIXES:
         return "image"
     if suffix in _VIDEO_SUFFIXES:
         return "video"
     try:
+        if suffix in _AUDIO_SUFFIXES or not stat.S_ISREG(path.stat().st_mode):
+            return None
         with path.open("rb") as file:
             head = file.read(16)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return _kind_of_bytes(head)
 
@@ -248,7 +395,7 @@ def _kind_of_bytes(head: bytes) -> Literal["image", "video"] | None:
         return "image"
     if head[:4] == b"RIFF":
         return "image" if head[8:12] == b"WEBP" else "video" if head[8:12] == b"AVI " else None
-    if head[4:8] == b"ftyp":
+    if head[4:8] == b"ftyp" and head[8:11] not in (b"M4A", b"M4B", b"M4P"):
         return "image" if head[8:12] in (*_HEIF_BRANDS, b"avif", b"avis") else "video"
     return "video" if head.startswith(b"\x1aE\xdf\xa3") else None
 

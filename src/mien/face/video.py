@@ -1,8 +1,16 @@
-"""Video frames with true presentation times, upright, one at a time: memory stays flat whatever the length."""
+"""Video frames as the container presents them, one at a time: memory stays flat whatever the length.
+
+Presentation times, display matrix (turns and mirrors), pixel aspect, edit lists and the choice of the film among
+covers and thumbnails are the container's. Pictures that move (`moving_kind`) are read through the same door.
+"""
 
 from __future__ import annotations
 
+import math
+import re
+import struct
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.core.errors import BadInput, require
+from mien.core.errors import BadInput, MienError, require
 from mien.core.nouns import Image
+from mien.face.cut_files import missing_end
 from mien.face.images import LIMITS, MIN_SIDE, ImageLimits
+from mien.face.moving import VideoFrame, moving_frames, moving_kind
 
 if TYPE_CHECKING:
     from av import VideoFrame as CodedFrame
@@ -24,8 +34,13 @@ __all__ = ["VideoFrame", "VideoInfo", "probe", "read_frames"]
 _STILL_FORMATS = ("image2", "_pipe", "gif", "tty")
 # A playlist must not lead to other files or to the network.
 _OPTIONS = {"protocol_whitelist": "file"}
-_ENDED_EARLY = 0.95
-"""Fewer frames than this share of the announced number mean that the file is cut off."""
+_ZERO_BASED = ("mov", "matroska", "avi")
+"""Formats whose timeline begins at 0 by definition; others (transport streams) begin anywhere."""
+_WIDEST_PIXEL = 16.0
+"""Width over height of one pixel, beyond which (or below its inverse) a header is broken."""
+_REBASE = 1.0
+"""A fall of time by more seconds than this begins another recording; a smaller one is jitter."""
+_COVER_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,51 +59,56 @@ class VideoInfo:
     """Seconds; None when the file does not say."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class VideoFrame:
-    """One frame."""
-
-    index: int
-    """0, 1, 2 … in order of presentation."""
-    time: float
-    """Seconds of presentation since the start of the stream; frames of a variable-rate video lie unevenly."""
-    image: Image
-    """(H, W, 3) uint8 RGB, upright, square pixels."""
-
-
 def probe(path: str | Path) -> VideoInfo:
-    """Size, rate and length of a video, after decoding its first frame.
+    """Size, rate and length of a video or moving picture, after decoding its first frame.
 
     Raises:
         BadInput: no such file, no video in it, or nothing in it can be decoded.
         MissingDependency: PyAV is not installed.
     """
-    with _open(path) as container:
-        stream = _stream(container, path)
+    if moving_kind(path):
+        return _probed_moving(path)
+    with _open(path) as container, _told(path):
+        stream = _film(container, path)
+        screen = _Screen(stream, path, LIMITS)
         first = next(_decoded(container, stream, []), None)
         if first is None:
             raise _undecodable(path)
-        height, width = _upright(first, stream.sample_aspect_ratio).shape[:2]
+        height, width = screen.show(first).shape[:2]
         rate = stream.average_rate or stream.guessed_rate or Fraction(0)
         length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
         if length is None and container.duration:
             length = Fraction(container.duration, 1_000_000)
+        frames: int | None = stream.frames
+        if frames and stream.duration and stream.time_base:
+            # An edit list hides frames that the count holds.
+            frames = min(frames, max(1, round(stream.duration * stream.time_base * rate)) if rate else frames)
         return VideoInfo(
-            width, height, float(rate), stream.frames or None, float(length) if length is not None else None
+            width, height, float(rate), frames or None, float(length) if length is not None else None
         )
+
+
+def _probed_moving(path: str | Path) -> VideoInfo:
+    with closing(moving_frames(path)) as frames:
+        first, second = next(frames), next(frames, None)
+    height, width = first.image.shape[:2]
+    step = second.time - first.time if second else 0.0
+    return VideoInfo(width, height, 1.0 / step if step else 0.0, None, None)
 
 
 def read_frames(
     path: str | Path, limits: ImageLimits = LIMITS, threads: int | None = None
 ) -> Iterator[VideoFrame]:
-    """Stream the frames of a video.
+    """Stream the frames of a video, or of a picture that moves or has pages (`moving_kind`).
 
-    Rotation flags and non-square pixels are applied. A damaged part is skipped. When the file turns out damaged
-    or cut off, all frames that can be read come first and the error comes last.
+    Time is the container's: a film that starts a second after its sound begins at 1.0. Where time falls (recordings
+    joined to one transport stream) it goes on from the last frame instead. The display matrix and non-square
+    pixels are applied, frames that an edit list hides are left out. A damaged part is skipped. When the file
+    turns out damaged or cut off, all frames that can be read come first and the error comes last.
 
     Args:
         path: the video file.
-        limits: the bound on pixels per frame.
+        limits: the bound on pixels per frame, after the pixel aspect.
         threads: decoder threads; None lets FFmpeg choose.
 
     Raises:
@@ -96,31 +116,70 @@ def read_frames(
             damage or an early end, with the number of frames read.
         MissingDependency: PyAV is not installed.
     """
-    with _open(path) as container:
-        stream = _stream(container, path)
-        _check_size(stream, path, limits)
+    if moving_kind(path):
+        yield from moving_frames(path, limits)
+        return
+    with _open(path) as container, _told(path):
+        stream = _film(container, path)
+        screen = _Screen(stream, path, limits)
         stream.thread_type = "AUTO"
         if threads is not None:
             stream.codec_context.thread_count = threads
-        start = float((stream.start_time or 0) * (stream.time_base or Fraction(0)))
-        step = float(1 / stream.average_rate) if stream.average_rate else 1.0 / 25.0
         damage: list[str] = []
-        index, time = 0, -step
+        index, clock = 0, _Clock(container, stream)
         for coded in _decoded(container, stream, damage):
-            time = float(coded.time) - start if coded.time is not None else time + step
-            yield VideoFrame(index, time, _upright(coded, stream.sample_aspect_ratio))
+            yield VideoFrame(index, clock.time(coded), screen.show(coded))
             index += 1
-        announced = stream.frames
+        announced, kind = stream.frames, container.format.name
     if index == 0:
         raise _undecodable(path)
-    if damage or index < _ENDED_EARLY * announced:
+    reason = damage[0] if damage else missing_end(path, kind)
+    if reason:
         of = f" of {announced}" if announced else ""
-        reason = f" ({damage[0]})" if damage else ""
         raise BadInput(
-            got=f"{path}, damaged or cut off{reason}: {index}{of} frames were read, the last at {time:.2f} s",
+            got=f"{path}, damaged or cut off ({reason}): {index}{of} frames were read, the last at {clock.last:.2f} s",
             expected="a complete video",
             fix="Keep the frames read so far, or copy the file again and repeat",
         )
+
+
+class _Clock:
+    """Seconds of presentation, which never fall."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        based = container.format.name.split(",")[0] in _ZERO_BASED
+        self._origin = 0.0 if based else (container.start_time or 0) / 1_000_000
+        self._step = float(1 / stream.average_rate) if stream.average_rate else 1.0 / 25.0
+        self.last = -math.inf
+
+    def time(self, coded: CodedFrame) -> float:
+        known = self.last > -math.inf
+        following = self.last + self._step if known else 0.0
+        if coded.time is None:
+            self.last = following
+            return following
+        time = float(coded.time) - self._origin
+        if known and time < self.last - _REBASE:
+            self._origin += time - following
+            time = following
+        self.last = max(round(time, 6), self.last)
+        return self.last
+
+
+@contextmanager
+def _told(path: str | Path) -> Iterator[None]:
+    """What a decoder raises, whatever it is, as an error of this one file."""
+    try:
+        yield
+    except MienError:
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise BadInput(
+            got=f"{path}, of which a frame cannot be decoded or converted ({reason})",
+            expected="a video in a codec and pixel format that FFmpeg knows",
+            fix="Copy the file again, or convert it to H.264 MP4",
+        ) from error
 
 
 def _open(path: str | Path) -> InputContainer:
@@ -132,8 +191,8 @@ def _open(path: str | Path) -> InputContainer:
         raise BadInput(got=f"{path}, which is empty (0 bytes)", expected="a video", fix="Copy the file again")
     av: Any = require("av", extra="video", purpose="reading videos")
     try:
-        container: InputContainer = av.open(str(path), options=_OPTIONS)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+        container: InputContainer = av.open(str(path), options=_OPTIONS, metadata_errors="replace")
+    except Exception as error:
         raise BadInput(
             got=f"{path}, which cannot be opened as a video ({error})",
             expected="an MP4, MOV, MKV, WebM or AVI file with its index intact",
@@ -142,25 +201,42 @@ def _open(path: str | Path) -> InputContainer:
     return container
 
 
-def _stream(container: InputContainer, path: str | Path) -> VideoStream:
+def _film(container: InputContainer, path: str | Path) -> VideoStream:
+    """The stream that players show: no cover, no thumbnails; the default one before others, the longest of these."""
     still = any(mark in container.format.name for mark in _STILL_FORMATS)
-    if still or not container.streams.video:
+    films = [stream for stream in container.streams.video if not _is_cover(container, stream)]
+    if still or not films:
+        kinds = "a cover picture and no film" if container.streams.video else "no moving pictures"
         raise BadInput(
-            got=f"{path}, which holds {'a picture or text' if still else 'no moving pictures'}",
+            got=f"{path}, which holds {'a picture or text' if still else kinds}",
             expected="a file with a video stream",
             fix="Pass pictures as pictures (with their usual suffix), and a video as video",
         )
-    return container.streams.video[0]
+    film = max(films, key=lambda one: (bool(one.disposition & 1), _seconds(one) or 0.0, -one.index))
+    if film.codec_context is None:
+        raise _undecodable(path)
+    return film
 
 
-def _check_size(stream: VideoStream, path: str | Path, limits: ImageLimits) -> None:
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > limits.max_pixels or min(width, height) < MIN_SIDE:
-        raise BadInput(
-            got=f"{path} with frames of {width} x {height} px",
-            expected=f"sides of at least {MIN_SIDE} px and at most {limits.max_pixels:,} pixels",
-            fix="Scale the video first",
-        )
+def _is_cover(container: InputContainer, stream: VideoStream) -> bool:
+    from av.stream import Disposition
+
+    if stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
+        return True
+    context, length = stream.codec_context, _seconds(stream)
+    if context is None or context.name not in _COVER_CODECS:
+        return False
+    # A single picture beside sound or a film; alone it is a film of one frame.
+    single = stream.frames == 1 or (length is not None and length <= 0.1 and stream.frames <= 1)
+    return single and (len(container.streams.video) > 1 or bool(container.streams.audio))
+
+
+def _seconds(stream: VideoStream) -> float | None:
+    """How long a stream says it is; Matroska says it in a tag."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    told = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)\s*", stream.metadata.get("DURATION", ""))
+    return float(told[1]) * 3600 + float(told[2]) * 60 + float(told[3]) if told else None
 
 
 def _undecodable(path: str | Path) -> BadInput:
@@ -172,7 +248,7 @@ def _undecodable(path: str | Path) -> BadInput:
 
 
 def _decoded(container: InputContainer, stream: VideoStream, damage: list[str]) -> Iterator[CodedFrame]:
-    """Frames in order of presentation; what goes wrong is written to ``damage`` and passed over."""
+    """Frames in order of presentation; of what goes wrong the first is noted, and all of it passed over."""
     from av.error import FFmpegError
 
     packets = container.demux(stream)
@@ -182,22 +258,74 @@ def _decoded(container: InputContainer, stream: VideoStream, damage: list[str]) 
         except StopIteration:
             return
         except FFmpegError as error:
-            damage.append(str(error))
+            damage[:] = damage or [str(error)]
             return
         try:
             frames = packet.decode()
         except FFmpegError as error:
-            damage.append(str(error))
+            damage[:] = damage or [str(error)]
             continue
         yield from frames
 
 
-def _upright(coded: CodedFrame, aspect: Fraction | None) -> Image:
-    """RGB pixels with the display matrix and the pixel aspect applied."""
-    width = round(coded.width * float(aspect)) if aspect else coded.width
-    pixels: Image = np.asarray(
-        coded.to_ndarray(format="rgb24", width=width, height=coded.height), dtype=np.uint8
-    )
-    # FFmpeg's angle is counter-clockwise, as np.rot90's.
-    quarters = round(coded.rotation / 90.0) % 4
-    return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
+def _check_size(
+    width: int, height: int, aspect: Fraction | None, path: str | Path, limits: ImageLimits
+) -> int:
+    """The width of a frame with square pixels.
+
+    Raises:
+        BadInput: a pixel aspect that no camera has, or a frame beyond the limits.
+    """
+    wide = float(aspect) if aspect else 1.0
+    if not 1.0 / _WIDEST_PIXEL <= wide <= _WIDEST_PIXEL:
+        raise BadInput(
+            got=f"{path} with pixels {wide:.3g} times as wide as high",
+            expected=f"a pixel aspect between 1:{_WIDEST_PIXEL:.0f} and {_WIDEST_PIXEL:.0f}:1",
+            fix="Correct the aspect ratio in the file's header",
+        )
+    shown, most = round(width * wide), min(limits.max_pixels, limits.max_frame_pixels)
+    if max(width, shown) * height > most or min(shown, height) < MIN_SIDE:
+        raise BadInput(
+            got=f"{path} with frames of {shown} x {height} px",
+            expected=f"sides of at least {MIN_SIDE} px and at most {most:,} pixels",
+            fix="Scale the video first",
+        )
+    return shown
+
+
+class _Screen:
+    """Shows frames as players do: square pixels, and the display matrix to the nearest of eight turns and mirrors."""
+
+    def __init__(self, stream: VideoStream, path: str | Path, limits: ImageLimits) -> None:
+        self._aspect, self._path, self._limits = stream.sample_aspect_ratio, path, limits
+        self._turn: tuple[int, bool, int, int] | None = None
+        context = stream.codec_context
+        _check_size(context.width, context.height, self._aspect, path, limits)
+
+    def show(self, coded: CodedFrame) -> Image:
+        """RGB pixels of a frame; raises as `_check_size` does."""
+        width = _check_size(coded.width, coded.height, self._aspect, self._path, self._limits)
+        pixels: Image = np.asarray(
+            coded.to_ndarray(format="rgb24", width=width, height=coded.height), dtype=np.uint8
+        )
+        # A frame whose side data were looked at stays in memory until the garbage is collected: look once.
+        if self._turn is None or self._turn[0] != coded.rotation:
+            self._turn = (coded.rotation, *_display_matrix(coded))
+        _, swapped, across, down = self._turn
+        if swapped:
+            pixels = pixels.transpose(1, 0, 2)
+        return np.ascontiguousarray(pixels[::down, ::across])
+
+
+def _display_matrix(coded: CodedFrame) -> tuple[bool, int, int]:
+    """Whether x and y change places, and the steps (1, or -1 for a mirror) along both afterwards."""
+    told: Any = coded.side_data
+    try:
+        matrix = struct.unpack("=9i", bytes(told["DISPLAYMATRIX"]))
+    except KeyError:
+        return False, 1, 1
+    # FFmpeg's display.h: x' = a x + c y, y' = b x + d y for the values a, b, u, c, d, v … of the matrix.
+    a, b, c, d = (matrix[i] for i in (0, 1, 3, 4))
+    swapped = abs(b) + abs(c) > abs(a) + abs(d)
+    across, down = (c, b) if swapped else (a, d)
+    return swapped, -1 if across < 0 else 1, -1 if down < 0 else 1
