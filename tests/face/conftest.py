@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,12 @@ def head_of(finder: FaceFinder, image: Image, side: int) -> Image:
     x, y, reach = (left + right) / 2, (top + bottom) / 2, 0.8 * max(right - left, bottom - top)
     corners = (int(x - reach), int(y - reach), int(x + reach), int(y + reach))
     return np.asarray(pillow.fromarray(image).crop(corners).resize((side, side), pillow.Resampling.LANCZOS))
+
+
+@pytest.fixture(scope="session")
+def cut_head(finder: FaceFinder) -> Callable[[Image, int], Image]:
+    """`head_of` with the shared finder."""
+    return partial(head_of, finder)
 
 
 @pytest.fixture(scope="session")

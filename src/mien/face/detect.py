@@ -18,7 +18,7 @@ from PIL import Image
 from mien.core.errors import BadConfig, BadInput
 from mien.face.nets import open_net, run_net
 
-__all__ = ["Detection", "FaceDetector"]
+__all__ = ["LOOKS", "Detection", "FaceDetector"]
 
 Array = NDArray[np.float32]
 
@@ -67,7 +67,7 @@ class _Net:
 _SHORT = _Net("detector_short.onnx", 128, ((16, 2), (8, 6)))
 _FULL = _Net("detector_full.onnx", 192, ((48, 1),))
 # (net, side of the window / side of the box) of the second look
-_LOOKS = ((_SHORT, 2.0), (_SHORT, 3.0), (_FULL, 3.0))
+LOOKS = ((_SHORT, 2.0), (_SHORT, 3.0), (_FULL, 3.0))
 _FAINT = 0.05
 
 
@@ -273,7 +273,7 @@ class FaceDetector:
         """
         doubtful = rows[:, -1] < 2
         boxes = rows[doubtful, :4]
-        looks = [self._look(image, boxes, net, zoom) for net, zoom in _LOOKS]
+        looks = [self._look(image, boxes, net, zoom) for net, zoom in LOOKS]
         rows[doubtful, 16] = np.mean(looks, axis=0)
         return rows[~doubtful | (rows[:, 16] >= _CONFIRMED)]
 
@@ -289,6 +289,24 @@ class FaceDetector:
                 origin = np.array([window.x, window.y] * 2, dtype=np.float32)
                 union, _ = _overlaps((boxes[number] - origin) / window.side, seen)
                 scores[number] = seen[union > _MERGE_IOU, -1].max(initial=0.0)
+        return scores
+
+    def score(self, crops: NDArray[np.uint8], net: _Net, zoom: float) -> Array:
+        """(n,) best score of an upright face in the middle of each crop, over 1 / ``zoom`` of its side; see `LOOKS`.
+
+        Args:
+            crops: (n, net.side, net.side, 3) uint8 RGB.
+            net: the detector that looks.
+            zoom: side of the crop / side of the face.
+        """
+        low, high = 0.5 - 0.5 / zoom, 0.5 + 0.5 / zoom
+        middle = np.array([low, low, high, high], dtype=np.float32)
+        scores = np.zeros(len(crops), dtype=np.float32)
+        for number, (logits, raw) in enumerate(
+            zip(*run_net(open_net(net.file, self.threads), crops), strict=True)
+        ):
+            seen = _decode(net, logits, raw, _FAINT)
+            scores[number] = seen[_overlaps(middle, seen)[0] > _MERGE_IOU, -1].max(initial=0.0)
         return scores
 
     @staticmethod

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import CropTransform, Face, FloatArray, Image
 from mien.face.crop import whole_image
-from mien.face.detect import Detection, FaceDetector
-from mien.face.mesh import FaceMesh, MeshResult, Roi, crop_roi, roi_from_detection, roi_from_landmarks
+from mien.face.detect import LOOKS, Detection, FaceDetector
+from mien.face.mesh import MARGIN, FaceMesh, MeshResult, Roi, crop_roi, roi_from_detection, roi_from_landmarks
 from mien.face.pose import checked_landmarks, head_pose
 
 __all__ = ["FaceFinder", "box_overlap", "landmark_box"]
@@ -22,6 +22,12 @@ _SAME_FACE = 0.4
 """Boxes of landmarks that overlap more than this (intersection over union) show one face."""
 _TURNED_PRESENCE = 0.8
 """A face found only in a turned picture must be surer, since three more tries invite false ones."""
+_UPRIGHT_SCORE = 0.86
+"""Detection score from which a face stands upright: of 480 pictures turned by any angle the wrong ones reach 0.82."""
+_LIKELY = 0.72
+"""Score below which the only faces of a picture may be parts of one that is turned."""
+_INSIDE = 0.6
+"""Share of a box within another above which both show one face."""
 _CROP_ZOOMS = (1.0, 1.3)
 """Squares tried on a face crop, in sides of the picture; above 1 the border is repeated around it."""
 _SURE = 0.95
@@ -71,7 +77,8 @@ class FaceFinder:
     def find(self, image: Image, frame: int = 0, time: float = 0.0) -> list[Face]:
         """All faces of one picture, the largest first.
 
-        When there is none, the picture is tried upside down and on its sides.
+        Faces may be turned in the plane by any angle. When there is none, the picture is tried upside down and on
+        its sides.
 
         Args:
             image: (H, W, 3) uint8 RGB, upright.
@@ -79,17 +86,26 @@ class FaceFinder:
             time: seconds to write into the faces.
         """
         faces = self._faces(image, self.detector.detect(image), self.min_presence)
-        if not faces:
-            turned = max(_TURNED_PRESENCE, self.min_presence)
-            for quarters in (2, 1, 3):
-                faces = self._faces(image, self._detect_turned(image, quarters), turned)
-                if faces:
-                    break
+        if all(face.score < _LIKELY for face in faces):
+            faces = _outermost([*faces, *self._turned_faces(image)])
         return [replace(face, frame=frame, time=time) for face in faces]
 
+    def _turned_faces(self, image: Image) -> list[Face]:
+        """Faces that the detectors see in the picture upside down or on its sides only."""
+        seen = [one for quarters in (1, 2, 3) for one in self._detect_turned(image, quarters)]
+        seen.sort(key=lambda one: -one.score)
+        kept: list[Detection] = []
+        for one in seen:
+            if all(_nested(one.box, other.box) < _INSIDE for other in kept):
+                kept.append(one)
+        return self._faces(image, kept, max(_TURNED_PRESENCE, self.min_presence))
+
     def detect(self, image: Image, tiles: bool = False) -> list[Face]:
-        """Faces of a video frame: as `find`, without small-face tiles (unless asked) and turned tries."""
-        return self._faces(image, self.detector.detect(image, tiles=tiles), self.min_presence)
+        """Faces of a video frame: as `find`, but small-face tiles and turned tries only when asked for ``tiles``."""
+        faces = self._faces(image, self.detector.detect(image, tiles=tiles), self.min_presence)
+        if not tiles or any(face.score >= _LIKELY for face in faces):
+            return faces
+        return _outermost([*faces, *self._turned_faces(image)])
 
     def follow(self, image: Image, faces: Sequence[Face]) -> list[Face | None]:
         """Look for known faces in the next frame, each around its landmarks, without detection.
@@ -179,8 +195,35 @@ class FaceFinder:
         for (score, _), mesh in zip(found, self._settled(image, [mesh for _, mesh in found]), strict=True):
             # A true face is still one when looked at squarely; most false ones are not.
             if mesh is not None and mesh.presence >= min_presence:
+                mesh, score = self._upright(image, mesh, score)
                 faces.append(self._face(image, mesh, score, None))
         return _distinct(faces)[: self.max_faces]
+
+    def _upright(self, image: Image, mesh: MeshResult, score: float) -> tuple[MeshResult, float]:
+        """The mesh of the same face the right way up, and the detectors' mean score of that look.
+
+        The mesh draws an upright face, and is sure of it, on one that stands on its head or lies on its side. The
+        detectors are not deceived: both are asked about the face turned by quarters, unless they were sure before.
+        """
+        if score >= _UPRIGHT_SCORE:
+            return mesh, score
+        roi = roi_from_landmarks(mesh.landmarks)
+        if not _meets(roi, image):
+            return mesh, score
+        turned = [replace(roi, angle=roi.angle + quarters * math.pi / 2.0) for quarters in range(4)]
+        total = np.zeros(4, dtype=np.float32)
+        for net, zoom in LOOKS:
+            squares = [replace(one, size=one.size * zoom / MARGIN) for one in turned]
+            total += self.detector.score(
+                np.stack([crop_roi(image, one, net.side) for one in squares]), net, zoom
+            )
+        best = int(total.argmax())
+        look = float(total[best]) / len(LOOKS)
+        if not best:
+            return mesh, look
+        first = self._meshes(image, [turned[best]])[0]
+        again = self._settled(image, [first])[0] if first is not None else None
+        return (again, look) if again is not None and again.presence >= self.min_presence else (mesh, score)
 
     def _settled(self, image: Image, meshes: Sequence[MeshResult]) -> list[MeshResult | None]:
         """Look again around the landmarks, and once more at faces that the detector saw askew (lying ones)."""
@@ -266,6 +309,21 @@ def _unturn(points: FloatArray, quarters: int, width: int, height: int) -> Float
     if quarters == 2:
         return np.stack([width - x, height - y], axis=1)
     return np.stack([y, height - x], axis=1)
+
+
+def _nested(a: FloatArray, b: FloatArray) -> float:
+    """Share of the smaller of two boxes that lies within the other, 0..1."""
+    shared = float(np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)))
+    return shared / max(min(float(np.prod(box[2:] - box[:2])) for box in (a, b)), 1e-6)
+
+
+def _outermost(faces: Sequence[Face]) -> list[Face]:
+    """The faces without those that lie within a surer one, the largest first."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(_nested(face.box, other.box) < _INSIDE for other in kept):
+            kept.append(face)
+    return sorted(kept, key=lambda face: -float(np.prod(face.box[2:] - face.box[:2])))
 
 
 def _distinct(faces: Sequence[Face]) -> list[Face]:

@@ -17,10 +17,11 @@ from mien.core.errors import BadInput
 from mien.face.detect import Detection
 from mien.face.nets import open_net, run_net
 
-__all__ = ["FaceMesh", "MeshResult", "Roi", "crop_roi", "roi_from_detection", "roi_from_landmarks"]
+__all__ = ["MARGIN", "FaceMesh", "MeshResult", "Roi", "crop_roi", "roi_from_detection", "roi_from_landmarks"]
 
 _SIDE = 192
-_MARGIN = 1.5  # square around the face / longer side of its box
+MARGIN = 1.5
+"""Side of the square around a face / longer side of its box."""
 _LEFT_EYE, _RIGHT_EYE = 33, 263  # outer corners, left and right as seen in the image
 _BATCH = 16
 
@@ -58,7 +59,7 @@ class MeshResult:
 
 def _around(low: NDArray[np.float32], high: NDArray[np.float32], across: NDArray[np.float32]) -> Roi:
     centre = (low + high) / 2.0
-    size = float(np.max(high - low)) * _MARGIN
+    size = float(np.max(high - low)) * MARGIN
     return Roi(float(centre[0]), float(centre[1]), size, math.atan2(float(across[1]), float(across[0])))
 
 
