@@ -10,6 +10,8 @@ import sys
 from mien.core.errors import BadInput
 from mien.face.images import ImageLimits, decode_here
 
+__all__ = ["main"]
+
 _MEMORY = 3_000_000_000
 """Bytes of address space: a guard for the machine; what a picture may take is checked before."""
 

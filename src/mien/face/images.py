@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from mien.core.nouns import Image
 from mien.face.budget import check_cost, decode_apart, decoding_cost, is_dear
 
 __all__ = [
+    "FAULTS",
     "LIMITS",
     "MIN_SIDE",
     "ImageLimits",
@@ -56,6 +59,12 @@ class ImageLimits:
     max_frame_pixels: int = 36_000_000
     """Width times height of a frame of a video, of which a decoder holds a dozen: 8K fits."""
 
+
+FAULTS = (
+    ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError,
+    RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error,
+)  # fmt: skip
+"""What decoders raise on broken files: nearly anything."""
 
 LIMITS = ImageLimits()
 """The default limits: 100 megapixels, 200 MB."""
@@ -193,7 +202,7 @@ def _opened(file: IO[bytes], head: bytes, name: str, limits: ImageLimits) -> pil
             opened = pillow.open(file, formats=formats)
     except pillow.DecompressionBombError as error:
         raise _too_many_pixels(name, "far more pixels than that", limits) from error
-    except Exception as error:
+    except FAULTS as error:
         raise BadInput(
             got=f"{name}, which starts with {head[:12]!r} and is no picture that can be read",
             expected="a JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF picture",
@@ -257,7 +266,7 @@ def decoding(name: str) -> Iterator[None]:
             yield
     except MienError:
         raise
-    except Exception as error:
+    except FAULTS as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadInput(
             got=f"{name}, which breaks off, is damaged or cannot be converted ({reason})",

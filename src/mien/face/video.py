@@ -21,7 +21,7 @@ import numpy as np
 from mien.core.errors import BadInput, MienError, require
 from mien.core.nouns import Image
 from mien.face.cut_files import missing_end
-from mien.face.images import LIMITS, MIN_SIDE, ImageLimits
+from mien.face.images import FAULTS, LIMITS, MIN_SIDE, ImageLimits
 from mien.face.moving import VideoFrame, moving_frames, moving_kind
 
 if TYPE_CHECKING:
@@ -169,17 +169,22 @@ class _Clock:
 @contextmanager
 def _told(path: str | Path) -> Iterator[None]:
     """What a decoder raises, whatever it is, as an error of this one file."""
+    av = _av()
     try:
         yield
     except MienError:
         raise
-    except Exception as error:
+    except (av.error.FFmpegError, *FAULTS) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadInput(
             got=f"{path}, of which a frame cannot be decoded or converted ({reason})",
             expected="a video in a codec and pixel format that FFmpeg knows",
             fix="Copy the file again, or convert it to H.264 MP4",
         ) from error
+
+
+def _av() -> Any:
+    return require("av", extra="video", purpose="reading videos")
 
 
 def _open(path: str | Path) -> InputContainer:
@@ -189,10 +194,10 @@ def _open(path: str | Path) -> InputContainer:
         raise BadInput(got=f"{path}, {state}", expected="a video file", fix="Check the path")
     if path.stat().st_size == 0:
         raise BadInput(got=f"{path}, which is empty (0 bytes)", expected="a video", fix="Copy the file again")
-    av: Any = require("av", extra="video", purpose="reading videos")
+    av = _av()
     try:
         container: InputContainer = av.open(str(path), options=_OPTIONS, metadata_errors="replace")
-    except Exception as error:
+    except (av.error.FFmpegError, *FAULTS) as error:
         raise BadInput(
             got=f"{path}, which cannot be opened as a video ({error})",
             expected="an MP4, MOV, MKV, WebM or AVI file with its index intact",
