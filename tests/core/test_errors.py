@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from mien.core import errors
-from mien.core.errors import MienError, MissingDependency, require
+from mien.core.errors import BadConfig, MienError, MissingDependency, require, require_range
 
 CLASSES = [getattr(errors, name) for name in errors.__all__ if name[0].isupper()]
 
@@ -46,3 +47,21 @@ def test_require_does_not_hide_a_broken_package(tmp_path: object, monkeypatch: p
     monkeypatch.syspath_prepend(folder)
     with pytest.raises(ModuleNotFoundError, match="surely_absent"):
         require("broken_package", extra="video", purpose="videos")
+
+
+@pytest.mark.parametrize("value", [1, 5, np.int64(3), np.uint8(1)])
+def test_a_number_within_its_range(value: object) -> None:
+    require_range(value, "rounds", 1, 5, whole=True)
+    require_range(2.5, "rounds", 1)
+    require_range(np.float32(0.5), "rounds", 0, 1)
+
+
+@pytest.mark.parametrize("value", [0, 6, 2.5, np.float64(2), "3", None, True, float("nan"), 10**400])
+def test_a_number_out_of_its_range(value: object) -> None:
+    with pytest.raises(BadConfig, match=r"Got rounds .*\. Expected a whole number, 1 to 5\. Correct it\."):
+        require_range(value, "rounds", 1, 5, whole=True)
+
+
+def test_a_range_without_an_end() -> None:
+    with pytest.raises(BadConfig, match=r"Got share nan\. Expected 0 or more\. Leave it out\."):
+        require_range(float("nan"), "share", 0, fix="Leave it out")

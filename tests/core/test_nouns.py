@@ -88,7 +88,7 @@ def test_a_steep_unit_seen_from_the_highest_cut_off() -> None:
 
 @pytest.mark.parametrize("cut_off", [0, 6, 2.5, "2", None, True])
 def test_no_cut_off_but_a_level(cut_off: object) -> None:
-    with pytest.raises(BadConfig, match="a FACS level, 1 to 5"):
+    with pytest.raises(BadConfig, match="Expected a whole number, 1 to 5. Use 1"):
         AuReading.of(0.5).at(cut_off)  # type: ignore[arg-type]
 
 

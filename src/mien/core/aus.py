@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from mien.core.errors import BadConfig, require_known
+from mien.core.errors import BadConfig, require_known, require_range
 
 __all__ = [
     "AUS",
@@ -243,14 +243,7 @@ def check_cut_off(cut_off: object) -> None:
     Raises:
         BadConfig: it is no FACS level 1 to 5.
     """
-    if (
-        isinstance(cut_off, bool)
-        or not isinstance(cut_off, int)
-        or not 1 <= cut_off <= len(LEVEL_LETTERS) - 1
-    ):
-        raise BadConfig(
-            got=f"cut_off {cut_off!r}", expected="a FACS level, 1 to 5", fix="Use 1, or 2 as DISFA's protocol"
-        )
+    require_range(cut_off, "cut_off", 1, 5, whole=True, fix="Use 1, or 2 as DISFA's protocol does")
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,9 +283,7 @@ def au_key(unit: int | str) -> str:
     """
     digits = str(unit).upper().removeprefix("AU").strip()
     if not digits.isdigit():
-        raise BadConfig(
-            got=f"Action Unit {unit!r}", expected="a FACS number such as 6 or 'AU06'", fix="Correct it"
-        )
+        raise BadConfig(got=f"Action Unit {unit!r}", expected="a FACS number such as 6 or 'AU06'")
     return f"AU{int(digits):02d}"
 
 

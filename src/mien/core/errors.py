@@ -14,9 +14,12 @@ Each one speaks three sentences: what came, what was expected, what to do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from importlib import import_module
+from numbers import Integral, Real
 from types import ModuleType
+from typing import Any
 
 __all__ = [
     "BackendFailed",
@@ -29,6 +32,7 @@ __all__ = [
     "OutputFailed",
     "require",
     "require_known",
+    "require_range",
 ]
 
 
@@ -38,10 +42,10 @@ class MienError(Exception):
     Args:
         got: what came, with its value (``"photo.jpg starts with b'hello'"``).
         expected: what was expected.
-        fix: what the user can do about it.
+        fix: what the user can do about it; may be left out where nothing but a correction can be advised.
     """
 
-    def __init__(self, *, got: str, expected: str, fix: str) -> None:
+    def __init__(self, *, got: str, expected: str, fix: str = "Correct it") -> None:
         self.got, self.expected, self.fix = (part.rstrip(". ") for part in (got, expected, fix))
         super().__init__(f"Got {self.got}. Expected {self.expected}. {self.fix}.")
 
@@ -115,3 +119,33 @@ def require_known(name: object, known: Iterable[str], what: str, of: str = "") -
         raise BadConfig(
             got=f"{what} {name!r}{owner}", expected=f"one of {', '.join(names)}", fix="Choose one of these"
         )
+
+
+def require_range(
+    value: object,
+    what: str,
+    low: float,
+    high: float = math.inf,
+    *,
+    whole: bool = False,
+    fix: str = "Correct it",
+) -> None:
+    """Refuse a number outside ``low`` to ``high``, both included; NaN and what is no number too.
+
+    Args:
+        value: what was given.
+        what: what it is called, e.g. ``"batch_size"``.
+        low: the least.
+        high: the greatest.
+        whole: it must be a whole number.
+        fix: what to do, where more than a correction can be advised.
+
+    Raises:
+        BadConfig: it is not within the range.
+    """
+    number: Any = (
+        value if isinstance(value, Integral if whole else Real) and not isinstance(value, bool) else None
+    )
+    if number is None or not low <= number <= high:
+        span = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
+        raise BadConfig(got=f"{what} {value!r}", expected=f"{'a whole number, ' * whole}{span}", fix=fix)
