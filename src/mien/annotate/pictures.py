@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image as pillow
 
 from mien.backends.chat import ChatImage
+from mien.core.aus import level_intensity
 from mien.core.errors import BadConfig
 from mien.core.nouns import FaceResult, Image, Sample
 from mien.face.clips import FOLDER_RATE, clip_length, frame_paths, middle
@@ -123,7 +124,7 @@ def measured_facts(sample: Sample, face: FaceResult | None) -> dict[str, Any]:
     if labels.au_intensity is not None:
         aus = {key: float(value) for key, value in labels.au_intensity.items() if key.startswith("AU")}
     elif labels.au_level is not None:
-        aus = {key: level / 5.0 for key, level in labels.au_level.items()}
+        aus = {key: level_intensity(level) for key, level in labels.au_level.items()}
     elif labels.au_presence is not None:
         aus = {key: 0.5 if here else 0.0 for key, here in labels.au_presence.items()}
     if face is not None and not aus:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from mien.backends.rules import emotions_of
-from mien.core.aus import AU_SETS, AUS, FEAFA_24
+from mien.core.aus import AU_SETS, AUS, FEAFA_24, level_intensity
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadInput, MissingWeights, require_known
 from mien.core.nouns import Answer, AuReading, Evidence, Explanation, FaceResult, Labels, Turn
@@ -473,7 +473,7 @@ def _readings(names: Sequence[str], values: Sequence[float], form: str) -> dict[
 
 def _reading(value: float, form: str) -> AuReading:
     if form != "binary":
-        return AuReading.of(value if form == "intensity" else value / 5.0)
+        return AuReading.of(value if form == "intensity" else level_intensity(value))
     belief = min(max(value, 1e-4), 1.0 - 1e-4)
     odds = float(np.log(belief / (1.0 - belief)))
     if odds > 0.0:

@@ -31,7 +31,7 @@ __all__ = [
     "check_cut_off",
     "level_edge",
     "level_intensity",
-    "level_scale",
+    "level_position",
     "rounded_intensity",
 ]
 
@@ -195,14 +195,15 @@ HIDES: Mapping[Region, tuple[str, ...]] = MappingProxyType(
 # -- intensity, level, presence ------------------------------------------------------------------------
 
 
-def level_scale(intensity: Any) -> Any:
-    """Intensity 0..1 -> 0..5, as an array or tensor of any library; its rounding half up is the FACS level."""
-    return 5.0 * intensity
+def level_position(intensity: Any) -> Any:
+    """Intensities 0..1, also as an array or tensor of any library -> 0.5..5.5, whose floor is the FACS level."""
+    return 5.0 * intensity + 0.5
 
 
 def au_level(intensity: float) -> int:
     """FACS level 0..5 of an intensity (clipped to 0..1): A from 0.1, B from 0.3, C from 0.5, D from 0.7, E from 0.9."""
-    return math.floor(5.0 * min(max(intensity, 0.0), 1.0) + 0.5)
+    position: float = level_position(min(max(intensity, 0.0), 1.0))
+    return math.floor(position)
 
 
 def level_intensity(level: float) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from mien.core.aus import AU_SETS
+from mien.core.aus import AU_SETS, level_intensity
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels
@@ -131,7 +131,7 @@ def jittered(points: Tensor) -> Tensor:
 
 def _units(labels: Labels) -> dict[str, float]:
     known: dict[str, float] = {key: float(value) for key, value in (labels.au_presence or {}).items()}
-    known |= {key: value / 5.0 for key, value in (labels.au_level or {}).items()}
+    known |= {key: level_intensity(value) for key, value in (labels.au_level or {}).items()}
     known |= dict(labels.au_intensity or {})
     return {key: value for key, value in known.items() if key in UNITS}
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from mien.annotate.engine import Item
 from mien.annotate.face_cache import face_of
 from mien.backends.base import Reader
-from mien.core.aus import FEAFA_24
+from mien.core.aus import FEAFA_24, level_intensity
 from mien.core.errors import BadConfig, BadData, BadInput
 from mien.core.nouns import AuReading, Evidence, Sample
 from mien.data.label_words import number
@@ -167,7 +167,7 @@ class LabelAus:
             return FeafaReading.of(labels.au_intensity)
         facs = {key: AuReading.of(value) for key, value in (labels.au_intensity or {}).items()}
         facs |= {
-            key: AuReading.of(level / 5.0)
+            key: AuReading.of(level_intensity(level))
             for key, level in (labels.au_level or {}).items()
             if key not in facs
         }

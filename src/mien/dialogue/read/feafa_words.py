@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from mien.core.aus import au_level
 from mien.dialogue.read.degrees import degrees_for
 
 __all__ = ["MOVEMENTS_24", "NAME_PLACES", "Movement", "Unit", "level_of", "say_short", "say_unit", "units_of"]
@@ -179,7 +180,7 @@ class Unit:
 
 def level_of(value: float) -> int:
     """Level 1..5 of a positive value 0..1; what rounds to level 0 counts as the weakest trace."""
-    return min(max(int(5.0 * value + 0.5), 1), 5)
+    return max(au_level(value), 1)
 
 
 def units_of(values: Mapping[str, float]) -> list[Unit]:

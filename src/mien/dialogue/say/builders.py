@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from mien.core.aus import AUS
+from mien.core.aus import AUS, level_intensity
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadInput, require_known
 from mien.core.nouns import AuReading, Dialogue, Labels, Sample, Turn
@@ -80,7 +80,10 @@ def readings(labels: Labels, cut_off: int | None = None) -> dict[str, AuReading 
     """
     cut = 1 if cut_off is None else cut_off
     known: dict[str, AuReading | bool] = dict(labels.au_presence or {})
-    known |= {key: AuReading.of(level / 5, cut_off=cut) for key, level in (labels.au_level or {}).items()}
+    known |= {
+        key: AuReading.of(level_intensity(level), cut_off=cut)
+        for key, level in (labels.au_level or {}).items()
+    }
     known |= {key: AuReading.of(value, cut_off=cut) for key, value in (labels.au_intensity or {}).items()}
     return {key: known[key] for key in AUS if key in known}
 
@@ -125,11 +128,12 @@ def au_array(
     labels = sample.labels
     if format == "binary" and labels.au_presence is None and cut_off is not None:
         values: dict[str, float] = {
-            key: float(level >= cut_off) for key, level in (labels.au_level or {}).items()
+            key: float(AuReading.of(level_intensity(level), cut_off=cut_off).presence)
+            for key, level in (labels.au_level or {}).items()
         }
     else:
-        scale = 5.0 if format == "level" else 1.0
-        values = {key: value / scale for key, value in (getattr(labels, _FIELDS[format]) or {}).items()}
+        to_scale = level_intensity if format == "level" else float
+        values = {key: to_scale(value) for key, value in (getattr(labels, _FIELDS[format]) or {}).items()}
     if not keys or any(key not in values for key in keys):
         return None
     said = au_arrays.say_array([AuReading.of(values[key]) for key in keys], format)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mien.core.aus import level_position
 from mien.core.nouns import Evidence, FloatArray, Image
 from mien.face.crop import reframed
 from mien.face.geometry import GEOMETRY_NAMES, aligned_landmarks, geometry_features
@@ -73,7 +74,7 @@ def prior_rows(intensity: FloatArray) -> FloatArray:
     """
     count, units = intensity.shape
     packed = np.zeros((count, PRIOR_ROWS * _PER_ROW, _PER_UNIT), np.float32)
-    level = np.floor(5.0 * intensity + 0.5).astype(np.int64)
+    level = np.floor(level_position(intensity)).astype(np.int64)
     packed[:, :units, 0] = intensity
     packed[:, :units, 1:] = level[..., None] == np.arange(6)
     return packed.reshape(count, PRIOR_ROWS, PRIOR_WIDTH)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mien.annotate.face_cache import FaceCache, derive_faces
 from mien.backends.base import open_reader
-from mien.core.aus import AU_SETS
+from mien.core.aus import AU_SETS, au_level
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import (
@@ -274,7 +274,7 @@ def _renders(part: DataPart, cache: Path) -> tuple[list[Sample], Iterator[Image]
     samples = []
     for row, number in enumerate(renders.rows):
         strength = {key: float(value) for key, value in zip(units, renders.aus[row], strict=True)}
-        level = {key: int(5.0 * value + 0.5) for key, value in strength.items()}
+        level = {key: au_level(value) for key, value in strength.items()}
         labels = Labels(
             au_intensity=strength,
             au_level=level,

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from mien.core.aus import level_edge
 from mien.models.pocket.evidence import PocketEvidence
 from mien.train.data.augment import augment_crops
 
@@ -28,8 +29,8 @@ __all__ = [
     "masked_bce",
 ]
 
-PRESENCE_EDGE = float(np.log(0.1 / 0.9))
-"""Logit of intensity 0.1, the lower edge of FACS level A: a presence mark says on which side of it the AU is."""
+PRESENCE_EDGE = float(np.log(level_edge(1) / (1.0 - level_edge(1))))
+"""Logit of the lower edge of FACS level A: a presence mark says on which side of it the AU is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from mien.core.aus import level_position
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.pocket.evidence import PocketEvidence
 from mien.models.pocket.inputs import PRIOR_ROWS, PRIOR_WIDTH
@@ -34,7 +35,7 @@ class _EvidenceGraph(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         out = self.net(*inputs)
         intensity = self.net.calibrate(torch.sigmoid(out.au_logits))
-        level = torch.floor(5.0 * intensity + 0.5)
+        level = torch.floor(level_position(intensity))
         one_hot = (level[..., None] == torch.arange(6.0)).float()
         units = torch.cat([intensity[..., None], one_hot], dim=2)
         empty = PRIOR_ROWS * PRIOR_WIDTH // units.shape[2] - units.shape[1]
