@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from mien.analyze.overlay import OverlayVideo, draw_overlay, face_outline, redact_outlines
 from mien.analyze.overlay_layout import OverlayLayout, Rect, plan, strongest_aus
 from mien.analyze.palette import EMOTION_COLOURS, ink_on, rgb
+from mien.core import paths
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadInput, OutputFailed
 from mien.core.nouns import AuReading, Face, FaceResult, FrameResult
@@ -267,14 +270,16 @@ def test_an_interrupted_video_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_an_output_error(tmp_path):
+def test_a_full_disk_is_an_output_error(tmp_path, monkeypatch):
     pytest.importorskip("av")
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    (tmp_path / "clip.mp4.part").symlink_to(full)
+    monkeypatch.setattr(paths.secrets, "token_hex", lambda count: "0" * count)
+    name = f".clip.mp4.{platform.node()}+{os.getpid()}+000.part.mp4"
+    (tmp_path / name).symlink_to(full)
     with (
-        pytest.raises(OutputFailed, match="free some space"),
+        pytest.raises(OutputFailed, match="Free some space"),
         OverlayVideo(tmp_path / "clip.mp4", fps=25) as video,
     ):
         for i in range(60):
@@ -284,5 +289,8 @@ def test_a_full_disk_is_an_output_error(tmp_path):
 
 def test_a_folder_that_is_not_there_is_an_output_error(tmp_path):
     pytest.importorskip("av")
-    with pytest.raises(OutputFailed, match="Choose another output folder"):
-        OverlayVideo(tmp_path / "absent" / "clip.mp4", fps=25)
+    with (
+        pytest.raises(OutputFailed, match="choose another folder"),
+        OverlayVideo(tmp_path / "absent" / "clip.mp4", fps=25) as video,
+    ):
+        video.add(noise(900, 600), a_frame(size=(900, 600)))

@@ -327,7 +327,7 @@ def test_write_is_all_or_nothing(tmp_path):
     builder.write(tmp_path / "report.html", {"version": "1"})
     assert (tmp_path / "report.html").read_text("utf-8") == builder.html({"version": "1"})
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(OutputFailed, match="Choose another output folder"):
+    with pytest.raises(OutputFailed, match="choose another folder"):
         builder.write(tmp_path / "absent" / "report.html", {})
 
 

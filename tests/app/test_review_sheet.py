@@ -111,7 +111,7 @@ def test_a_missing_picture_is_a_note(tmp_path: Path) -> None:
     path = tmp_path / "review.html"
     assert write_review_sheet(ROWS, path, closed) == 3
     assert "c.jpg, which is gone" in path.read_text("utf-8")
-    with pytest.raises(OutputFailed, match="review sheet"):
+    with pytest.raises(OutputFailed, match="while writing"):
         write_review_sheet(ROWS, tmp_path / "none" / "review.html", pixels)
 
 
@@ -131,7 +131,7 @@ def test_the_page_shows_table_and_figure(tmp_path: Path) -> None:
     assert text.count("<svg") == 4 and "AU12 lip corner puller" in text
     assert 'class="cloud"' in text and "smile" in text
     assert render_faba_page(faba_statistics([])), "a page without rows is a page as well"
-    with pytest.raises(OutputFailed, match="page"):
+    with pytest.raises(OutputFailed, match="while writing"):
         write_faba_page(found, tmp_path / "none" / "x.html")
 
 

@@ -27,11 +27,11 @@ from mien.analyze.report import ReportBuilder
 from mien.analyze.report_cards import frame_point
 from mien.analyze.schema import describe, write_schema
 from mien.analyze.sources import Source, expand
-from mien.analyze.tables import check_format, completed, output_errors, write_table
+from mien.analyze.tables import check_format, write_table
 from mien.backends.base import DEFAULT_MODEL, FOLDER_FILES, Reader
 from mien.core.errors import BadConfig, BadInput, MienError
 from mien.core.nouns import FrameResult
-from mien.core.paths import pocket_weights
+from mien.core.paths import output_errors, pocket_weights, written_whole
 from mien.core.run_record import RunRecord
 from mien.face.video import probe
 
@@ -391,7 +391,7 @@ def _write_errors(path: Path, summary: Summary) -> None:
         with output_errors(path):
             path.unlink(missing_ok=True)
         return
-    with completed(path) as part, part.open("w", encoding="utf-8") as file:
+    with written_whole(path) as part, part.open("w", encoding="utf-8") as file:
         for frame in summary.errors:
             line = {"input": frame.source, "frame": frame.frame, "time": frame.time, "error": frame.error}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +23,9 @@ from PIL import ImageDraw
 from mien.analyze import overlay_layout as layout
 from mien.analyze.overlay_layout import FaceLayout, OverlayLayout, Panel, Rect, font
 from mien.analyze.palette import ACCENT, EMOTION_COLOURS, ink_on, rgb
-from mien.core.errors import BadInput, OutputFailed, require
+from mien.core.errors import BadInput, require
 from mien.core.nouns import FaceResult, FrameResult, Image
+from mien.core.paths import output_errors, written_whole
 from mien.face import topology
 
 __all__ = ["Outline", "OverlayVideo", "draw_mesh", "draw_overlay", "face_outline", "redact_outlines"]
@@ -337,20 +338,15 @@ class OverlayVideo:
 
         Raises:
             MissingDependency: PyAV is not installed.
-            OutputFailed: the file cannot be created.
         """
         self._av = require("av", extra="video", purpose="overlay videos")
         self.path, self.redact, self.min_width = Path(path), redact, min_width
-        self._part = self.path.with_name(self.path.name + ".part")
         self._rate = Fraction(min(max(fps, 1.0), 240.0)).limit_denominator(1001)
+        self._whole = ExitStack()
+        self._container: Any = None
         self._stream: Any = None
         self._last_tick = -1
         self._seen: dict[tuple[int | None, int], tuple[float, Outline]] = {}
-        try:
-            self._part.touch()
-            self._container: Any = self._av.open(str(self._part), "w", format="mp4")
-        except OSError as error:
-            raise self._failed(error) from error
 
     def add(self, image: Image, result: FrameResult) -> None:
         """Draw and encode one frame; `result.time` is its presentation time in seconds.
@@ -367,25 +363,17 @@ class OverlayVideo:
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         self._last_tick = max(round(result.time * self._CLOCK), self._last_tick + 1)
         frame.pts, frame.time_base = self._last_tick, Fraction(1, self._CLOCK)
-        try:
-            if self._stream is None:
-                self._stream = self._open_stream(places.width, places.height)
+        if self._stream is None:
+            self._stream = self._open_stream(places.width, places.height)
+        with output_errors(self.path):
             self._container.mux(self._stream.encode(frame))
-        except OSError as error:
-            raise self._failed(error) from error
 
     def close(self) -> None:
         """Finish the file and give it its name; without any frame no file is left."""
-        try:
+        with self._whole, output_errors(self.path):
             if self._stream is not None:
                 self._container.mux(self._stream.encode(None))
-            self._container.close()
-            if self._stream is None:
-                self._part.unlink(missing_ok=True)
-            else:
-                os.replace(self._part, self.path)
-        except OSError as error:
-            raise self._failed(error) from error
+                self._container.close()
 
     def __enter__(self) -> Self:
         return self
@@ -397,10 +385,14 @@ class OverlayVideo:
             self.close()
             return
         with suppress(OSError):  # a full disk fails again here
-            self._container.close()
-        self._part.unlink(missing_ok=True)
+            if self._container is not None:
+                self._container.close()
+        self._whole.__exit__(kind, error, trace)
 
     def _open_stream(self, width: int, height: int) -> Any:
+        part = self._whole.enter_context(written_whole(self.path))
+        with output_errors(self.path):
+            self._container = self._av.open(str(part), "w", format="mp4")
         codec = "libx264" if "libx264" in self._av.codecs_available else "mpeg4"
         stream = self._container.add_stream(codec, rate=self._rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -421,10 +413,3 @@ class OverlayVideo:
         }
         self._seen = kept | {key: (result.time, face_outline(face)) for key, face in now.items()}
         return [outline for _, outline in kept.values()]
-
-    def _failed(self, error: OSError) -> OutputFailed:
-        return OutputFailed(
-            got=f"{error} while writing {self.path}",
-            expected="a folder that can be written and has room",
-            fix="Choose another output folder or free some space",
-        )

@@ -14,8 +14,8 @@ from PIL import Image as pillow
 from mien.analyze.analyzer import AnalysedFrame
 from mien.analyze.overlay import OverlayVideo, draw_overlay
 from mien.analyze.report import ReportBuilder
-from mien.analyze.tables import completed, output_errors
 from mien.core.nouns import FrameResult, Image
+from mien.core.paths import output_errors, written_whole
 from mien.face.video import probe
 
 __all__ = ["PictureOptions", "Pictures"]
@@ -92,7 +92,7 @@ class Pictures:
         if stored.video:
             self._draw_video(image, stored, frame.last)
         elif image is not None:
-            with completed(self._folder / f"{self._stems[stored.source]}.jpg") as part:
+            with written_whole(self._folder / f"{self._stems[stored.source]}.jpg") as part:
                 drawn = pillow.fromarray(draw_overlay(image, stored, self._options.redact))
                 drawn.save(part, "JPEG", quality=_QUALITY)
 

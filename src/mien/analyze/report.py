@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,8 +33,8 @@ from mien.analyze.palette import EMOTION_COLOURS, STYLESHEET
 from mien.analyze.report_cards import card_from, frame_point, say_level
 from mien.analyze.report_charts import Bar, Track, bar_chart, clock, timeline
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import OutputFailed
 from mien.core.nouns import AuReading, FrameResult, Image
+from mien.core.paths import write_whole
 
 __all__ = ["MAX_CARDS", "MAX_TRACKS", "MAX_VIDEOS", "ReportBuilder"]
 
@@ -214,16 +213,7 @@ class ReportBuilder:
         Raises:
             OutputFailed: the file cannot be written.
         """
-        part = path.with_name(path.name + ".part")
-        try:
-            part.write_text(self.html(provenance, errors), encoding="utf-8", newline="\n")
-            os.replace(part, path)
-        except OSError as error:
-            raise OutputFailed(
-                got=f"{error} while writing {path}",
-                expected="a folder that can be written and has room",
-                fix="Choose another output folder or free some space",
-            ) from error
+        write_whole(path, self.html(provenance, errors))
 
     def html(self, provenance: Mapping[str, object], errors: Sequence[tuple[str, str]] = ()) -> str:
         """The report as one HTML text; arguments as for `write`."""

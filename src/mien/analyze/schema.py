@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien import __version__
 from mien.analyze.columns import Contents, Layout
-from mien.analyze.tables import completed
+from mien.core.paths import write_whole
 
 __all__ = ["describe", "write_schema"]
 
@@ -62,5 +62,4 @@ def write_schema(path: Path, content: dict[str, object]) -> None:
     Raises:
         OutputFailed: the file cannot be written.
     """
-    with completed(path) as part:
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

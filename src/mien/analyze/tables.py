@@ -1,27 +1,26 @@
 """Writing the result table as CSV, TSV, Parquet, JSON or JSON lines: streamed, in one step, byte for byte equal.
 
-A table appears under its name only when it is complete; until then it is ``NAME.part``.
+A table appears under its name only when it is complete.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TextIO
 
 from mien.analyze.columns import Cell, Column, Layout
-from mien.core.errors import BadConfig, OutputFailed, require, require_known
+from mien.core.errors import BadConfig, require, require_known
 from mien.core.nouns import FrameResult
+from mien.core.paths import written_whole
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["DECIMALS", "FORMATS", "check_format", "completed", "output_errors", "write_table"]
+__all__ = ["DECIMALS", "FORMATS", "check_format", "write_table"]
 
 DECIMALS = ("point", "comma")
 """How numbers of text tables may be written."""
@@ -49,7 +48,7 @@ def write_table(
     """
     check_format(format, decimal)
     rows = chain.from_iterable(layout.rows(frame) for frame in frames)
-    with completed(path) as part:
+    with written_whole(path) as part:
         return _WRITERS[format](part, layout, rows, decimal)
 
 
@@ -69,35 +68,6 @@ def check_format(format: str, decimal: str = "point") -> None:
         )
     if format == "parquet":
         _arrow()
-
-
-@contextmanager
-def output_errors(path: Path) -> Iterator[None]:
-    """Turn a failing write into an `OutputFailed` that names ``path``."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputFailed(
-            got=f"{error.strerror or error} while writing {path}",
-            expected="a writable folder with enough free space",
-            fix="Free some space or choose another --out; a run that was begun goes on with --resume",
-        ) from error
-
-
-@contextmanager
-def completed(path: Path) -> Iterator[Path]:
-    """Give ``path``'s ``.part`` file to write to, and rename it when the block ends well.
-
-    Raises:
-        OutputFailed: an `OSError` came out of the block or the renaming.
-    """
-    part = path.with_name(f"{path.name}.part")
-    with output_errors(path):
-        try:
-            yield part
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _separated(separator: str) -> Callable[[Path, Layout, Iterator[list[Cell]], str], int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from mien.annotate.store import RunStore
-from mien.core.errors import OutputFailed
+from mien.core.paths import written_whole
 
 __all__ = ["write_files"]
 
@@ -51,23 +49,5 @@ def write_files(out: Path, engine: str, store: RunStore, ids: Sequence[str]) -> 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A new text file that takes the place of ``path`` when the block ends without an error."""
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputFailed(
-            got=f"{error.strerror or error} while writing {path}",
-            expected="a writable folder with free space",
-            fix="Free some space, then go on with --resume",
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        yield file

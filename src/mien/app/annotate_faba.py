@@ -13,7 +13,8 @@ from mien.annotate.faba.statistics import faba_statistics
 from mien.app.annotate_job import read_rows
 from mien.app.faba_page import write_faba_page
 from mien.app.review_sheet import write_review_sheet
-from mien.core.errors import BadConfig, BadInput, OutputFailed
+from mien.core.errors import BadConfig, BadInput
+from mien.core.paths import write_whole
 from mien.core.run_record import RunRecord
 from mien.face.media import open_media
 
@@ -53,12 +54,7 @@ def finish_faba(out: Path, corrections: Path | None = None) -> dict[str, str]:
     counts = write_faba(out / "faba", train, labelled)
     statistics = faba_statistics(train, test)
     text = json.dumps(statistics.to_json(), indent=2, ensure_ascii=False)
-    try:
-        (out / "faba" / "statistics.json").write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputFailed(
-            got=f"{error.strerror} while writing statistics", expected="free space", fix="Free some space"
-        ) from error
+    write_whole(out / "faba" / "statistics.json", text + "\n")
     write_faba_page(statistics, out / _PAGE)
     told |= {f"faba/{name}": f"{number:,} items" for name, number in counts.items()}
     if len(labelled) < len(test):

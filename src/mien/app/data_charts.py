@@ -15,7 +15,7 @@ from mien.analyze.palette import EMOTION_COLOURS, STYLESHEET
 from mien.app.data_stats import AFFECT_CELLS, INTENSITY_BINS, WORDS_STEP, Stats
 from mien.core.aus import LEVEL_LETTERS
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import OutputFailed
+from mien.core.paths import output_errors, write_whole
 
 __all__ = ["stats_page", "write_page"]
 
@@ -74,15 +74,9 @@ def write_page(path: Path, text: str) -> None:
     Raises:
         OutputFailed: the file cannot be written.
     """
-    try:
+    with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise OutputFailed(
-            got=f"{error} while writing {path}",
-            expected="a file that can be written",
-            fix="Choose another place",
-        ) from error
+    write_whole(path, text)
 
 
 def _tiles(splits: Mapping[str, Stats]) -> str:

@@ -17,7 +17,7 @@ from mien.analyze.palette import ACCENT, EMOTION_COLOURS, STYLESHEET
 from mien.analyze.report_charts import Bar, bar_chart
 from mien.annotate.faba.statistics import PUBLISHED, FabaStatistics
 from mien.core.aus import AUS
-from mien.core.errors import OutputFailed
+from mien.core.paths import write_whole
 
 __all__ = ["render_faba_page", "word_cloud", "write_faba_page"]
 
@@ -74,14 +74,7 @@ def write_faba_page(statistics: FabaStatistics, path: Path, title: str = "FABA-s
     Raises:
         OutputFailed: the file cannot be written.
     """
-    try:
-        path.write_text(render_faba_page(statistics, title), "utf-8")
-    except OSError as error:
-        raise OutputFailed(
-            got=f"{path}, which cannot be written ({error.strerror})",
-            expected="a place for the page",
-            fix="Choose another path or free some space",
-        ) from error
+    write_whole(path, render_faba_page(statistics, title))
 
 
 def render_faba_page(statistics: FabaStatistics, title: str = "FABA-style data") -> str:

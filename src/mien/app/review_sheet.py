@@ -28,8 +28,9 @@ from mien.annotate.faba.rows import EMOTION_LABELS, UNITS, Rows, row_text, say_u
 from mien.annotate.faba.statistics import described_emotion
 from mien.annotate.pictures import PictureSize, cut_face, encode_picture
 from mien.core.aus import AUS
-from mien.core.errors import MienError, OutputFailed
+from mien.core.errors import MienError
 from mien.core.nouns import Image
+from mien.core.paths import write_whole
 
 __all__ = ["render_review_sheet", "write_review_sheet"]
 
@@ -55,14 +56,7 @@ def write_review_sheet(
         OutputFailed: the file cannot be written.
     """
     text, missing = render_review_sheet(rows, open_picture, title)
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise OutputFailed(
-            got=f"{path}, which cannot be written ({error.strerror})",
-            expected="a place for the review sheet",
-            fix="Choose another path or free some space",
-        ) from error
+    write_whole(path, text)
     return missing
 
 

@@ -7,11 +7,21 @@ import platform
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
-__all__ = ["api_key", "data_root", "face_weights", "pocket_weights", "write_whole", "written_whole"]
+from mien.core.errors import OutputFailed
+
+__all__ = [
+    "api_key",
+    "data_root",
+    "face_weights",
+    "output_errors",
+    "pocket_weights",
+    "write_whole",
+    "written_whole",
+]
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -36,23 +46,38 @@ def data_root() -> Path:
 
 
 @contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn a failing write into an `OutputFailed` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputFailed(
+            got=f"{error.strerror or error} while writing {path}",
+            expected="a writable folder with enough free space",
+            fix="Free some space or choose another folder; a run that was begun goes on with --resume",
+        ) from error
+
+
+@contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A place beside ``path`` to write a file or a new folder to, which becomes ``path`` when the block ends well.
 
     The place is hidden, has ``path``'s suffix and is this writer's alone. When the block fails, by whatever
     exception, ``path`` is as it was and nothing is left behind; what a killed writer left is removed by the next.
+
+    Raises:
+        OutputFailed: an `OSError` came out of the block or of the disk.
     """
     writer = f".{path.name[:40]}.{platform.node()}"  # a name holds 255 bytes at most
-    _forget_killed(path.parent, writer)
     partial = path.with_name(f"{writer}+{os.getpid()}+{secrets.token_hex(3)}.part{path.suffix}")
-    try:
-        yield partial
-        _flush(partial)
-        os.replace(partial, path)
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        partial.unlink(missing_ok=True)
+    with output_errors(path):
+        _forget_killed(path.parent, writer)
+        try:
+            yield partial
+            _flush(partial)
+            os.replace(partial, path)
+        finally:
+            _remove(partial)
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
@@ -60,6 +85,13 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     with written_whole(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    with suppress(NotADirectoryError):
+        path.unlink(missing_ok=True)
 
 
 def _flush(partial: Path) -> None:
@@ -79,7 +111,7 @@ def _forget_killed(folder: Path, writer: str) -> None:
         try:
             os.kill(int(torn.name[len(writer) + 1 :].split("+")[0]), 0)
         except ProcessLookupError:
-            shutil.rmtree(torn) if torn.is_dir() else torn.unlink(missing_ok=True)
+            _remove(torn)
         except (PermissionError, ValueError, OverflowError):
             continue
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from mien.core.errors import BadConfig, BadInput, OutputFailed
+from mien.core.errors import BadConfig, BadInput
 from mien.core.paths import PACKAGE, write_whole
 
 __all__ = ["Hardware", "RunRecord"]
@@ -149,15 +149,7 @@ class RunRecord(BaseModel):
         text = json.dumps(
             self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False
         )
-        try:
-            write_whole(path, text + "\n")
-        except OSError as error:
-            raise OutputFailed(
-                got=f"{error.strerror or error} while writing {path}",
-                expected="a writable folder with free space",
-                fix="Choose another output folder",
-            ) from error
-        return path
+        return write_whole(path, text + "\n")
 
     @classmethod
     def read(cls, path: Path) -> RunRecord:

@@ -17,6 +17,7 @@ import numpy as np
 
 from mien.core.errors import BadData, require_known
 from mien.core.nouns import LANDMARKS, FloatArray, Sample
+from mien.core.paths import written_whole
 
 __all__ = [
     "SCALES",
@@ -70,12 +71,11 @@ def write_landmark_rows(path: Path, ids: Sequence[str], rows: Callable[[], Itera
     tensor = {"dtype": "F32", "shape": shape, "data_offsets": [0, math.prod(shape) * _FLOAT]}
     head = json.dumps({"__metadata__": {"mien": about}, "landmarks": tensor}).encode()
     head += b" " * (-len(head) % 8)
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
+    with written_whole(path) as partial, partial.open("wb") as file:
         file.write(len(head).to_bytes(8, "little") + head)
         for row in rows():
             file.write(np.ascontiguousarray(row, "<f4").tobytes())
-    return partial.replace(path)
+    return path
 
 
 def read_landmarks(path: Path) -> LandmarkTable:

@@ -11,6 +11,7 @@ from statistics import median_low
 from typing import Any
 
 from mien.core.errors import BadData
+from mien.core.paths import write_whole
 from mien.metrics.au import f1, mae, pcc
 from mien.metrics.classification import accuracy, macro_f1, uar
 
@@ -116,7 +117,7 @@ def _null(value: float) -> float | None:
 
 def write_predictions(path: Path, rows: Sequence[Row]) -> None:
     """One JSON object per line."""
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_predictions(path: Path) -> list[Row]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.backends.torch import TorchReader
-from mien.core.paths import written_whole
+from mien.core.paths import write_whole
 from mien.metrics.calibration import Scaling, ece, fit_scaling, nll
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.readouts import calibrated
@@ -53,8 +53,7 @@ def calibrate_labels(
     fitted = {"temperature": scaling.temperature, "bias": list(scaling.bias), "faces": len(targets[::2])}
     card = folder / "mien.json"
     about = {**json.loads(card.read_text(encoding="utf-8")), "calibration": fitted}
-    with written_whole(card) as partial:
-        partial.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_whole(card, json.dumps(about, indent=2, sort_keys=True) + "\n")
     return _figures(scores[1::2], targets[1::2], scaling)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mien.core.errors import BadConfig, BadInput, OutputFailed
-from mien.core.paths import written_whole
+from mien.core.errors import BadConfig, BadInput
+from mien.core.paths import output_errors, write_whole
 from mien.core.run_record import RunRecord
 from mien.train.recipe import Recipe
 
@@ -44,16 +44,9 @@ def claim(folder: Path, recipe: Recipe) -> None:
                 expected="a new folder, or the very recipe that was begun there",
                 fix="Choose another --out, or remove the folder to start over",
             )
-    try:
+    with output_errors(folder):
         (folder / "stages").mkdir(parents=True, exist_ok=True)
-        with written_whole(folder / RECIPE) as partial:
-            partial.write_text(json.dumps(wanted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputFailed(
-            got=f"{error.strerror or error} while writing {folder}",
-            expected="a folder that can be made and written",
-            fix="Choose another --out",
-        ) from error
+    write_whole(folder / RECIPE, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
 
 
 def _begun(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from transformers import TrainerCallback
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import Turn
-from mien.core.paths import written_whole
+from mien.core.paths import write_whole, written_whole
 from mien.core.run_record import RunRecord
 from mien.dialogue.say.face_tasks import QUESTIONS
 from mien.evaluate.scoring import constants, score, write_predictions
@@ -279,7 +279,7 @@ class Run:
         text = json.dumps(
             {"system": recipe.system, "scale": recipe.scale, **results}, indent=2, sort_keys=True
         )
-        (self.folder / "result.json").write_text(text + "\n", encoding="utf-8")
+        write_whole(self.folder / "result.json", text + "\n")
         unparsed = sum(row["status"] == "unparsed" for row in predictions)
         counts = {
             "faces": len(faces),

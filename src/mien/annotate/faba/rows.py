@@ -17,10 +17,11 @@ from typing import Any
 
 from mien.annotate.faba.filters import affirmed_units
 from mien.annotate.faba.statistics import described_emotion
-from mien.core.aus import AU_SETS, AUS
+from mien.core.aus import AU_SETS, AUS, level_edge
 from mien.core.emotions import canonical, order
 from mien.core.errors import BadConfig, BadData, OutputFailed
 from mien.core.nouns import Sample
+from mien.core.paths import write_whole
 
 __all__ = ["EMOTION_LABELS", "UNITS", "Rows", "eval_items", "prior_name", "relative_name", "row_label", "row_text",
            "say_units", "split_rows", "train_items", "write_faba"]  # fmt: skip
@@ -51,8 +52,8 @@ def row_label(sample: Sample, task: str, text: str) -> tuple[str, str]:
             return _WORD[labels.emotion], "dataset"
         return _WORD.get(described_emotion(text), ""), "text"
     known: Mapping[str, float] = labels.au_intensity or labels.au_level or labels.au_presence or {}
-    # Level A begins at intensity 0.1; FABA counts every visible AU.
-    floor = 0.1 if labels.au_intensity else 0.5
+    # FABA counts every visible AU.
+    floor = level_edge(1) if labels.au_intensity else 0.5
     present = [key for key in UNITS if known.get(key, 0) >= floor]
     return (say_units(present), "dataset") if present else (say_units(affirmed_units(text, UNITS)), "text")
 
@@ -174,7 +175,7 @@ def write_faba(folder: Path, train: Rows, test: Rows) -> dict[str, int]:
                     name = f"{part}_{task}_anno.json"
                     items = train_items(own) if part == "train" else eval_items(own)
                     text = json.dumps(items, ensure_ascii=False, indent=1)
-                    (folder / name).write_text(text + "\n", "utf-8")
+                    write_whole(folder / name, text + "\n")
                     counts[name] = len(own)
     except OSError as error:
         raise OutputFailed(

@@ -130,21 +130,12 @@ def _count(written: Iterable[object]) -> int:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[str]]:
-    with _complete(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
-        yield file
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` that takes its place when the block ends without an error."""
     try:
-        with written_whole(path) as part:
-            yield part
-    except (OSError, UnicodeEncodeError) as error:
+        with written_whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+    except UnicodeEncodeError as error:
         raise OutputFailed(
-            got=f"{error} while writing {path}",
-            expected="a folder that exists and has room, and text that is Unicode",
-            fix="Choose another folder or correct the text",
+            got=f"{error} while writing {path}", expected="text that is Unicode", fix="Correct the text"
         ) from error
 
 
@@ -246,7 +237,7 @@ def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> int:
         ]
     )
     number = 0
-    with _complete(path) as part, parquet.ParquetWriter(part, schema) as writer:
+    with written_whole(path) as part, parquet.ParquetWriter(part, schema) as writer:
         while rows := list(islice(records, _ROWS)):
             writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
             number += len(rows)

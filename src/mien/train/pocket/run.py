@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 
 from mien.core.aus import AU_SETS
 from mien.core.nouns import FloatArray, Sample
+from mien.core.paths import written_whole
 from mien.metrics.calibration import fit_scaling
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.formats.loading import open_facial, open_tokenizer_file
@@ -286,7 +287,6 @@ def _language(
         torch.manual_seed(recipe.seed)
         model = build(tokenizer.get_vocab_size())
         run_language_stage(model, recipe.language, _dialogues(recipe, faces, tokenizer), rows, out)
-        partial = out / "composite.partial"
-        model.save_pretrained(partial)
-        partial.rename(finished)
+        with written_whole(finished) as partial:
+            model.save_pretrained(partial)
     return open_tokenizer_file(path), open_facial(finished)
