@@ -17,7 +17,7 @@ from PIL import Image as PilImage
 
 from mien.analyze import report as report_module
 from mien.analyze.report import ReportBuilder
-from mien.analyze.report_cards import card_from, frame_point, say_level
+from mien.analyze.report_cards import card_from, say_level
 from mien.analyze.report_charts import MAX_BUCKETS, Bar, Track, bar_chart, clock, timeline
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import OutputFailed
@@ -82,7 +82,15 @@ def an_explanation(withheld: tuple[str, ...] = ()) -> Explanation:
     return Explanation(observations, interpretation, conclusion, claims, withheld)
 
 
-def a_face(box=(60, 40, 160, 160), emotion="happiness", share=0.86, track=None, explanation=None, smile=0.83):
+def a_face(
+    box=(60, 40, 160, 160),
+    emotion="happiness",
+    share=0.86,
+    track=None,
+    explanation=None,
+    smile=0.83,
+    aus=None,
+):
     left, top, right, bottom = box
     points = np.zeros((478, 3), np.float32)
     angle = np.linspace(0, 2 * np.pi, 478, endpoint=False)
@@ -91,7 +99,8 @@ def a_face(box=(60, 40, 160, 160), emotion="happiness", share=0.86, track=None, 
     face = Face(np.array(box, np.float32), 0.91, points, 0.99, Pose(3.0, -8.0, 1.0), track=track)
     shares = {name: share if name == emotion else (1 - share) / 7 for name in EMOTIONS}
     values = {"AU04": 0.02, "AU06": 0.55, "AU12": smile, "AU25": 0.31, "AU43": math.nan}
-    return FaceResult(face, shares, {k: AuReading.of(v) for k, v in values.items()}, explanation)
+    aus = aus or {k: AuReading.of(v) for k, v in values.items()}
+    return FaceResult(face, shares, aus, explanation)
 
 
 def photo(name="smile.jpg", *faces):
@@ -207,34 +216,35 @@ def test_a_resumed_report_has_the_same_bytes(redact):
     items = everything()
     whole = built(items, redact).html({"date": "2026-01-01"})
     before = ReportBuilder("Two photos and a clip", {"name": "rules"}, redact)
-    journal = [json.dumps(before.add(result, image)) for result, image in items[:33]]
+    cards = [json.dumps(before.add(result, image)) for result, image in items[:33]]
     after = ReportBuilder("Two photos and a clip", {"name": "rules"}, redact)
-    for line in journal:
-        after.replay(json.loads(line))
+    for (result, _), card in zip(items, cards, strict=False):
+        after.count(result)
+        if json.loads(card) is not None:
+            after.add_card(json.loads(card))
     for result, image in items[33:]:
         after.add(result, image)
     assert after.html({"date": "2026-01-01"}) == whole
     assert built(items, redact).html({"date": "2026-01-01"}) == whole
 
 
-def test_can_be_built_from_points_and_cards():
-    items = everything()
-    whole, parts = ReportBuilder("t", {}), ReportBuilder("t", {})
-    for result, image in items:
-        entry = whole.add(result, image)
-        parts.add_point(frame_point(result))
-        if entry["card"] is not None:
-            parts.add_card(entry["card"])
-    assert parts.html({}) == whole.html({})
+def test_the_chart_counts_what_the_cut_off_counts():
+    aus = {"AU06": AuReading.of(0.3).at(4), "AU12": AuReading.of(0.8).at(4), "AU25": AuReading.of(0.6).at(4)}
+    face = a_face(aus=aus)
+    builder = ReportBuilder("t", {})
+    builder.add(photo("a.jpg", face), picture())
+    page = Page(builder.html({}))
+    chart = page.text.split("Most frequent Action Units")[1].split("Faces")[0]
+    assert "AU12" in chart and "AU06" not in chart and "AU25" not in chart
+    assert "level D or more" in chart
 
 
-def test_points_and_cards_are_plain_json():
+def test_cards_are_plain_json():
     result = photo("a.jpg", a_face(), a_face((200, 60, 280, 160)))
-    card, point = card_from(result, picture()), frame_point(result)
+    card = card_from(result, picture())
     assert json.loads(json.dumps(card, allow_nan=False)) == card
-    assert json.loads(json.dumps(point, allow_nan=False)) == point
     assert card["overview"] and len(card["faces"]) == 2
-    assert point["faces"][0]["aus"]["AU43"] is None
+    assert card["faces"][0]["aus"]["AU43"] == [None, 0, False]
     with PilImage.open(io.BytesIO(base64.b64decode(card["faces"][0]["thumbnail"]))) as thumbnail:
         assert max(thumbnail.size) == 288
 
@@ -269,8 +279,7 @@ def test_landmarks_only_keeps_no_pixel_but_shows_the_mesh():
 def test_cards_are_bounded_and_the_rest_is_counted():
     builder = ReportBuilder("t", {}, max_cards=5)
     cards = [
-        builder.add(photo(f"{i}.jpg", a_face(), a_face((200, 60, 280, 160))), picture())["card"]
-        for i in range(6)
+        builder.add(photo(f"{i}.jpg", a_face(), a_face((200, 60, 280, 160))), picture()) for i in range(6)
     ]
     page = Page(builder.html({}))
     assert [0 if card is None else len(card["faces"]) for card in cards] == [2, 2, 1, 0, 0, 0]
@@ -334,7 +343,7 @@ def test_write_is_all_or_nothing(tmp_path):
 def test_a_track_breaks_where_the_face_is_missing():
     track = Track(("AU12",))
     for i in [*range(10), *range(20, 30)]:
-        track.add(i, i / 10, [1.0] + [0.0] * 7, {"AU12": 0.5})
+        track.add(i, i / 10, a_face(aus={"AU12": AuReading.of(0.5)}))
     page = Page(str(timeline(track, 0.0, 2.9, 0.1)))
     assert len(page.classes("curve")) == 2
     stripes = [attrs for tag, attrs in page.tags if tag == "rect" and "fill" in attrs]
@@ -346,7 +355,8 @@ def test_halving_keeps_counts_means_and_peaks():
     track, n = Track(("AU12", "AU43")), 5 * MAX_BUCKETS + 7
     values = np.random.default_rng(0).random(n)
     for i, value in enumerate(values):
-        track.add(i, i / 25, [value, 1 - value] + [0.0] * 6, {"AU12": round(value, 4), "AU43": None})
+        aus = {"AU12": AuReading.of(round(value, 4)), "AU43": AuReading.of(math.nan)}
+        track.add(i, i / 25, a_face(aus=aus))
     buckets = list(track.buckets.values())
     assert len(buckets) <= MAX_BUCKETS and track.stride == 8
     assert sum(bucket.count for bucket in buckets) == track.frames == n

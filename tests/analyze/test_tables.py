@@ -12,18 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mien.analyze.analyzer import Analyzer
-from mien.analyze.columns import Contents, label_orders, rounded_intensity
+from mien.analyze.columns import Contents, label_orders
 from mien.analyze.journal import FinishedItem, Journal, rounded
 from mien.analyze.peer_columns import layout_of
 from mien.analyze.schema import describe
 from mien.analyze.tables import FORMATS, write_table
 from mien.core.emotions import EMOTIONS, canonical
 from mien.core.errors import BadConfig, OutputFailed
-from mien.core.nouns import AuReading, FrameResult, Pose
+from mien.core.nouns import FrameResult, Pose
 
 OPENFACE_R = "01 02 04 05 06 07 09 10 12 14 15 17 20 23 25 26 45".split()
 OPENFACE_C = "01 02 04 05 06 07 09 10 12 14 15 17 20 23 25 26 28 45".split()
@@ -235,16 +233,6 @@ def test_decimal_commas_for_excel(frames: list[FrameResult], contents: Contents,
     assert list(rows[0])[:3] == ["input", "frame", "time"]
     assert rows[0]["box_left"].replace(",", ".") == f"{points[9]:.2f}"
     assert rows[-1]["error"] == 'Got "this". Expected that. Do so.'
-
-
-@given(st.floats(0.0, 1.0), st.sampled_from([(1.0, 6), (5.0, 2), (1.0, 2)]))
-def test_rounding_never_moves_a_level(intensity: float, form: tuple[float, int]) -> None:
-    reading = AuReading.of(intensity)
-    scale, decimals = form
-    value = rounded_intensity(reading, scale, decimals)
-    assert value is not None
-    assert math.floor(5 * value / scale + 0.5) == reading.level
-    assert abs(value / scale - reading.intensity) <= 1.01 * 10.0**-decimals
 
 
 @pytest.mark.parametrize("layout", ["mien", "openface", "pyfeat"])

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from mien.analyze.sources import OneSource, Source, Sources, expand, read_landmarks
 from mien.backends.base import DEFAULT_MODEL, ClipReader, Reader, open_reader
-from mien.core.errors import BadConfig, BadInput, MienError
-from mien.core.nouns import Answer, AuReading, Evidence, Explanation, Face, FaceResult, FrameResult, Image
+from mien.core.aus import check_cut_off
+from mien.core.errors import BadConfig, BadInput, MienError, require_range
+from mien.core.nouns import Answer, Evidence, Explanation, Face, FaceResult, FrameResult, Image
 from mien.dialogue.read.claims import read_claims, withhold
 from mien.face.clips import middle
 from mien.face.crop import canonical_crop
@@ -35,7 +36,7 @@ __all__ = ["AnalysedFrame", "Analyzer", "ask", "load_model"]
 
 _MAX_GROUP_FRAMES = 64
 _MAX_GROUP_BYTES = 64_000_000
-_MAX_BATCH = 1024
+_MAX_BATCH, _MAX_THREADS = 1024, 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,12 +60,8 @@ class _How:
     keep_images: bool
 
     def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= _MAX_BATCH:
-            raise BadConfig(
-                got=f"batch_size {self.batch_size}", expected=f"1 to {_MAX_BATCH}", fix="Try 16, the default"
-            )
-        if self.every < 1:
-            raise BadConfig(got=f"every {self.every}", expected="1 or more", fix="Use 1 for every frame")
+        require_range(self.batch_size, "batch_size", 1, _MAX_BATCH, whole=True, fix="Try 16, the default")
+        require_range(self.every, "every", 1, whole=True, fix="Use 1 for every frame")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,12 +93,11 @@ class Analyzer:
         self, model: str | Path | Reader = DEFAULT_MODEL, device: str = "cpu", threads: int | None = None, *,
         cut_off: int = 1, precision: str | None = None,
     ) -> None:  # fmt: skip
-        if threads is not None and threads < 1:
-            raise BadConfig(got=f"threads {threads}", expected="1 or more, or None for all", fix="Correct it")
-        if not 1 <= cut_off <= 5:
-            raise BadConfig(
-                got=f"cut_off {cut_off}", expected="a FACS level 1 to 5", fix="Use 1, or 2 for DISFA"
+        if threads is not None:
+            require_range(
+                threads, "threads", 1, _MAX_THREADS, whole=True, fix="Leave it out to use all cores"
             )
+        check_cut_off(cut_off)
         if not isinstance(model, str | Path) and (device != "cpu" or precision is not None):
             raise BadConfig(
                 got=f"an opened model with device {device!r}, precision {precision!r}",
@@ -179,8 +175,8 @@ class Analyzer:
             BadConfig: fewer than one frame.
             BadInput: the source cannot be read, has no face, or has more frames than the prompt holds.
         """
-        if frames is not None and frames < 1:
-            raise BadConfig(got=f"{frames} frames", expected="1 or more", fix="Correct the option")
+        if frames is not None:
+            require_range(frames, "frames", 1, whole=True)
         how = _How(cropped, False, landmarks_only, 1, 1, False, keep_images=False)
         for item in expand(source):
             if item.kind == "video":
@@ -325,7 +321,7 @@ class Analyzer:
         results: list[FaceResult] = []
         for start in range(0, len(evidence), how.batch_size):
             batch = evidence[start : start + how.batch_size]
-            measured = [self._at_cut_off(result) for result in self.reader.measure(batch)]
+            measured = [self._at_cut_off(result.without_hidden()) for result in self.reader.measure(batch)]
             if how.explain:
                 texts = self.reader.explain(batch, measured)
                 pairs = zip(measured, texts, strict=True)
@@ -334,11 +330,7 @@ class Analyzer:
         return results
 
     def _at_cut_off(self, result: FaceResult) -> FaceResult:
-        if all(reading.cut_off == self.cut_off for reading in result.aus.values()):
-            return result
-        return replace(
-            result, aus={key: _moved(reading, self.cut_off) for key, reading in result.aus.items()}
-        )
+        return replace(result, aus={key: reading.at(self.cut_off) for key, reading in result.aus.items()})
 
 
 def load_model(
@@ -370,15 +362,6 @@ def ask(
 def _audited(explanation: Explanation, result: FaceResult) -> Explanation:
     claims = audit(read_claims(explanation.text), result.aus)
     return withhold(replace(explanation, claims=tuple(claims)))
-
-
-def _moved(reading: AuReading, cut_off: int) -> AuReading:
-    """The same measurement seen from another cut-off; the logistic keeps its slope."""
-    offset = reading.intensity - (reading.cut_off - 0.5) / 5.0
-    if not reading.measured or abs(offset) < 1e-3 or not 0.0 < reading.probability < 1.0:
-        return AuReading.of(reading.intensity, cut_off=cut_off)
-    slope = math.log(reading.probability / (1.0 - reading.probability)) / offset
-    return AuReading.of(reading.intensity, min(max(slope, 1.0), 100.0), cut_off)
 
 
 def _ahead(items: Iterator[_Found], depth: int) -> Generator[_Found]:

@@ -14,10 +14,10 @@ from typing import Literal
 
 import numpy as np
 
-from mien.core.aus import AUS
+from mien.core.aus import AUS, rounded_intensity
 from mien.core.emotions import EMOTIONS, ORDERS, canonical, order
 from mien.core.errors import require_known
-from mien.core.nouns import LANDMARKS, AuReading, FaceResult, FrameResult
+from mien.core.nouns import LANDMARKS, FaceResult, FrameResult
 
 __all__ = [
     "Cell",
@@ -29,7 +29,6 @@ __all__ = [
     "emotion_values",
     "label_orders",
     "mien_layout",
-    "rounded_intensity",
 ]
 
 Cell = str | int | float | None
@@ -174,21 +173,6 @@ def _emotions(contents: Contents) -> ColumnGroup:
 # -- Action Units --------------------------------------------------------------------------------------
 
 
-def rounded_intensity(reading: AuReading, scale: float = 1.0, decimals: int = 6) -> float | None:
-    """``scale * intensity`` rounded so that it stays on its own side of the level edges; None if unmeasured.
-
-    A reader that derives the level from the written number gets the written level.
-    """
-    if not reading.measured:
-        return None
-    value = round(scale * reading.intensity, decimals)
-    level = math.floor(5.0 * value / scale + 0.5)
-    if level == reading.level:
-        return value
-    step = 10.0**-decimals
-    return round(value + (step if level < reading.level else -step), decimals)
-
-
 def _aus(contents: Contents) -> ColumnGroup:
     columns: list[Column] = []
     for key in contents.aus:
@@ -213,7 +197,12 @@ def _aus(contents: Contents) -> ColumnGroup:
             if reading is None or not reading.measured:
                 row += (None, None, None, None)
             else:
-                row += (reading.probability, rounded_intensity(reading), reading.level, int(reading.presence))
+                row += (
+                    reading.probability,
+                    rounded_intensity(reading.intensity),
+                    reading.level,
+                    int(reading.presence),
+                )
         return row
 
     return of_face(columns, cells)

@@ -24,10 +24,10 @@ from mien.analyze.journal import FinishedItem, Journal, Points, rounded
 from mien.analyze.peer_columns import layout_of
 from mien.analyze.pictures import PictureOptions, Pictures
 from mien.analyze.report import ReportBuilder
-from mien.analyze.report_cards import frame_point
 from mien.analyze.schema import describe, write_schema
 from mien.analyze.sources import Source, expand
 from mien.analyze.tables import check_format, write_table
+from mien.analyze.tally import Tally
 from mien.backends.base import DEFAULT_MODEL, FOLDER_FILES, Reader
 from mien.core.errors import BadConfig, BadInput, MienError
 from mien.core.nouns import FrameResult
@@ -105,25 +105,11 @@ class _Item:
 
 
 @dataclass(slots=True)
-class Summary:
+class Summary(Tally):
     """What a run did."""
 
     items: int = 0
     failed: int = 0
-    frames: int = 0
-    faces: int = 0
-    without_face: int = 0
-    """Frames that were read and show no face."""
-    emotions: Counter[str] = field(default_factory=Counter)
-    """Faces by most probable apparent emotion."""
-    au_present: Counter[str] = field(default_factory=Counter)
-    """Faces in which each AU is present."""
-    au_measured: Counter[str] = field(default_factory=Counter)
-    """Faces in which each AU was measured."""
-    claims: Counter[str] = field(default_factory=Counter)
-    """Statements of the explanations by verdict."""
-    withheld: int = 0
-    """Sentences that were taken out of the explanations."""
     written: list[Path] = field(default_factory=list)
     errors: list[FrameResult] = field(default_factory=list)
 
@@ -131,24 +117,6 @@ class Summary:
     def status(self) -> int:
         """Exit status: 0 all items were analysed, 1 some failed, 2 all failed."""
         return 0 if not self.failed else 2 if self.failed == self.items else 1
-
-    def count(self, frame: FrameResult) -> None:
-        """Add one frame."""
-        self.frames += 1
-        self.faces += len(frame.faces)
-        if frame.error is not None:
-            self.errors.append(frame)
-        elif not frame.faces:
-            self.without_face += 1
-        for face in frame.faces:
-            if not any(value != value for value in face.emotions.values()):
-                self.emotions[face.emotion] += 1
-            for key, reading in face.aus.items():
-                self.au_present[key] += reading.presence
-                self.au_measured[key] += reading.measured
-            if face.explanation is not None:
-                self.claims.update(claim.verdict for claim in face.explanation.claims)
-                self.withheld += len(face.explanation.withheld)
 
 
 class Watch(Protocol):
@@ -306,7 +274,7 @@ def _report(options: JobOptions, model: str, sources: Sequence[str], journal: Jo
     if options.report:
         for source in sources:
             for result in journal.results([source]):
-                builder.add_point(frame_point(result))
+                builder.count(result)
             for card in journal.cards([source]):
                 builder.add_card(card)
     return builder
@@ -350,7 +318,7 @@ def _compose(
     names = [item.source.name for item in items]
     layout = layout_of(options.columns, contents)
     finished = journal.finished()
-    summary = Summary(len(items), sum(finished[name].failed for name in names))
+    summary = Summary(items=len(items), failed=sum(finished[name].failed for name in names))
     rows = write_table(
         options.table, options.format, layout, _counted(journal.results(names), summary), options.decimal
     )
@@ -377,6 +345,8 @@ def _compose(
 def _counted(frames: Iterable[FrameResult], summary: Summary) -> Iterator[FrameResult]:
     for frame in frames:
         summary.count(frame)
+        if frame.error is not None:
+            summary.errors.append(frame)
         yield frame
 
 

@@ -19,7 +19,7 @@ from typing import Literal, Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from mien.analyze.columns import rounded_intensity
+from mien.core.aus import rounded_intensity
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, OutputFailed
 from mien.core.nouns import (
@@ -262,7 +262,7 @@ def _encoded_face(result: FaceResult, points: Points) -> dict[str, object]:
 
 
 def _encoded_reading(reading: AuReading) -> list[object]:
-    intensity = rounded_intensity(reading)
+    intensity = rounded_intensity(reading.intensity) if reading.measured else None
     return [_number(reading.probability, 6), intensity, reading.level, reading.presence, reading.cut_off]
 
 

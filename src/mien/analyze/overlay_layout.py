@@ -124,8 +124,8 @@ def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def strongest_aus(face: FaceResult, count: int) -> tuple[tuple[str, AuReading], ...]:
-    """The ``count`` AUs of highest intensity among those of level 1 (A) or more, strongest first."""
-    present = [(key, reading) for key, reading in face.aus.items() if reading.measured and reading.level > 0]
+    """The ``count`` AUs of highest intensity among those present, strongest first."""
+    present = [(key, reading) for key, reading in face.aus.items() if reading.presence]
     present.sort(key=lambda item: (-item[1].intensity, item[0]))
     return tuple(present[:count])
 

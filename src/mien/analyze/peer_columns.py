@@ -22,9 +22,8 @@ from mien.analyze.columns import (
     mesh_columns,
     mien_layout,
     of_face,
-    rounded_intensity,
 )
-from mien.core.aus import AU_SETS, AUS
+from mien.core.aus import AU_SETS, AUS, rounded_intensity
 from mien.core.errors import require_known
 from mien.core.nouns import AuReading, FaceResult, FrameResult
 from mien.face.topology import DLIB68
@@ -155,7 +154,7 @@ def _openface_aus(contents: Contents) -> ColumnGroup:
         row: list[Cell] = []
         for key in intensity:
             reading = _reading(face, key, _BLINK)
-            row.append(None if reading is None else rounded_intensity(reading, 5.0, 2))
+            row.append(None if reading is None else rounded_intensity(reading.intensity, 5.0, 2))
         for key in presence:
             reading = _reading(face, key, _BLINK)
             row.append(None if reading is None else float(reading.presence))

@@ -84,8 +84,7 @@ class Pictures:
             self._draw(frame, stored)
         if not self._options.report:
             return None
-        card: dict[str, Any] | None = self._builder.add(stored, frame.image)["card"]
-        return card
+        return self._builder.add(stored, frame.image)
 
     def _draw(self, frame: AnalysedFrame, stored: FrameResult) -> None:
         image = frame.image if frame.image is not None else _blank(stored)

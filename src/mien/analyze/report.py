@@ -2,13 +2,12 @@
 
     builder = ReportBuilder("Holiday photos", {"name": "rules"}, redact=False)
     for result, image in ...:
-        journal.write(builder.add(result, image))        # a JSON-able entry per photo or frame
+        journal.write(result, builder.add(result, image))  # a JSON-able card, or None
     builder.write(out / "report.html", provenance={...}, errors=[("bad.jpg", "Got …")])
 
-A killed job resumes by `ReportBuilder.replay(entry)` for every journal entry, in order, before it goes
-on with `add`: the file then has the same bytes as that of a job that was never killed. An entry is
-``{"point": frame_point(result), "card": card_from(...) or None}``; `add_point` and `add_card` take the
-two halves where they are kept apart. What is kept does not grow with the job: at most `MAX_CARDS` photo
+A killed job resumes by `ReportBuilder.count` for every stored result and `ReportBuilder.add_card` for every stored
+card, in order, before it goes on with `add`: the file then has the same bytes as that of a job that was never killed.
+What is kept does not grow with the job: at most `MAX_CARDS` photo
 faces with pictures, `MAX_VIDEOS` videos with `MAX_TRACKS` faces each, curves of at most 600 points, one
 key frame per face and emotion.
 """
@@ -30,10 +29,12 @@ from markupsafe import Markup
 
 from mien.analyze.overlay_layout import name_of
 from mien.analyze.palette import EMOTION_COLOURS, STYLESHEET
-from mien.analyze.report_cards import card_from, frame_point, say_level
+from mien.analyze.report_cards import card_from, say_level
 from mien.analyze.report_charts import Bar, Track, bar_chart, clock, timeline
+from mien.analyze.tally import Tally
+from mien.core.aus import LEVEL_LETTERS
 from mien.core.emotions import EMOTIONS
-from mien.core.nouns import AuReading, FrameResult, Image
+from mien.core.nouns import FrameResult, Image
 from mien.core.paths import write_whole
 
 __all__ = ["MAX_CARDS", "MAX_TRACKS", "MAX_VIDEOS", "ReportBuilder"]
@@ -50,29 +51,6 @@ _AU_ROWS = 8
 # A later frame replaces a key frame only when it is clearer by this much, to spare pictures.
 _CLEARER = 0.02
 _HERE = Path(__file__).parent
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Counts over faces: of photos, or of video frames."""
-
-    items: int = 0
-    empty: int = 0
-    faces: int = 0
-    emotions: Counter[str] = field(default_factory=Counter)
-    au_present: Counter[str] = field(default_factory=Counter)
-    au_measured: Counter[str] = field(default_factory=Counter)
-
-    def add(self, faces: Sequence[Mapping[str, Any]]) -> None:
-        self.items += 1
-        self.empty += not faces
-        self.faces += len(faces)
-        for face in faces:
-            self.emotions[_top(face["emotions"])] += 1
-            for key, intensity in face["aus"].items():
-                if intensity is not None:
-                    self.au_measured[key] += 1
-                    self.au_present[key] += AuReading.of(intensity).level > 0
 
 
 @dataclass(slots=True)
@@ -97,17 +75,17 @@ class _Video:
         """Usual time between two frames in s."""
         return (self.end - self.start) / (self.frames - 1) if self.frames > 1 else 0.04
 
-    def add(self, point: Mapping[str, Any]) -> None:
-        self.start = point["time"] if self.frames == 0 else self.start
-        self.end = max(self.end, point["time"])
-        for position, face in enumerate(point["faces"]):
-            key = _track_key(face["track"], position)
+    def add(self, result: FrameResult) -> None:
+        self.start = result.time if self.frames == 0 else self.start
+        self.end = max(self.end, result.time)
+        for position, face in enumerate(result.faces):
+            key = _track_key(face.track, position)
             if key not in self.tracks:
-                self.tracks[key] = Track(tuple(face["aus"]))
-            self.tracks[key].add(self.frames, point["time"], face["emotions"], face["aus"])
+                self.tracks[key] = Track(tuple(face.aus))
+            self.tracks[key].add(self.frames, result.time, face)
         self.frames += 1
-        self.with_face += bool(point["faces"])
-        present = {_track_key(face["track"], i) for i, face in enumerate(point["faces"])}
+        self.with_face += bool(result.faces)
+        present = {_track_key(face.track, i) for i, face in enumerate(result.faces)}
         while len(self.tracks) > _TRACKS_KEPT and len(self.tracks) > len(present):
             shortest = min(
                 (key for key in self.tracks if key not in present), key=lambda k: self.tracks[k].frames
@@ -136,7 +114,7 @@ class ReportBuilder:
             max_cards: faces of photos that get a card; all others are only counted.
         """
         self.title, self.model_info, self.redact, self.max_cards = title, dict(model_info), redact, max_cards
-        self._photos, self._frames = _Tally(), _Tally()
+        self._photos, self._frames = Tally(), Tally()
         self._photo_cards: list[dict[str, Any]] = []
         self._card_count = self._overviews = 0
         self._videos: dict[str, _Video] = {}
@@ -145,43 +123,37 @@ class ReportBuilder:
         self._errors: dict[tuple[str, str], None] = {}
         self._error_count = 0
 
-    def add(self, result: FrameResult, image: Image | None) -> dict[str, Any]:
+    def add(self, result: FrameResult, image: Image | None) -> dict[str, Any] | None:
         """Take in one photo or frame, with its picture where there is one.
 
         Returns:
-            The journal entry, JSON-able, from which `replay` does the same again.
+            What is shown of it (`card_from`) for `add_card` of a resumed run, or None.
         """
-        point = frame_point(result)
         chosen = self._chosen(result)
         card = card_from(result, image, self.redact, chosen) if chosen else None
-        if card is not None and self._overviews >= _MAX_OVERVIEWS:
-            card["overview"] = None
-        entry = {"point": point, "card": card}
-        self.replay(entry)
-        return entry
+        self.count(result)
+        if card is not None:
+            if self._overviews >= _MAX_OVERVIEWS:
+                card["overview"] = None
+            self.add_card(card)
+        return card
 
-    def replay(self, entry: Mapping[str, Any]) -> None:
-        """Take in a journal entry that `add` returned."""
-        self.add_point(entry["point"])
-        if entry["card"] is not None:
-            self.add_card(entry["card"])
-
-    def add_point(self, point: Mapping[str, Any]) -> None:
-        """Count the numbers of one frame (`frame_point`)."""
-        if point["error"] is not None:
-            self._note_error(point["source"], point["error"])
+    def count(self, result: FrameResult) -> None:
+        """Take in the numbers of one photo or frame."""
+        if result.error is not None:
+            self._note_error(result.source, result.error)
             return
-        (self._frames if point["video"] else self._photos).add(point["faces"])
-        if not point["video"]:
+        (self._frames if result.video else self._photos).count(result)
+        if not result.video:
             return
-        source = point["source"]
+        source = result.source
         if source not in self._videos:
             self._video_count += source != self._last_video
             if len(self._videos) < MAX_VIDEOS:
                 self._videos[source] = _Video()
         self._last_video = source
         if source in self._videos:
-            self._videos[source].add(point)
+            self._videos[source].add(result)
 
     def add_card(self, card: Mapping[str, Any]) -> None:
         """Keep the pictures and texts of one frame (`card_from`)."""
@@ -283,23 +255,23 @@ class ReportBuilder:
         """Value, label and whether it asks for attention."""
         tiles: list[tuple[str, str, bool]] = []
         photos, frames = self._photos, self._frames
-        if photos.items:
-            tiles.append((_count(photos.items), "photo" if photos.items == 1 else "photos", False))
+        if photos.frames:
+            tiles.append((_count(photos.frames), "photo" if photos.frames == 1 else "photos", False))
             tiles.append(
                 (_count(photos.faces), "face in photos" if photos.faces == 1 else "faces in photos", False)
             )
-            if photos.empty:
+            if photos.without_face:
                 tiles.append(
                     (
-                        _count(photos.empty),
-                        "without a face" if photos.items == 1 else "photos without a face",
+                        _count(photos.without_face),
+                        "without a face" if photos.frames == 1 else "photos without a face",
                         False,
                     )
                 )
-        if frames.items:
+        if frames.frames:
             tiles.append((_count(self._video_count), "video" if self._video_count == 1 else "videos", False))
-            tiles.append((_count(frames.items), "video frames", False))
-            tiles.append((_count(frames.empty), "frames without a face", False))
+            tiles.append((_count(frames.frames), "video frames", False))
+            tiles.append((_count(frames.without_face), "frames without a face", False))
         if self._error_count:
             tiles.append((_count(self._error_count), "not analysed", True))
         return tiles or [("0", "items analysed", False)]
@@ -351,7 +323,7 @@ def _template() -> Template:
     return environment.from_string((_HERE / "report_template.html").read_text("utf-8"))
 
 
-def _tally_charts(tally: _Tally, what: str, unit: str) -> list[tuple[str, str, Markup]]:
+def _tally_charts(tally: Tally, what: str, unit: str) -> list[tuple[str, str, Markup]]:
     if not tally.faces:
         return []
     shares = {name: tally.emotions[name] / tally.faces for name in EMOTIONS}
@@ -359,13 +331,9 @@ def _tally_charts(tally: _Tally, what: str, unit: str) -> list[tuple[str, str, M
     charts = [
         (f"Most probable emotion, {what}", f"{_count(tally.faces)} {unit}", bar_chart(bars, "Emotions"))
     ]
-    present = {key: tally.au_present[key] / tally.au_measured[key] for key in tally.au_measured}
-    common = sorted((key for key in present if present[key] > 0), key=lambda key: (-present[key], key))
-    if common:
-        bars = [
-            Bar(f"{key} {name_of(key)}", present[key], _percent(present[key])) for key in common[:_AU_ROWS]
-        ]
-        note = "share of faces with level A or more"
+    if common := tally.commonest_aus()[:_AU_ROWS]:
+        bars = [Bar(f"{key} {name_of(key)}", share, _percent(share)) for key, share in common]
+        note = f"share of faces with level {LEVEL_LETTERS[tally.cut_off]} or more"
         charts.append((f"Most frequent Action Units, {what}", note, bar_chart(bars, "Action Units")))
     return charts
 
@@ -402,15 +370,13 @@ def _rank(probability: float, explained: bool) -> float:
     return round(probability, 4) + (1.0 if explained else 0.0)
 
 
-def _top(emotions: Sequence[float]) -> str:
-    return EMOTIONS[max(range(len(EMOTIONS)), key=lambda i: emotions[i])]
-
-
-def _au_view(aus: Mapping[str, tuple[float | None, int]]) -> dict[str, list[Any]]:
+def _au_view(aus: Mapping[str, tuple[float | None, int, bool]]) -> dict[str, list[Any]]:
     """The AUs of one card: the strongest present, all measured in FACS order, and those not measured."""
-    measured = [(key, intensity, level) for key, (intensity, level) in aus.items() if intensity is not None]
-    present = sorted((row for row in measured if row[2] > 0), key=lambda row: (-row[1], row[0]))
-    unmeasured = [key for key, (intensity, _) in aus.items() if intensity is None]
+    measured = [
+        (key, intensity, level) for key, (intensity, level, _) in aus.items() if intensity is not None
+    ]
+    present = sorted((row for row in measured if aus[row[0]][2]), key=lambda row: (-row[1], row[0]))
+    unmeasured = [key for key, (intensity, *_) in aus.items() if intensity is None]
     return {"present": present[:_AU_ROWS], "all": sorted(measured), "unmeasured": unmeasured}
 
 

@@ -1,7 +1,6 @@
 """What the report keeps of a frame: plain JSON-able dictionaries, small enough for a job's journal.
 
-`card_from` gives pictures and text of chosen faces, `frame_point` the numbers of every face. Both round
-their numbers, so that a report built from a journal has the same bytes as one built from the results.
+`card_from` gives pictures and text of chosen faces, with rounded numbers; all other numbers come from the results.
 """
 
 from __future__ import annotations
@@ -22,36 +21,12 @@ from mien.core.aus import AUS
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import AuReading, Claim, Explanation, FaceResult, FrameResult, Image
 
-__all__ = ["LEVEL_WORDS", "card_from", "frame_point", "say_level"]
+__all__ = ["LEVEL_WORDS", "card_from", "say_level"]
 
 LEVEL_WORDS: tuple[str, ...] = ("absent", "trace", "slight", "pronounced", "severe", "maximum")
 """FACS intensity words by level 0..5."""
 _THUMBNAIL, _OVERVIEW, _QUALITY = 288, 720, 80
 _WORST_FIRST = ("contradicted", "unmeasured", "supported")
-
-
-def frame_point(result: FrameResult) -> dict[str, Any]:
-    """The numbers of one frame: emotions and AU intensities of every face, nothing that shows a face.
-
-    Returns:
-        ``source, frame, time, video, error`` and ``faces``: a list of ``track`` (int or None), ``emotions``
-        (8 numbers in `EMOTIONS` order) and ``aus`` (key -> intensity 0..1, None when not measured).
-    """
-    return {
-        "source": result.source,
-        "frame": result.frame,
-        "time": round(result.time, 4),
-        "video": result.video,
-        "error": result.error,
-        "faces": [
-            {
-                "track": face.track,
-                "emotions": [round(float(face.emotions.get(name, 0.0)), 4) for name in EMOTIONS],
-                "aus": {key: _number(reading.intensity) for key, reading in face.aus.items()},
-            }
-            for face in result.faces
-        ],
-    }
 
 
 def card_from(
@@ -96,7 +71,10 @@ def _face_card(result: FrameResult, index: int, image: Image | None, redact: boo
         "track": face.track,
         "emotion": face.emotion,
         "emotions": {name: round(float(face.emotions.get(name, 0.0)), 4) for name in EMOTIONS},
-        "aus": {key: [_number(reading.intensity), reading.level] for key, reading in face.aus.items()},
+        "aus": {
+            key: [_number(reading.intensity), reading.level, reading.presence]
+            for key, reading in face.aus.items()
+        },
         "pose": None if pose is None else [round(angle, 1) for angle in (pose.pitch, pose.yaw, pose.roll)],
         "box": [round(float(value)) for value in face.box],
         "score": _number(face.score),

@@ -6,7 +6,7 @@ Text is escaped; colours that follow the page's light or dark theme come from it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -17,8 +17,9 @@ from markupsafe import Markup
 from mien.analyze.overlay_layout import name_of
 from mien.analyze.palette import ACCENT, EMOTION_COLOURS
 from mien.analyze.report_cards import say_level
+from mien.core.aus import au_level
 from mien.core.emotions import EMOTIONS
-from mien.core.nouns import AuReading
+from mien.core.nouns import FaceResult
 
 __all__ = ["Bar", "Track", "bar_chart", "clock", "timeline"]
 
@@ -102,26 +103,27 @@ class Track:
     frames: int = 0
     top: dict[str, int] = field(default_factory=dict)
     """Frames in which each emotion was the most probable."""
+    present: set[str] = field(default_factory=set)
+    """AUs that are present in one of its frames at least."""
 
-    def add(
-        self, ordinal: int, time: float, emotions: Sequence[float], aus: Mapping[str, float | None]
-    ) -> None:
+    def add(self, ordinal: int, time: float, face: FaceResult) -> None:
         """Add the reading of one frame.
 
         Args:
             ordinal: count of the frame in its video.
             time: seconds.
-            emotions: 8 probabilities in `EMOTIONS` order.
-            aus: AU key -> intensity 0..1, None when not measured.
+            face: what was measured.
         """
-        values = np.array([aus.get(key) for key in self.aus], dtype=np.float64)
+        readings = [face.aus.get(key) for key in self.aus]
+        values = np.array([math.nan if one is None else one.intensity for one in readings])
         known = ~np.isnan(values)
         filled = np.where(known, values, 0.0)
-        shares = np.asarray(emotions, dtype=np.float64)
+        shares = np.nan_to_num([face.emotions.get(name, 0.0) for name in EMOTIONS])
+        self.present |= {key for key, reading in face.aus.items() if reading.presence}
         bucket = _Bucket(time, time, 1, shares, filled, known.astype(np.int64), filled)
         self.frames += 1
-        best = EMOTIONS[max(range(len(EMOTIONS)), key=lambda i: emotions[i])]
-        self.top[best] = self.top.get(best, 0) + 1
+        if face.emotion:
+            self.top[face.emotion] = self.top.get(face.emotion, 0) + 1
         self._put(ordinal // self.stride, bucket)
         while len(self.buckets) > MAX_BUCKETS:
             self.stride *= 2
@@ -136,10 +138,10 @@ class Track:
             self.buckets[key] = bucket
 
     def strongest(self, count: int) -> tuple[int, ...]:
-        """Positions in `aus` of the AUs with the highest peaks, of level 1 or more, in FACS order."""
+        """Positions in `aus` of the AUs with the highest peaks that are present somewhere, in FACS order."""
         peaks = np.max([bucket.au_max for bucket in self.buckets.values()], axis=0, initial=0.0)
         order = sorted(range(len(self.aus)), key=lambda i: (-peaks[i], i))
-        return tuple(sorted(i for i in order[:count] if AuReading.of(float(peaks[i])).level > 0))
+        return tuple(sorted(i for i in order[:count] if self.aus[i] in self.present))
 
 
 def clock(seconds: float, tenths: bool = False) -> str:
@@ -232,7 +234,7 @@ def _curve(
 ) -> list[str]:
     base = top + _ROW
     peak = max(float(track.buckets[key].au_max[index]) for key in keys)
-    level, letter_at = AuReading.of(peak).level, base - min(max(peak, 0.2), 0.8) * _ROW
+    level, letter_at = au_level(peak), base - min(max(peak, 0.2), 0.8) * _ROW
     au, right = track.aus[index], _LEFT + _PLOT
     parts = [
         f'<text class="label" x="0" y="{top + _ROW / 2:g}">'

@@ -59,6 +59,5 @@ def _shares(counts: Counter[str], total: int) -> str:
 
 
 def _aus(summary: Summary) -> str:
-    shares = {key: count / summary.au_measured[key] for key, count in summary.au_present.items() if count}
-    top = sorted(shares, key=lambda key: (-shares[key], key))[:_TOP]
-    return ", ".join(f"{AUS[key].prose} {AUS[key].name} {100 * shares[key]:.0f} %" for key in top)
+    common = summary.commonest_aus()[:_TOP]
+    return ", ".join(f"{AUS[key].prose} {AUS[key].name} {100 * share:.0f} %" for key, share in common)

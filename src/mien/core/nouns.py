@@ -416,7 +416,9 @@ class FaceResult(Shown):
 
     @property
     def emotion(self) -> str:
-        """The most probable apparent emotion."""
+        """The most probable apparent emotion; empty when none was measured (NaN)."""
+        if not self.emotions or any(math.isnan(value) for value in self.emotions.values()):
+            return ""
         return max(self.emotions, key=lambda name: self.emotions[name])
 
     @property
