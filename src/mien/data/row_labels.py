@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mien.core.aus import AUS, LEVEL_LETTERS, au_key
+from mien.core.aus import AUS, LEVEL_LETTERS, au_key, level_intensity
 from mien.core.emotions import EMOTIONS, canonical
 from mien.core.nouns import Labels
 from mien.data.label_words import number
@@ -149,7 +149,7 @@ def _labels(given: Mapping[tuple[str, str], tuple[str, str]]) -> Labels:
         elif scale == "intensity":
             intensities[key] = _within(column, text, 0, 1)
         elif scale == "of five":
-            intensities.setdefault(key, _within(column, text, 0, 5) / 5)
+            intensities.setdefault(key, level_intensity(_within(column, text, 0, 5)))
         else:
             plain[scale] = text
     word = plain.get("emotion")
