@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mien.analyze.analyzer import Analyzer, ask, load_model
+    from mien.analyze.frame import to_frame
     from mien.dialogue.read.claims import read_claims
     from mien.dialogue.read.emotion import read_emotion
 
-__all__ = ["Analyzer", "__version__", "ask", "load_model", "read_claims", "read_emotion"]
+__all__ = ["Analyzer", "__version__", "ask", "load_model", "read_claims", "read_emotion", "to_frame"]
 
 __version__ = "0.1.0"
-_HOMES = {"read_claims": "mien.dialogue.read.claims", "read_emotion": "mien.dialogue.read.emotion"}
+_HOMES = {
+    "read_claims": "mien.dialogue.read.claims",
+    "read_emotion": "mien.dialogue.read.emotion",
+    "to_frame": "mien.analyze.frame",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -221,7 +221,7 @@ def test_explanations_are_audited(analyzer: Analyzer, photos: list[Path]) -> Non
 
 def test_asking(analyzer: Analyzer, photos: list[Path], tmp_path: Path) -> None:
     answer = analyzer.ask(photos[0], "What is the emotion of this face?")
-    assert answer.text and answer.status == "parsed"
+    assert answer.text and answer.status == "answered"
     assert answer.labels is not None and answer.labels.emotion in EMOTIONS
     Image.new("RGB", (64, 64), "grey").save(tmp_path / "grey.png")
     with pytest.raises(BadInput, match="no face was found"):

@@ -101,14 +101,14 @@ def test_explanations_name_the_label_and_hold_against_the_measurement(
 @pytest.mark.parametrize("form", FORMATS)
 def test_arrays_are_always_readable(reader: PocketReader, batch: list[Evidence], form: str) -> None:
     for text in reader.arrays(batch, form):
-        assert read_array(text, form, len(reader.aus)).status == "parsed"
+        assert read_array(text, form, len(reader.aus)).status == "answered"
 
 
 def test_questions_are_answered_by_kind(reader: PocketReader, batch: list[Evidence]) -> None:
     emotion = reader.ask(batch[0], "What is the emotion of this face?")
     assert emotion.text == "happiness" and emotion.scores is not None
     levels = reader.ask(batch[0], "Give the Action Units of this face as an array of levels from 0 to 5.")
-    assert levels.status == "parsed" and levels.labels is not None and levels.labels.au_level is not None
+    assert levels.status == "answered" and levels.labels is not None and levels.labels.au_level is not None
     assert set(levels.labels.au_level) == set(reader.aus)
     units = reader.ask(batch[0], "Which Action Units are present on this face?")
     assert "AU12" in units.text

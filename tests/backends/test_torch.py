@@ -135,7 +135,7 @@ def test_au_llava_codes_in_the_form_of_its_task(tmp_path: Path, task: str) -> No
     assert len(result.aus) == {"bp4d": 12, "disfa": 8}.get(task, len(reader.aus))
     assert all(0.0 <= reading.intensity <= 1.0 for reading in result.aus.values())
     answer = reader.ask(faces(1)[0], "Which AUs are active?")
-    assert answer.status == "parsed" and answer.labels is not None
+    assert answer.status == "answered" and answer.labels is not None
     if task == "bp4d":
         said = answer.labels.au_presence or {}
         assert said == {key: reading.presence for key, reading in result.aus.items()}
@@ -168,7 +168,7 @@ def test_the_analyzer_takes_a_run_s_folder(tmp_path: Path, photos: list[Path]) -
     (face,) = frame.faces[:1]
     assert frame.error is None and face.explanation is not None
     assert not any(reading.measured for reading in face.aus.values())
-    assert analyzer.ask(photos[0], "What is the emotion of this face?").status == "parsed"
+    assert analyzer.ask(photos[0], "What is the emotion of this face?").status == "answered"
 
 
 def test_what_a_system_needs_is_said(tmp_path: Path) -> None:

@@ -144,6 +144,11 @@ def test_fields_that_came_later_may_be_absent() -> None:
     assert decode(FrameResult, content).faces[0].face.quality is None
 
 
+def test_an_answer_of_an_earlier_version_is_read() -> None:
+    assert decode(Answer, {"text": "a", "status": "parsed"}).status == "answered"
+    assert decode(Answer, encode(Answer("no", "declined", "it is about age"))).status == "declined"
+
+
 @pytest.mark.parametrize(
     ("kind", "content", "told"),
     [

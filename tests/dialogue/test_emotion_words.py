@@ -48,7 +48,7 @@ UNREAD = (
 @pytest.mark.parametrize("text", READ)
 def test_plain_and_negated_answers(text):
     answer = read_emotion_answer(text)
-    assert answer.status == "parsed", answer.reason
+    assert answer.status == "answered", answer.reason
     assert answer.labels.emotion == READ[text]
     assert answer.text == text
 
@@ -81,7 +81,7 @@ def test_unknown_labels_are_not_said():
 @given(st.text())
 def test_any_text_is_read_or_refused(text):
     answer = read_emotion_answer(text)
-    assert (answer.status == "parsed") == (answer.labels is not None) == (answer.reason is None)
+    assert (answer.status == "answered") == (answer.labels is not None) == (answer.reason is None)
 
 
 def test_questions_are_many_and_recognised():

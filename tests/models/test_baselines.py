@@ -161,7 +161,7 @@ def test_emola_category_answers() -> None:
     assert say_category("bp4d", {"AU01", "AU04"}) == "AU1, AU4"
     empty = read_category(say_category("gft", ()), "gft")
     assert (
-        empty.status == "parsed"
+        empty.status == "answered"
         and empty.labels is not None
         and not any((empty.labels.au_presence or {}).values())
     )

@@ -190,7 +190,7 @@ def test_arrays_are_the_likeliest_allowed_tokens(model: FacialLM, form: str) -> 
     for row, prompt in enumerate(prompts):
         picks = iter(chosen[row])
         said = "".join(choices[next(picks)] if len(choices) > 1 else choices[0] for choices in grammar)
-        assert read_array(said, form, 3).status == "parsed"
+        assert read_array(said, form, 3).status == "answered"
         ids = begun(said, prompt)
         evidence = {"landmarks": faces[row : row + 1]}
         with torch.no_grad():

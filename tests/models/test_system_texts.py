@@ -53,7 +53,7 @@ def test_facephi_layout() -> None:
 def test_facephi_reads_keywords(said: str, label: str | None) -> None:
     answer = facephi.read(said)
     assert (answer.labels.emotion if answer.labels else None) == label
-    assert (answer.status == "parsed") == (label is not None)
+    assert (answer.status == "answered") == (label is not None)
 
 
 def test_facephi_reads_all_its_own_answers() -> None:

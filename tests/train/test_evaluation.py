@@ -146,7 +146,7 @@ def test_au_llava_s_levels_are_present_above_two() -> None:
 
 
 def test_intensities_have_no_f1(tmp_path: Path) -> None:
-    row = {"status": "parsed", "truth": {"form": "au_intensity", "aus": {"left eye close": 0.5}},
+    row = {"status": "answered", "truth": {"form": "au_intensity", "aus": {"left eye close": 0.5}},
            "said": {"form": "au_intensity", "aus": {"left eye close": 0.25}}}  # fmt: skip
     found = score([row], {"emotion": None, "aus": {}})
     assert found["mae"] == 0.25 and found["f1"] is None and found["baseline"]["f1_all_present"] is None

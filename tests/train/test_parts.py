@@ -79,7 +79,7 @@ def test_arrays_in_dialogues_are_readable_and_reproducible(faces: Faces) -> None
     for form in FORMATS:
         turns = make_turns(faces, 5, f"au-{form}", random.Random(4))
         assert turns == make_turns(faces, 5, f"au-{form}", random.Random(4))
-        assert read_array(turns[1].text, form, UNITS).status == "parsed"
+        assert read_array(turns[1].text, form, UNITS).status == "answered"
 
 
 def test_drawn_labels_follow_the_votes(faces: Faces) -> None:

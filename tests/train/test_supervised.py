@@ -320,7 +320,7 @@ def test_scores_by_hand(tmp_path: Path) -> None:
     def row(true: str, said: str | None) -> dict[str, Any]:
         return {
             "task": "emotion",
-            "status": "parsed" if said else "unparsed",
+            "status": "answered" if said else "unparsed",
             "truth": {"emotion": true},
             "said": {"emotion": said} if said else None,
         }
@@ -339,7 +339,7 @@ def test_arrays_are_scored_against_the_best_constant() -> None:
         names = ("AU01", "AU12")
         return {
             "task": "disfa",
-            "status": "parsed" if said else "unparsed",
+            "status": "answered" if said else "unparsed",
             "truth": {"form": "au_level", "aus": dict(zip(names, true, strict=True))},
             "said": {"form": "au_level", "aus": dict(zip(names, said, strict=True))} if said else None,
         }

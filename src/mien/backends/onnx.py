@@ -213,7 +213,7 @@ class PocketReader:
         if task == "emotion":
             emotions = self.measure([evidence])[0].emotions
             label = max(emotions, key=lambda name: emotions[name])
-            return Answer(label, "parsed", labels=Labels(emotion=label), scores=emotions)
+            return Answer(label, "answered", labels=Labels(emotion=label), scores=emotions)
         _, _, rows = self._encode([evidence])
         if task in ("au-binary", "au-level", "au-intensity"):
             form = task.removeprefix("au-")
@@ -222,7 +222,7 @@ class PocketReader:
         turns = [Turn("user", question)]
         if task == "explanation":
             turns = [*self._explain_turns(self.measure([evidence])[0].emotion)[:2], *turns]
-        return Answer(self._answers([turns], rows)[0], "parsed")
+        return Answer(self._answers([turns], rows)[0], "answered")
 
     def arrays(self, batch: Sequence[Evidence], form: str) -> list[str]:
         """AU arrays asked of the language model in `form` ``binary``, ``level`` or ``intensity``, never unparsable."""

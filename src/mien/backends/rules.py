@@ -173,10 +173,12 @@ class RulesReader:
             )
         if task == "emotion":
             labels = Labels(emotion=result.emotion)
-            return Answer(say_emotion(result.emotion), "parsed", labels=labels, scores=dict(result.emotions))
+            return Answer(
+                say_emotion(result.emotion), "answered", labels=labels, scores=dict(result.emotions)
+            )
         if task == "explanation":
             (explanation,) = self.explain([evidence], [result])
-            return Answer(explanation.text, "parsed", labels=Labels(chain_of_thought=explanation.text))
+            return Answer(explanation.text, "answered", labels=Labels(chain_of_thought=explanation.text))
         if task == "au-list":
             return _au_list(result)
         return self._array(result, task.removeprefix("au-"), question)
@@ -206,7 +208,7 @@ def _au_list(result: FaceResult) -> Answer:
         for au, reading in present.items()
     ]
     labels = Labels(au_presence={au: reading.presence for au, reading in result.aus.items()})
-    return Answer("\n".join(lines) or "No Action Unit is present.", "parsed", labels=labels)
+    return Answer("\n".join(lines) or "No Action Unit is present.", "answered", labels=labels)
 
 
 def open_rules(folder: Path | None = None, threads: int | None = None) -> RulesReader:

@@ -369,14 +369,14 @@ class TorchReader:
         if task == "emotion" and self.system.labels is not None:
             emotions = self._label([clip])[0].emotions
             label = max(emotions, key=lambda name: emotions[name])
-            return Answer(label, "parsed", labels=Labels(emotion=label), scores=emotions)
+            return Answer(label, "answered", labels=Labels(emotion=label), scores=emotions)
         if self._codes:
             return self._coded(clip, task, question)
         if task == "explanation" and self.system.name == "expllm":
             turns = self._explaining(self._label([clip])[0].emotion)
         else:
             turns = self._wrapped(question, *self._about([clip])[0])
-        return Answer(self._texts([clip], [turns])[0], "parsed")
+        return Answer(self._texts([clip], [turns])[0], "answered")
 
     def _coded(self, clip: Clip, task: str, question: str) -> Answer:
         """An array in the form that is asked for; emotion and explanation follow from the readings by rules."""
@@ -384,9 +384,9 @@ class TorchReader:
             (result,) = self._code([clip])
             if task == "emotion":
                 labels = Labels(emotion=result.emotion)
-                return Answer(result.emotion, "parsed", labels=labels, scores=dict(result.emotions))
+                return Answer(result.emotion, "answered", labels=labels, scores=dict(result.emotions))
             text = narrate(result.aus, result.emotions, random.Random(0)).text
-            return Answer(text, "parsed", labels=Labels(chain_of_thought=text))
+            return Answer(text, "answered", labels=Labels(chain_of_thought=text))
         wanted = au_llava.asked(task, question, self.trained)
         if isinstance(wanted, Answer):
             return wanted

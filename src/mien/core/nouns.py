@@ -298,14 +298,17 @@ class Answer(Shown):
     """What a model said, and what a grammar read in it. An unparsed answer is counted, never guessed."""
 
     text: str
-    status: Literal["parsed", "unparsed"]
+    status: Literal["answered", "declined", "unparsed"]
+    """``declined``: the question asks for what cannot be told from a face's look; the text says so."""
     reason: str | None = None
-    """Why nothing was read, when unparsed."""
+    """Why nothing was read or answered, when unparsed or declined."""
     labels: Labels | None = None
     scores: Mapping[str, float] | None = None
     """Likelihood per label, when the read-out gives them; they sum to 1."""
     times: tuple[float, ...] = ()
     """Seconds of the video frames that it is about, in order; empty for a picture."""
+    EARLIER: ClassVar[dict[str, dict[str, str]]] = {"status": {"parsed": "answered"}}
+    """Words of earlier versions by field, read as today's (`mien.core.codec`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from statistics import median_low
 from typing import Any
 
 from mien.core.errors import BadData
+from mien.core.nouns import Answer
 from mien.core.paths import write_whole
 from mien.metrics.au import f1, mae, pcc
 from mien.metrics.classification import accuracy, macro_f1, uar
@@ -115,6 +116,9 @@ def _null(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
+_EARLIER = Answer.EARLIER["status"]
+
+
 def write_predictions(path: Path, rows: Sequence[Row]) -> None:
     """One JSON object per line."""
     write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -129,7 +133,8 @@ def read_predictions(path: Path) -> list[Row]:
     rows: list[Row] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
+            rows.append(row | {"status": _EARLIER.get(row["status"], row["status"])} if "status" in row else row)
         except json.JSONDecodeError as error:
             raise BadData(
                 got=f"{path.name}:{number}: {error}",

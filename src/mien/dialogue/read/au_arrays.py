@@ -181,4 +181,4 @@ def read_array(text: str, format: str, n: int, au_keys: Sequence[str] | None = N
         labels = Labels(au_level={key: int(item) for key, item in zip(keys, items, strict=True)})
     else:
         labels = Labels(au_intensity={key: float(item) for key, item in zip(keys, items, strict=True)})
-    return Answer(text, "parsed", labels=labels)
+    return Answer(text, "answered", labels=labels)

@@ -322,4 +322,4 @@ def read_emotion_answer(text: str) -> Answer:
     read = read_emotion(text)
     if read.emotion is None:
         return Answer(text, "unparsed", read.reason)
-    return Answer(text, "parsed", labels=Labels(emotion=read.emotion))
+    return Answer(text, "answered", labels=Labels(emotion=read.emotion))

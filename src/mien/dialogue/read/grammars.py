@@ -54,7 +54,7 @@ def read_answer(task: str, text: str, units: Sequence[str] | None = None) -> Ans
         return _explanation(text)
     answer = read_emotion_answer(text)
     if task == "conversation" and text.strip():
-        return Answer(text, "parsed", labels=replace(answer.labels or Labels(), description=text))
+        return Answer(text, "answered", labels=replace(answer.labels or Labels(), description=text))
     return _with_description(answer) if task == "emotion-description" else answer
 
 
@@ -70,4 +70,4 @@ def _explanation(text: str) -> Answer:
         return Answer(text, "unparsed", read.reason)
     concluded = read_emotion_answer(read.conclusion).labels
     emotion = concluded.emotion if concluded else None
-    return Answer(text, "parsed", labels=Labels(emotion=emotion, chain_of_thought=read.text))
+    return Answer(text, "answered", labels=Labels(emotion=emotion, chain_of_thought=read.text))

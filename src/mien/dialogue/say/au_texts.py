@@ -106,4 +106,4 @@ def read_units(text: str, units: Sequence[str] | None = None) -> Answer:
         )
     if asked is not None:
         said = {key: said.get(key, False) for key in asked}
-    return Answer(text, "parsed", labels=Labels(au_presence=said))
+    return Answer(text, "answered", labels=Labels(au_presence=said))

@@ -200,7 +200,7 @@ def read(text: str, task: str = "image") -> Answer:
         body = (re.findall(r"[a-z]+", body) or [""])[0]
     found = [label for label in labels if re.search(rf"\b{label}\b", body)]
     if len(found) == 1:
-        return Answer(text, "parsed", labels=Labels(emotion=canonical(found[0]) or found[0]))
+        return Answer(text, "answered", labels=Labels(emotion=canonical(found[0]) or found[0]))
     return Answer(
         text, "unparsed", f"several labels: {', '.join(found)}" if found else "no label of the list"
     )

@@ -106,9 +106,9 @@ def read_category(text: str, dataset: str) -> Answer:
     if known.task == "emotion":
         word = text.strip()
         if word in known.names:
-            return Answer(text, "parsed", labels=Labels(emotion=canonical(word)))
+            return Answer(text, "answered", labels=Labels(emotion=canonical(word)))
         return Answer(text, "unparsed", f"not one of {', '.join(known.names)}")
     if not text.strip():
         return Answer(text, "unparsed", "empty answer")
     named = {au_key(number) for number in re.findall(r"AU(\d+)", text)}
-    return Answer(text, "parsed", labels=Labels(au_presence={key: key in named for key in known.names}))
+    return Answer(text, "answered", labels=Labels(au_presence={key: key in named for key in known.names}))

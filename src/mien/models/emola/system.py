@@ -211,7 +211,7 @@ def read(text: str, task: str = "emotion", units: str = "faba12") -> Answer:
     if not text.strip():
         return Answer(text, "unparsed", "empty answer")
     named = {au_key(number) for number in re.findall(r"AU(\d+)", text)}
-    return Answer(text, "parsed", labels=Labels(au_presence={key: key in named for key in au_set(units)}))
+    return Answer(text, "answered", labels=Labels(au_presence={key: key in named for key in au_set(units)}))
 
 
 # Every linear layer of the blocks, as in the released code, whatever the decoder calls them.

@@ -174,7 +174,7 @@ def read(text: str, task: str = "label") -> Answer:
         found = facts if isinstance(facts, str) else Labels(facts=facts)
     if isinstance(found, str):
         return Answer(text, "unparsed", found)
-    return Answer(text, "parsed", labels=found)
+    return Answer(text, "answered", labels=found)
 
 
 _LORA = Lora((TOWER_TARGET, DECODER_TARGET), rank=8, alpha=16)

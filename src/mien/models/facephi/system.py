@@ -174,7 +174,7 @@ def read(text: str, task: str = "emotion") -> Answer:
         raise BadConfig(got=f"task {task!r} of facephi", expected="'emotion'", fix="Ask for the emotion")
     found = [label for label in EMOTIONS if re.search(rf"\b{label}\b", text, re.IGNORECASE)]
     if len(found) == 1:
-        return Answer(text, "parsed", labels=Labels(emotion=found[0]))
+        return Answer(text, "answered", labels=Labels(emotion=found[0]))
     return Answer(text, "unparsed", f"several labels: {', '.join(found)}" if found else "no label")
 
 

@@ -1,0 +1,62 @@
+"""Results as a pandas data frame: the rows and columns of the table that a run writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mien.analyze.columns import Contents
+from mien.analyze.peer_columns import layout_of
+from mien.core.aus import AUS
+from mien.core.errors import require
+from mien.core.nouns import FaceResult, FrameResult
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["to_frame"]
+
+
+def to_frame(
+    results: FrameResult | Iterable[FrameResult], columns: str = "mien", *, landmarks: bool = False
+) -> pandas.DataFrame:
+    """One row per face, and one for a photo or frame without a face, as ``faces.csv`` has them.
+
+    Args:
+        results: of `Analyzer.analyze`, or one of them.
+        columns: ``"mien"``, ``"openface"`` or ``"pyfeat"``.
+        landmarks: with the 478 points of the mesh.
+
+    Returns:
+        Numbers as float64 (NaN is missing), whole numbers as Int64 (NA is missing), text as objects.
+
+    Raises:
+        BadConfig: no such columns.
+        MissingDependency: pandas is not installed.
+    """
+    library = require("pandas", extra="pandas", purpose="data frames")
+    frames = [results] if isinstance(results, FrameResult) else list(results)
+    layout = layout_of(
+        columns, _contents([face for frame in frames for face in frame.faces], frames, landmarks)
+    )
+    rows = [row for frame in frames for row in layout.rows(frame)]
+    kinds = {"text": "object", "integer": "Int64", "number": "float64"}
+    table: pandas.DataFrame = library.DataFrame(
+        {
+            column.name: library.Series([row[place] for row in rows], dtype=kinds[column.kind])
+            for place, column in enumerate(layout.columns)
+        }
+    )
+    return table
+
+
+def _contents(faces: list[FaceResult], frames: list[FrameResult], landmarks: bool) -> Contents:
+    measured = {key for face in faces for key in face.aus}
+    return Contents(
+        tuple(key for key in AUS if key in measured),
+        "the model that was asked",
+        explain=any(face.explanation is not None for face in faces),
+        landmarks=landmarks,
+        photos_only=not any(frame.video for frame in frames),
+        cut_off=next((one.cut_off for face in faces for one in face.aus.values()), 1),
+    )
