@@ -75,6 +75,8 @@ class Contents:
     landmarks: bool = False
     photos_only: bool = False
     cut_off: int = 1
+    sides: tuple[str, ...] = ()
+    """Keys of the AUs whose sides the model tells apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,9 @@ def _aus(contents: Contents) -> ColumnGroup:
                    "0 absent, 1=A trace, 2=B slight, 3=C pronounced, 4=D severe, 5=E maximum;"
                    " level = floor(5 * intensity + 0.5)", source),
             Column(f"{key}_c", "integer", f"presence of {what}", "", present, source),
+            *(Column(f"{key}_{side[0].upper()}", "number", f"intensity of {what} on the person's {side} side",
+                     "share of the maximum", "0..1: 0 absent, 1 maximum", source, 6)
+              for side in ("left", "right") if key in contents.sides),
         ]  # fmt: skip
 
     def cells(face: FaceResult) -> list[Cell]:
@@ -203,6 +208,8 @@ def _aus(contents: Contents) -> ColumnGroup:
                     reading.level,
                     int(reading.presence),
                 )
+            if key in contents.sides:
+                row += (None, None) if reading is None else (reading.left, reading.right)
         return row
 
     return of_face(columns, cells)
@@ -272,6 +279,38 @@ def _face_columns() -> ColumnGroup:
     return of_face(columns, cells)
 
 
+def _quality_columns() -> ColumnGroup:
+    source = "front-end and model"
+    numbers = (
+        Column("eye_distance", "number", "distance between the centres of the eyes", "px", _PX, source, 1),
+        Column("blur", "number", "how blurred the face is", "", "0 sharp … 1 nothing but blur", source, 3),
+        Column("light", "number", "mean brightness of the face", "", "0 black … 1 white", source, 3),
+        Column("turned", "number", "how far the head turns or nods away", "degree", "0 faces the camera", source, 1),
+        Column("turned_in_plane", "number", "how far the face is turned in the plane of the picture", "degree",
+               "-180..180, + clockwise as seen", source, 1),
+    )  # fmt: skip
+    texts = (
+        Column(
+            "hidden",
+            "text",
+            "regions that something covers; their AUs are missing",
+            scale="brow | eyes | mouth",
+        ),
+        Column(
+            "quality", "text", "what limits the reading, each limit with its reason; empty when nothing does"
+        ),
+    )
+
+    def cells(face: FaceResult) -> list[Cell]:
+        one = face.face.quality
+        if one is None:
+            return [None] * (len(numbers) + len(texts))
+        said = " | ".join(f"{flag}: {reason}" for flag, reason in one.flags.items())
+        return [one.eyes, one.blur, one.light, one.turned, one.in_plane, " ".join(one.hidden), said]
+
+    return of_face((*numbers, *texts), cells)
+
+
 def mesh_columns() -> ColumnGroup:
     """``mesh_x_0 … mesh_x_477, mesh_y_…, mesh_z_…``: the whole mesh, in py-feat's names."""
     columns = [
@@ -317,7 +356,7 @@ def _explanations(contents: Contents) -> ColumnGroup:
 
 def mien_layout(contents: Contents) -> Layout:
     """mien's own columns: everything that was measured, one scale per column."""
-    groups = [_frame_columns(), _face_columns(), _emotions(contents), _aus(contents)]
+    groups = [_frame_columns(), _face_columns(), _quality_columns(), _emotions(contents), _aus(contents)]
     if contents.explain:
         groups.append(_explanations(contents))
     if contents.landmarks:

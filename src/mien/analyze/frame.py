@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -59,4 +60,5 @@ def _contents(faces: list[FaceResult], frames: list[FrameResult], landmarks: boo
         landmarks=landmarks,
         photos_only=not any(frame.video for frame in frames),
         cut_off=next((one.cut_off for face in faces for one in face.aus.values()), 1),
+        sides=tuple({key for face in faces for key, one in face.aus.items() if not math.isnan(one.left)}),
     )

@@ -28,7 +28,7 @@ from mien.analyze.schema import describe, write_schema
 from mien.analyze.sources import Source, expand
 from mien.analyze.tables import check_format, write_table
 from mien.analyze.tally import Tally
-from mien.backends.base import DEFAULT_MODEL, FOLDER_FILES, Reader
+from mien.backends.base import DEFAULT_MODEL, FOLDER_FILES, Reader, SidesReader
 from mien.core.errors import BadConfig, BadInput, MienError
 from mien.core.nouns import FrameResult
 from mien.core.paths import output_errors, pocket_weights, written_whole
@@ -157,6 +157,7 @@ def run_job(options: JobOptions, watch: Watch) -> Summary:
         contents = Contents(
             tuple(analyzer.reader.aus), analyzer.reader.name, options.labels, options.explain,
             options.landmarks, photos_only, options.cut_off,
+            analyzer.reader.sides if isinstance(analyzer.reader, SidesReader) else (),
         )  # fmt: skip
         summary = _compose(options, items, contents, journal, record)
         journal.set_meta("state", "complete")

@@ -11,7 +11,7 @@ from mien.backends import DEFAULT_MODEL
 from mien.core.errors import BadConfig, require
 from mien.core.nouns import Answer, Evidence, Explanation, FaceResult
 
-__all__ = ["DEFAULT_MODEL", "FOLDER_FILES", "READERS", "ClipReader", "Reader", "open_reader"]
+__all__ = ["DEFAULT_MODEL", "FOLDER_FILES", "READERS", "ClipReader", "Reader", "SidesReader", "open_reader"]
 
 
 READERS: dict[str, str] = {
@@ -46,6 +46,14 @@ class Reader(Protocol):
 
     def ask(self, evidence: Evidence, question: str) -> Answer:
         """Answer one question about one face."""
+
+
+@runtime_checkable
+class SidesReader(Protocol):
+    """A reader that tells the sides of some AUs apart."""
+
+    sides: tuple[str, ...]
+    """Keys of these AUs."""
 
 
 @runtime_checkable

@@ -134,7 +134,9 @@ def read_predictions(path: Path) -> list[Row]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
-            rows.append(row | {"status": _EARLIER.get(row["status"], row["status"])} if "status" in row else row)
+            rows.append(
+                row | {"status": _EARLIER.get(row["status"], row["status"])} if "status" in row else row
+            )
         except json.JSONDecodeError as error:
             raise BadData(
                 got=f"{path.name}:{number}: {error}",

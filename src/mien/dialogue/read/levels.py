@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from mien.core.aus import LEVEL_LETTERS
+from mien.core.aus import LEVEL_LETTERS, au_level
 
 __all__ = ["Levels", "Value", "level_at"]
 
@@ -44,11 +44,11 @@ _VALUE = re.compile(
 def _levels(number: str, share: bool, scale: str | None) -> int:
     value = float(number)
     if share:
-        return round(min(value, 100.0) / 20.0 + 1e-9)
+        return au_level(value / 100.0)
     if scale:
-        return int(5.0 * min(value / max(float(scale), 1.0), 1.0) + 0.5)
+        return au_level(value / max(float(scale), 1.0))
     if "." in number and value <= 1.0:
-        return int(5.0 * value + 0.5)
+        return au_level(value)
     return int(value + 0.5)
 
 
