@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from mien.annotate.faba.review import row_key, sheet_key
 from mien.app.cli import app
 from mien.core.errors import BadConfig, MienError
+from mien.data import open_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +65,10 @@ def test_faba_writes_the_published_files_and_takes_corrections(tmp_path: Path) -
     kept = rows(tmp_path / "items.jsonl")
     assert len(kept) >= 2
     assert sum(map(len, published(tmp_path))) == len(kept)
+    assert open_dataset("faba_instruct").audit(tmp_path / "faba").counts["eval-emotion"] == len(kept)
+    for item in (item for items in published(tmp_path) for item in items):
+        assert (tmp_path / "faba" / item["image"]).is_file()
+        assert np.load(tmp_path / "faba" / item["landmark"], allow_pickle=False).shape == (212,)
     statistics = json.loads((tmp_path / "faba" / "statistics.json").read_text())
     assert sum(statistics["test"].values()) == len(kept)
     assert "FABA-Instruct, as published" in (tmp_path / "statistics.html").read_text(encoding="utf-8")
@@ -82,7 +88,7 @@ def test_faba_writes_the_published_files_and_takes_corrections(tmp_path: Path) -
 
 
 def published(out: Path) -> list[Any]:
-    return [json.loads(path.read_text()) for path in (out / "faba").glob("*_anno.json")]
+    return [json.loads(path.read_text()) for path in (out / "faba").rglob("*_anno.json")]
 
 
 def sheet(out: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -153,14 +154,17 @@ def test_rows_come_back_through_the_reader(tmp_path: Path) -> None:
     train, test = faba_rows.split_rows(rows)
     assert {row["split"] for row in train} == {"train"} and {row["split"] for row in test} == {"val"}
     counts = faba_rows.write_faba(tmp_path, train, test)
+    tree = "FABAInstruct"
     assert counts == {
-        "train_emotion_anno.json": 12, "train_au_anno.json": 12, "eval_emotion_anno.json": 4, "eval_au_anno.json": 4,
+        f"{tree}/{part}/{part}_{task}_anno.json": number
+        for part, number in (("train", 12), ("eval", 4)) for task in ("emotion", "au")
     }  # fmt: skip
-    raw = json.loads((tmp_path / "train_au_anno.json").read_text())
+    raw = json.loads((tmp_path / tree / "train/train_au_anno.json").read_text())
     assert set(raw[0]) == {"source", "image", "id", "conversations", "landmark"}
-    assert raw[0]["image"].startswith("images/") and raw[0]["landmark"].startswith("landmarks/")
+    assert raw[0]["image"].startswith(f"{tree}/train/images/")
+    assert raw[0]["landmark"] == raw[0]["image"].replace("images", "landmarks").removesuffix("jpg") + "npy"
     assert raw[0]["conversations"][0]["value"].endswith("\n<image>")
-    flat = json.loads((tmp_path / "eval_emotion_anno.json").read_text())
+    flat = json.loads((tmp_path / tree / "eval/eval_emotion_anno.json").read_text())
     assert set(flat[0]) == {"image", "label", "gpt4", "landmark"}
     for task in ("emotion", "au"):
         own = [row for row in train if row["task"] == task]
@@ -174,6 +178,37 @@ def test_rows_come_back_through_the_reader(tmp_path: Path) -> None:
     units = [sample.labels.au_presence or {} for sample in faba_instruct.read("eval-au", tmp_path)]
     said = [faba_rows.say_units(key for key, here in one.items() if here) for one in units]
     assert said == [row["label"] for row in test if row["task"] == "au"]
+
+
+@pytest.mark.parametrize(
+    ("image", "box", "name"),
+    [
+        ("images/a/1.jpg", None, "FABAInstruct/train/images/a/1.jpg"),
+        ("FABAInstruct/train/images/AffectNet/1.jpg", None, "FABAInstruct/train/images/AffectNet/1.jpg"),
+        ("../up/1.PNG", None, "FABAInstruct/train/images/up/1.PNG"),
+        ("1.heic", None, "FABAInstruct/train/images/1_heic.jpg"),
+        ("clip.mp4!12", None, "FABAInstruct/train/images/clip.mp4/12.jpg"),
+        ("1.jpg", [1, 2, 3, 4], "FABAInstruct/train/images/1-9127d88b32.jpg"),
+        ("/far/away/faces/1.jpg", None, "FABAInstruct/train/images/faces/1-fd1e7d5af4.jpg"),
+    ],
+)
+def test_every_picture_has_its_place_in_the_tree(image: str, box: list[int] | None, name: str) -> None:
+    got = faba_rows.tree_name({"image": image, "box": box}, "train")
+    assert re.sub(r"-[0-9a-f]{10}\.", "-X.", got) == re.sub(r"-[0-9a-f]{10}\.", "-X.", name)
+    assert faba_rows.prior_name(got).startswith("FABAInstruct/train/landmarks/")
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("The face shows AU 6 + 12.", ("AU06", "AU12")),
+        ("AU6 and 12, no AU4 + 7", ("AU06", "AU12")),
+        ("AU 6 + 12 are not visible.", ()),
+        ("AU12 without AU6 and 7", ("AU12",)),
+    ],
+)
+def test_joined_units_are_all_kept(text: str, units: tuple[str, ...]) -> None:
+    assert affirmed_units(text) == units
 
 
 def test_drawn_split_keeps_pictures_and_subjects_apart() -> None:

@@ -10,8 +10,9 @@ import torch
 
 from mien.core.nouns import Labels, Sample, Turn
 from mien.face.pose import mean_face
+from mien.face.topology import MESH106
 from mien.models.au_llava import system as au_llava
-from mien.models.composite.evidence_inputs import MESH106, Inputs, evidence_inputs
+from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.systems import open_system
 from mien.train.data.augmented import augmented, tells_sides

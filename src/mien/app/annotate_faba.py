@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mien.annotate.faba.rows import split_rows, write_faba
 from mien.annotate.faba.statistics import faba_statistics
 from mien.app.annotate_job import read_rows
 from mien.app.faba_page import write_faba_page
+from mien.app.faba_tree import fill_tree
 from mien.app.review_sheet import write_review_sheet
 from mien.core.errors import BadConfig, BadInput
 from mien.core.paths import write_whole
@@ -24,7 +26,7 @@ _SHEET, _PAGE = "review.html", "statistics.html"
 
 
 def finish_faba(out: Path, corrections: Path | None = None) -> dict[str, str]:
-    """Write ``faba/`` (published files, statistics), ``statistics.html`` and ``review.html`` of a finished run.
+    """Write ``faba/`` (the published tree, statistics), ``statistics.html`` and ``review.html`` of a finished run.
 
     Args:
         out: the run's folder. How it was split stands in its ``run.json``.
@@ -51,23 +53,30 @@ def finish_faba(out: Path, corrections: Path | None = None) -> dict[str, str]:
     pictures, seed = config.get("test_pictures"), int(config.get("seed", 0))
     train, test = split_rows(rows, pictures if isinstance(pictures, int) else None, seed)
     labelled = [row for row in test if row["label"]]
-    counts = write_faba(out / "faba", train, labelled)
+    root = config.get("root")
+    place = partial(_media, None if root is None else str(root))
+    absent = fill_tree(out / "faba", {"train": train, "eval": labelled}, place)
+    whole = [[row for row in rows if row["id"] not in absent] for rows in (train, labelled)]
+    counts = write_faba(out / "faba", *whole)
     statistics = faba_statistics(train, test)
     text = json.dumps(statistics.to_json(), indent=2, ensure_ascii=False)
     write_whole(out / "faba" / "statistics.json", text + "\n")
     write_faba_page(statistics, out / _PAGE)
     told |= {f"faba/{name}": f"{number:,} items" for name, number in counts.items()}
+    if absent:
+        told["left out"] = (
+            f"{len(absent):,} without a picture or landmarks, the first {next(iter(absent.values()))}"
+        )
     if len(labelled) < len(test):
         told["test items left out"] = f"{len(test) - len(labelled):,} without a label; give one in the review"
     if test and corrections is None:
-        root = config.get("root")
-        missing = write_review_sheet(
-            test,
-            out / _SHEET,
-            lambda image: open_media(image if root is None else str(Path(str(root)) / image)),
-        )
+        missing = write_review_sheet(test, out / _SHEET, lambda image: open_media(place(image)))
         told[_SHEET] = f"{len(test):,} test items" + (f", {missing:,} without picture" if missing else "")
     return told
+
+
+def _media(root: str | None, image: str) -> str:
+    return image if root is None else str(Path(root) / image)
 
 
 def _config(out: Path) -> Mapping[str, Any]:

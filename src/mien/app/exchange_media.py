@@ -19,11 +19,12 @@ from mien.core.paths import write_whole
 from mien.core.suffixes import is_clip
 
 if TYPE_CHECKING:
-    from mien.core.nouns import Image, Sample
+    from mien.core.nouns import FloatArray, Image, Sample
     from mien.face.finder import FaceFinder
     from mien.face.media import MediaReader
+    from mien.models.composite.experts import LandmarkNet
 
-__all__ = ["Media", "Placed"]
+__all__ = ["Media", "Placed", "Priors", "cut", "jpeg", "write_file"]
 
 _ENCODED = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".gif": "gif"}
 _MOST_BYTES = 20 * 1024 * 1024
@@ -65,7 +66,7 @@ class Media:
         beside: Path | None = None,
     ) -> None:
         self._reader, self._pictures, self._embed = reader, pictures, embed
-        self._priors, self._net_file, self._beside = priors, net, beside
+        self._priors, self._maker, self._beside = priors, Priors(reader, net), beside
         self.members = self.boxes = 0
         """Samples so far whose file only mien opens, and whose face is told by a box alone."""
 
@@ -87,7 +88,7 @@ class Media:
             return Placed(self._data_url(sample, box), landmark=landmark)
         if self._pictures is not None and (box is not None or member):
             path = self._pictures / f"{_file_name(sample)}.jpg"
-            _write(path, _jpeg(_cut(self._reader.open(sample.media), box)))
+            write_file(path, jpeg(cut(self._reader.open(sample.media), box)))
             return Placed(self._told(path), landmark=landmark)
         self.members += member
         self.boxes += box is not None
@@ -108,10 +109,8 @@ class Media:
                 )
             data = Path(sample.media).read_bytes()
         else:
-            kind, data = "image/jpeg", _jpeg(_cut(self._reader.open(sample.media), box))
+            kind, data = "image/jpeg", jpeg(cut(self._reader.open(sample.media), box))
         return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-    # -- landmark priors
 
     def _prior(self, sample: Sample) -> str:
         beside = _released_prior(sample.media)
@@ -119,24 +118,46 @@ class Media:
             return self._told(beside)
         assert self._priors is not None
         path = self._priors / f"{_file_name(replace(sample, box=None))}.npy"
-        content = io.BytesIO()
-        np.save(content, self._numbers(sample), allow_pickle=False)
-        _write(path, content.getvalue())
+        write_file(path, self._maker.prior_file(sample))
         return self._told(path)
 
-    def _numbers(self, sample: Sample) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-        """(212,) x and y of 106 points in about -1..1."""
+
+class Priors:
+    """EmoLA's landmark priors: (212,) x and y of 106 points in about -1..1 of the face's crop.
+
+    Args:
+        reader: opens pictures.
+        net: InsightFace's ``2d106det.onnx`` (needs torch's runtime); None takes 106 points of mien's own mesh.
+    """
+
+    def __init__(self, reader: MediaReader, net: Path | None = None) -> None:
+        self._reader, self._file = reader, net
+
+    def prior_file(self, sample: Sample) -> bytes:
+        """The content of the ``.npy`` file of the face that ``sample`` means.
+
+        Raises:
+            BadInput: the picture cannot be read, or holds no such face.
+        """
+        content = io.BytesIO()
+        np.save(content, self._numbers(sample), allow_pickle=False)
+        return content.getvalue()
+
+    def _numbers(self, sample: Sample) -> FloatArray:
         from mien.annotate.face_cache import face_of
         from mien.face.crop import canonical_crop
-        from mien.models.composite.evidence_inputs import MESH106
+        from mien.face.topology import MESH106
 
         image = self._reader.open(sample.media)
-        face = face_of(sample, image, self._finder)
-        if self._net is not None:
+        try:
+            face = face_of(sample, image, self._finder)
+        except BadInput:
+            if sample.cropped or sample.box is not None:
+                raise
+            face = face_of(replace(sample, cropped=True), image, self._finder)
+        if self._file is not None:
             left, top, right, bottom = map(float, face.box)
-            made: np.ndarray[tuple[int], np.dtype[np.float32]] = self._net.prior(
-                [(image, (left, top, right, bottom))]
-            )[0]
+            made: FloatArray = self._net.prior([(image, (left, top, right, bottom))])[0]
             return made
         if face.landmarks is None:
             raise BadInput(
@@ -155,12 +176,11 @@ class Media:
         return FaceFinder()
 
     @cached_property
-    def _net(self):  # type: ignore[no-untyped-def]  # its class needs torch
-        if self._net_file is None:
-            return None
+    def _net(self) -> LandmarkNet:
         from mien.models.composite.experts import open_landmark_net
 
-        return open_landmark_net(self._net_file)
+        assert self._file is not None
+        return open_landmark_net(self._file)
 
 
 def _released_prior(media: str) -> Path | None:
@@ -181,8 +201,12 @@ def _file_name(sample: Sample) -> str:
     return f"{re.sub(r'[^A-Za-z0-9-]+', '_', sample.id)[-60:]}-{digest[:10]}"
 
 
-def _cut(image: Image, box: tuple[float, float, float, float] | None) -> Image:
-    """The pixels inside ``box``, all without one."""
+def cut(image: Image, box: tuple[float, float, float, float] | None) -> Image:
+    """The pixels inside ``box`` (left, top, right, bottom in px), all without one.
+
+    Raises:
+        BadInput: the box lies outside.
+    """
     if box is None:
         return image
     height, width = image.shape[:2]
@@ -197,7 +221,8 @@ def _cut(image: Image, box: tuple[float, float, float, float] | None) -> Image:
     return image[top:bottom, left:right]
 
 
-def _jpeg(image: Image) -> bytes:
+def jpeg(image: Image) -> bytes:
+    """(H, W, 3) uint8 RGB as JPEG, nearly without loss."""
     from PIL import Image as Pictures
 
     data = io.BytesIO()
@@ -205,7 +230,12 @@ def _jpeg(image: Image) -> bytes:
     return data.getvalue()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole, its folder too where there is none.
+
+    Raises:
+        OutputFailed: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)

@@ -1,9 +1,9 @@
 """Every error that mien raises on purpose.
 
     MienError
-    ├── BadInput             a file, image, video, array or landmark set that cannot be analysed
+    ├── BadInput             what could not be read: a file, image, video, array or landmark set
+    │   └── BadData          … that belongs to a dataset or table, and is not in its published format
     ├── BadConfig            an unknown name, key, scale, option or a value out of range
-    ├── BadData              a dataset on disk that is not in its published format
     ├── MissingDependency    an optional package is not installed
     ├── MissingWeights       a weight file is absent or is not the file it should be
     ├── OutputFailed         a result could not be written
@@ -51,15 +51,15 @@ class MienError(Exception):
 
 
 class BadInput(MienError):
-    """A file, image, video, array or landmark set that cannot be analysed."""
+    """What could not be read: a file, image, video, array or landmark set that cannot be analysed."""
 
 
 class BadConfig(MienError):
     """An unknown name, key or scale, or an option out of its range."""
 
 
-class BadData(MienError):
-    """A dataset on disk that is not in its published format."""
+class BadData(BadInput):
+    """A dataset or table on disk that could not be read: it is not in its published format."""
 
 
 class MissingDependency(MienError):

@@ -15,6 +15,7 @@ __all__ = [
     "LEFT_IRIS",
     "LIPS_INNER",
     "LIPS_OUTER",
+    "MESH106",
     "NOSE_RIDGE",
     "RIGHT_BROW",
     "RIGHT_EYE",
@@ -73,3 +74,9 @@ DLIB68 = _points(
     "78 82 13 312 308 317 14 87"  # inner lips, clockwise as seen
 )
 """Index of the mesh point at each of the 68 iBUG points; the jaw points are spaced evenly along the outline."""
+
+MESH106: tuple[int, ...] = (
+    *FACE_OVAL, *LEFT_BROW[::2], *RIGHT_BROW[::2], *LEFT_EYE[::2], *RIGHT_EYE[::2], *NOSE_RIDGE, *LIPS_OUTER,
+    *LIPS_INNER[::2], 468, 473, 98, 327,
+)  # fmt: skip
+"""106 points of the mesh that outline what InsightFace's 106 outline; the order is our own."""

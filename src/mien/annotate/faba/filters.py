@@ -261,6 +261,8 @@ def affirmed_units(text: str, units: Iterable[str] = AU_SETS["faba20"]) -> tuple
     named = {
         (au_key(match["number"]), _DENIED.match(match["after"]) is None) for match in _UNIT.finditer(text)
     }
+    # Further numbers of a list, "AU 6 + 12", are claims that begin with their number.
+    listed = {claim.au for claim in claims if claim.present and text[claim.start : claim.start + 1].isdigit()}
     # A text that names its AUs by number counts by number: its prose mentions others in comparison.
-    said = {key for key, stands in named if stands} & here if named else here - denied
+    said = ({key for key, stands in named if stands} | listed) & here if named else here - denied
     return tuple(key for key in units if key in said)

@@ -23,12 +23,29 @@ from mien.core.errors import BadConfig, BadData, OutputFailed
 from mien.core.nouns import Sample
 from mien.core.paths import write_whole
 
-__all__ = ["EMOTION_LABELS", "UNITS", "Rows", "eval_items", "prior_name", "relative_name", "row_label", "row_text",
-           "say_units", "split_rows", "train_items", "write_faba"]  # fmt: skip
+__all__ = [
+    "EMOTION_LABELS",
+    "TREE",
+    "UNITS",
+    "Rows",
+    "eval_items",
+    "prior_name",
+    "relative_name",
+    "row_label",
+    "row_text",
+    "say_units",
+    "split_rows",
+    "train_items",
+    "tree_name",
+    "write_faba",
+]  # fmt: skip
 
 Rows = Sequence[Mapping[str, Any]]
 EMOTION_LABELS: tuple[str, ...] = order("faba")
 """FABA's seven emotions, capitalised, in index order."""
+TREE = "FABAInstruct"
+"""The released tree's folder."""
+_PLAIN = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 UNITS: tuple[str, ...] = AU_SETS["faba20"]
 """Keys of FABA's AUs in index order."""
 _TRAIN_KEYS = ("source", "image", "id", "conversations", "landmark")
@@ -70,10 +87,7 @@ def relative_name(media: str, root: str | None) -> str:
 
 
 def prior_name(image: str) -> str:
-    """Where the released layout keeps the (212,) landmark prior of a picture: ``images/`` -> ``landmarks/``, ``.npy``.
-
-    The engine does not make these files: `mien.layers.landmark_prior` names what computes them.
-    """
+    """Where the released layout keeps a picture's (212,) landmark prior: ``images/`` -> ``landmarks/``, ``.npy``."""
     path = PurePosixPath(image.replace("!", "/")).with_suffix(".npy")
     parts = list(path.parts)
     if "images" in parts:
@@ -82,9 +96,34 @@ def prior_name(image: str) -> str:
     return "/".join(["landmarks", *(part for part in parts if part != "/")])
 
 
+def tree_name(row: Mapping[str, Any], part: str) -> str:
+    """Where a row's picture lies in the released tree: ``FABAInstruct/train/images/…``; unlike pictures never share it.
+
+    Args:
+        row: of the engine; a face that is cut out of its picture, or a member of an archive, becomes a ``.jpg``.
+        part: ``train`` or ``eval``.
+    """
+    image, folder = str(row["image"]), f"{TREE}/{part}/images"
+    path = PurePosixPath(image.replace("!", "/").removeprefix(f"{folder}/"))
+    parts = [one.replace(":", "_") for one in path.parts if one not in ("/", "..", "images")]
+    parts, apart = (parts[-2:], image) if path.is_absolute() else (parts, "")
+    if row.get("box") is not None:
+        apart += repr(row["box"])
+    suffix = path.suffix.lower()
+    whole = suffix in _PLAIN and row.get("box") is None and "!" not in image
+    end = f"-{hashlib.sha256(apart.encode()).hexdigest()[:10]}" if apart else ""
+    stem = parts[-1].removesuffix(path.suffix) if whole or suffix in _PLAIN else parts[-1].replace(".", "_")
+    return "/".join([folder, *parts[:-1], f"{stem}{end}{path.suffix if whole else '.jpg'}"])
+
+
 def train_items(rows: Rows) -> list[dict[str, Any]]:
     """Rows as published training items, nothing beside the five keys."""
-    return [{key: row[key] for key in _TRAIN_KEYS} for row in rows]
+    return [{key: row[key] for key in _TRAIN_KEYS} | _placed(row, "train") for row in rows]
+
+
+def _placed(row: Mapping[str, Any], part: str) -> dict[str, str]:
+    image = tree_name(row, part)
+    return {"image": image, "landmark": prior_name(image)}
 
 
 def eval_items(rows: Rows) -> list[dict[str, Any]]:
@@ -101,9 +140,8 @@ def eval_items(rows: Rows) -> list[dict[str, Any]]:
                 expected=f"one of {', '.join(EMOTION_LABELS)}, or AU numbers",
                 fix="Give it one in the review sheet, or drop the row there",
             )
-        items.append(
-            {"image": row["image"], "label": row["label"], "gpt4": row_text(row), "landmark": row["landmark"]}
-        )
+        placed = _placed(row, "eval")
+        items.append({"image": placed["image"], "label": row["label"], "gpt4": row_text(row)} | placed)
     return items
 
 
@@ -151,10 +189,12 @@ def _group(row: Mapping[str, Any]) -> str:
 
 
 def write_faba(folder: Path, train: Rows, test: Rows) -> dict[str, int]:
-    """Write FABA-Instruct's four files; a file without rows is not written.
+    """Write FABA-Instruct's four files in their tree; a file without rows is not written.
+
+    The rows name pictures and landmark files of the tree, which the caller brings there: see `tree_name`.
 
     Args:
-        folder: pictures are named relative to it.
+        folder: what holds the tree, ``data/`` of the released scripts.
         train: rows of the training part.
         test: rows of the test part, best after review (`mien.annotate.faba.review`).
 
@@ -172,7 +212,8 @@ def write_faba(folder: Path, train: Rows, test: Rows) -> dict[str, int]:
             for task in ("emotion", "au"):
                 own = [row for row in rows if row["task"] == task]
                 if own:
-                    name = f"{part}_{task}_anno.json"
+                    (folder / TREE / part).mkdir(parents=True, exist_ok=True)
+                    name = f"{TREE}/{part}/{part}_{task}_anno.json"
                     items = train_items(own) if part == "train" else eval_items(own)
                     text = json.dumps(items, ensure_ascii=False, indent=1)
                     write_whole(folder / name, text + "\n")

@@ -23,17 +23,7 @@ from torch.nn import functional
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import CropTransform, Evidence, FloatArray, Image
 from mien.face.geometry import aligned_landmarks
-from mien.face.topology import (
-    DLIB68,
-    FACE_OVAL,
-    LEFT_BROW,
-    LEFT_EYE,
-    LIPS_INNER,
-    LIPS_OUTER,
-    NOSE_RIDGE,
-    RIGHT_BROW,
-    RIGHT_EYE,
-)
+from mien.face.topology import DLIB68, MESH106
 from mien.layers.vision_tower import SQUARES, prepare_pixels
 from mien.models.composite.experts import (
     EXPERTS,
@@ -47,7 +37,6 @@ from mien.models.composite.experts import (
 from mien.models.composite.facial_lm import EvidenceInput, FacialLMConfig
 
 __all__ = [
-    "MESH106",
     "Inputs",
     "bring_experts",
     "evidence_inputs",
@@ -58,13 +47,6 @@ __all__ = [
     "needed_experts",
     "published_inputs",
 ]
-
-MESH106: tuple[int, ...] = (
-    *FACE_OVAL, *LEFT_BROW[::2], *RIGHT_BROW[::2], *LEFT_EYE[::2], *RIGHT_EYE[::2], *NOSE_RIDGE, *LIPS_OUTER,
-    *LIPS_INNER[::2], 468, 473, 98, 327,
-)  # fmt: skip
-"""106 points of the mesh that outline what InsightFace's 106 outline; the order is our own."""
-
 
 _MOST_WORDS = 256
 """Most tokens of an instruction (LLaMA-VID)."""
