@@ -113,6 +113,9 @@ VOTES = [
     ((4, 0, 0, 0, 0, 0, 0, 0, 0, 6), "clean", None, None),
     ((5, 5, 0, 0, 0, 0, 0, 0, 0, 0), "clean", None, {"neutral": 5, "happiness": 5}),
     ((1, 1, 1, 1, 1, 1, 1, 1, 1, 1), "clean", None, None),
+    ((3, 3, 0, 0, 0, 0, 0, 0, 4, 0), "emotions", "neutral", {"neutral": 3, "happiness": 3}),
+    ((0, 0, 0, 0, 0, 0, 0, 1, 9, 0), "emotions", "contempt", {"contempt": 1}),
+    ((0, 0, 0, 0, 0, 0, 0, 0, 1, 9), "emotions", None, None),
 ]
 
 

@@ -18,12 +18,18 @@ __all__ = ["MODES", "VOTE_NAMES", "vote_labels"]
 VOTE_NAMES = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
 )  # fmt: skip
-MODES = ("clean", "majority", "probability", "crossentropy")
+MODES = ("clean", "majority", "probability", "crossentropy", "emotions")
 _NO_EMOTION = ("unknown", "NF")
 
 
 def vote_labels(counts: Sequence[int], mode: str) -> Labels:
     """Labels of ten counts in the order of `VOTE_NAMES`, under one of `MODES`."""
+    if mode == "emotions":
+        shares = {
+            name: float(n) for name, n in zip(VOTE_NAMES, counts, strict=True) if name not in _NO_EMOTION
+        }
+        leader = max(shares, key=lambda name: shares[name])
+        return Labels(emotion=leader, votes=shares) if shares[leader] else Labels()
     kept = {name: float(n if n > 1 else 0) for name, n in zip(VOTE_NAMES, counts, strict=True)}
     if mode != "clean":
         kept = _leaders(kept, mode)

@@ -10,7 +10,7 @@ On disk, one of three layouts, found by itself:
   Media: ``fer2013.csv!row``, 0-based, without the header.
 
 Votes are counted by the rules of `mien.data.fer_votes`, option ``votes`` (``clean``, ``majority``, ``probability``,
-``crossentropy``). Rows of NF only have no picture and are left out.
+``crossentropy``, and FERBench's ``emotions``). Rows of NF only have no picture and are left out.
 Splits: ``train`` 28,709 rows, ``val`` (PublicTest) 3,589, ``test`` (PrivateTest) 3,589; the packs hold ``train``
 and ``val`` without near-duplicates.
 Leakage: FER2013 has no person key, so one person may occur in several parts; it holds many near-duplicates.

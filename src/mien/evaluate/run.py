@@ -1,0 +1,369 @@
+"""A run of suites: items in blocks, each block written down before the next, resumed after a kill to the same bytes.
+
+The folder holds ``run.json`` (what was run, the suites in full), ``predictions.jsonl`` (or one file per shard) and
+``result.json``; ``answers.partial.jsonl`` while it is under way, ``replies.sqlite`` of a server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mien.backends.chat import Teacher
+from mien.backends.patience import BudgetSpent, Stopped
+from mien.core.errors import BadConfig, BadData, MienError, OutputFailed
+from mien.core.paths import write_whole
+from mien.core.run_record import RunRecord
+from mien.evaluate.answering import Answerer, Said, Shown, failed
+from mien.evaluate.exp_cot_judge import ExpCotCase, Unmarked, judge_cases
+from mien.evaluate.figures import score_suite
+from mien.evaluate.samples import Asked, Faces, asked_of
+from mien.evaluate.suite import Suite
+
+__all__ = ["BLOCK", "Plan", "evaluate", "read_rows", "score_run", "suites_of"]
+
+BLOCK = 32
+"""Items that are answered together: always the same ones, so that a resumed run gives the same numbers."""
+_PARTIAL, _PREDICTIONS, _RESULT, _RECORD = (
+    "answers.partial{}.jsonl",
+    "predictions{}.jsonl",
+    "result.json",
+    "run.json",
+)
+_REPLIES = "replies.sqlite"
+_STOPS = (BadConfig, BudgetSpent, Stopped, OutputFailed)
+"""What no other item would escape."""
+_BREAKS = (
+    MienError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What one item may break."""
+Watch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Args:
+        suites: one or several (cross-set) protocols.
+        out: the run's folder.
+        roots: dataset -> folder of the user's copy; ``""`` for all others.
+        limit: at most so many faces per part of a suite.
+        shard: ``(i, n)``: only every n-th block, from 1; the folder is shared.
+        by: attributes of people to tell the figures by.
+        landmarks_only: readers see points and no pixels.
+        threads: of the face nets.
+    """
+
+    suites: Sequence[Suite]
+    out: Path
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    limit: int | None = None
+    shard: tuple[int, int] = (1, 1)
+    by: Sequence[str] = ()
+    landmarks_only: bool = False
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shard[0] <= self.shard[1]:
+            raise BadConfig(
+                got=f"shard {self.shard[0]}/{self.shard[1]}", expected="1/n … n/n", fix="Correct it"
+            )
+        if len({suite.name for suite in self.suites}) < len(self.suites) or not self.suites:
+            raise BadConfig(
+                got=f"{len(self.suites)} suites",
+                expected="one or more, each once",
+                fix="Name each suite once",
+            )
+
+    def root_of(self, suite: Suite) -> Path | None:
+        """Folder of a suite's data."""
+        return self.roots.get(suite.data.dataset, self.roots.get(""))
+
+
+def evaluate(
+    plan: Plan,
+    open_model: Callable[[str], Answerer],
+    config: Mapping[str, Any],
+    watch: Watch | None = None,
+    judge: Teacher | None = None,
+) -> dict[str, Any]:
+    """Answer all items, write predictions and figures, and return the figures.
+
+    Args:
+        plan: what to run.
+        open_model: the model for a fold (``""`` without folds); called again when the fold changes.
+        config: further options for ``run.json``; no secrets.
+        watch: called with the number of items done and of all.
+        judge: marks the answers of suites that want one; without it they stay unmarked.
+
+    Raises:
+        BadConfig: the folder holds another run; no sample with a suite's labels.
+        BadData: a dataset is not in its published format.
+        OutputFailed: the folder cannot be written.
+    """
+    items: list[Asked] = []
+    left_out: dict[str, int] = {}
+    for suite in plan.suites:
+        found, left_out[suite.name] = asked_of(suite, plan.root_of(suite), plan.limit)
+        items += found
+    items = [replace(item, place=place) for place, item in enumerate(items)]
+    settings = _settings(plan, items, config)
+    record = _begin(plan.out, settings, items)
+    suites = {suite.name: suite for suite in plan.suites}
+    place = plan.out / _PARTIAL.format(_mark(plan.shard))
+    known = _known(place)
+    blocks = [
+        block for number, block in enumerate(_blocks(items)) if number % plan.shard[1] == plan.shard[0] - 1
+    ]
+    rows: list[dict[str, Any]] = []
+    asker = _Asker(plan, open_model)
+    try:
+        with place.open("a", encoding="utf-8") as journal, closing(asker):
+            for block in blocks:
+                key = _key(block)
+                if key not in known:
+                    known[key] = asker.rows(block, suites[block[0].suite])
+                    journal.write(json.dumps({"key": key, "rows": known[key]}, ensure_ascii=False) + "\n")
+                    journal.flush()
+                rows += known[key]
+                if watch is not None:
+                    watch(len(rows), sum(map(len, blocks)))
+        if judge is not None:
+            _mark_all(rows, suites, judge)
+        write_whole(plan.out / _PREDICTIONS.format(_mark(plan.shard)), _lines(rows))
+    except OSError as error:
+        raise OutputFailed(
+            got=f"{error.strerror or error} while writing {plan.out}",
+            expected="a writable folder with free space",
+            fix="Free some space and run the same command again: what was answered is kept",
+        ) from error
+    place.unlink(missing_ok=True)
+    failures = sum(row["status"] == "failed" for row in rows)
+    record.finish(items=len(rows), failed=failures, left_out=sum(left_out.values())).write(plan.out / _RECORD)
+    return score_run(plan.out) if plan.shard[1] == 1 else {}
+
+
+def _mark_all(rows: Sequence[dict[str, Any]], suites: Mapping[str, Suite], judge: Teacher) -> None:
+    """The judge's marks of every answered row of a suite that wants them, or why there are none."""
+    wanted = [row for row in rows if suites[row["suite"]].judge and row["answer"]]
+    cases = [
+        ExpCotCase(f"{place}", str(row["truth"]["text"]), row["answer"]) for place, row in enumerate(wanted)
+    ]
+    marks = judge_cases(cases, judge).marks if cases else {}
+    for place, row in enumerate(wanted):
+        mark = marks[f"{place}"]
+        row["judge"] = judge.model
+        row["marks"] = None if isinstance(mark, Unmarked) else asdict(mark)
+
+
+def _settings(plan: Plan, items: Sequence[Asked], config: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides the answers."""
+    return {
+        **config,
+        "suites": [suite.model_dump(mode="json") for suite in plan.suites],
+        "shards": plan.shard[1],
+        "by": list(plan.by),
+        "limit": plan.limit,
+        "landmarks_only": plan.landmarks_only,
+    }
+
+
+def _begin(out: Path, settings: Mapping[str, Any], items: Sequence[Asked]) -> RunRecord:
+    """The record of a new run, or of one that goes on with the same settings and items.
+
+    Raises:
+        BadConfig: the folder holds another run.
+    """
+    digest = hashlib.sha256("\n".join(f"{one.suite} {one.fold} {one.sample.id}" for one in items).encode())
+    record = RunRecord.start(dict(settings), split_hash=digest.hexdigest())
+    if (out / _RECORD).is_file():
+        earlier = RunRecord.read(out / _RECORD)
+        if earlier.config != record.config or earlier.split_hash != record.split_hash:
+            changed = [key for key in record.config if record.config[key] != earlier.config.get(key)]
+            raise BadConfig(
+                got=f"{out}, which holds a run with another {', '.join(changed) or 'list of items'}",
+                expected="an empty folder, or the same command again",
+                fix="Choose another --out",
+            )
+    elif out.is_dir() and any(not path.name.startswith(_REPLIES) for path in out.iterdir()):
+        raise BadConfig(
+            got=f"{out}, which holds files but no run.json",
+            expected="an empty folder",
+            fix="Choose another --out",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    record.write(out / _RECORD)
+    return record
+
+
+def _mark(shard: tuple[int, int]) -> str:
+    return "" if shard[1] == 1 else f"-{shard[0]:04d}-of-{shard[1]:04d}"
+
+
+def _blocks(items: Sequence[Asked]) -> Iterator[list[Asked]]:
+    """Runs of items of one suite and fold, at most `BLOCK` long."""
+    block: list[Asked] = []
+    for item in items:
+        if block and (len(block) == BLOCK or (item.suite, item.fold) != (block[0].suite, block[0].fold)):
+            yield block
+            block = []
+        block.append(item)
+    if block:
+        yield block
+
+
+def _key(block: Sequence[Asked]) -> str:
+    text = "\n".join(f"{one.suite} {one.fold} {one.sample.id} {json.dumps(one.truth)}" for one in block)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _known(place: Path) -> dict[str, list[dict[str, Any]]]:
+    """Blocks that an earlier process answered; a torn last line is none."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if place.is_file():
+        for line in place.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+                found[entry["key"]] = entry["rows"]
+            except (ValueError, KeyError, TypeError):
+                continue
+        # Rewritten, so that what comes next does not continue a torn line.
+        kept = [{"key": key, "rows": rows} for key, rows in found.items()]
+        write_whole(place, _lines(kept))
+    return found
+
+
+@dataclass
+class _Asker:
+    """Answers blocks; holds the model of the present fold and the open pictures."""
+
+    plan: Plan
+    open_model: Callable[[str], Answerer]
+    _fold: str | None = None
+    _model: Answerer | None = None
+    _faces: Faces | None = None
+
+    def rows(self, block: Sequence[Asked], suite: Suite) -> list[dict[str, Any]]:
+        if self._model is None or self._faces is None or self._fold != block[0].fold:
+            self.close()
+            self._fold, self._model = block[0].fold, self.open_model(block[0].fold)
+            self._faces = Faces(self._model, self.plan.landmarks_only, self.plan.threads)
+        shown = self._faces.of(block)
+        answers = iter(_tried([one for one in shown if isinstance(one, Shown)], suite, self._model))
+        said = [failed(one) if isinstance(one, Exception) else next(answers) for one in shown]
+        return [_row(item, suite, one) for item, one in zip(block, said, strict=True)]
+
+    def close(self) -> None:
+        if self._faces is not None:
+            self._faces.close()
+
+
+def _tried(ready: Sequence[Shown], suite: Suite, model: Answerer) -> list[Said]:
+    """Answers of a block; should one item break it, each is asked alone."""
+    if not ready:
+        return []
+    try:
+        return model.answers(ready, suite)
+    except _STOPS:
+        raise
+    except _BREAKS as error:
+        if getattr(error, "fatal", False):
+            raise
+        if len(ready) == 1:
+            return [failed(error)]
+        return [said for one in ready for said in _tried([one], suite, model)]
+
+
+def _row(item: Asked, suite: Suite, said: Said) -> dict[str, Any]:
+    status = "failed" if said.answer is None else "answered"
+    return {
+        "place": item.place,
+        "suite": item.suite,
+        "fold": item.fold,
+        "id": item.sample.id,
+        "media": item.sample.media,
+        "subject": item.sample.subject,
+        "group": dict(item.sample.labels.group),
+        "question": suite.asked,
+        "truth": item.truth,
+        "status": status,
+        "reason": said.reason,
+        "answer": said.answer,
+        "scores": None if said.scores is None else {k: round(v, 6) for k, v in said.scores.items()},
+        "measured": None if said.measured is None else dict(said.measured),
+    }
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+# -- figures again --------------------------------------------------------------------------------------
+
+
+def suites_of(out: Path) -> tuple[dict[str, Suite], RunRecord]:
+    """The suites that a run was made with, by name, and its record.
+
+    Raises:
+        BadInput: no ``run.json`` of mien.
+        BadData: it names no suites.
+    """
+    record = RunRecord.read(out / _RECORD)
+    suites = record.config.get("suites")
+    if not isinstance(suites, list):
+        raise BadData(got=f"{out} without suites", expected="a run of `mien eval`", fix="Name such a folder")
+    found = [Suite.model_validate(suite) for suite in suites]
+    return {suite.name: suite for suite in found}, record
+
+
+def read_rows(out: Path) -> list[dict[str, Any]]:
+    """All rows of a run, of every shard, in the order of the data.
+
+    Raises:
+        BadData: no finished predictions, a shard is missing, or a line is damaged.
+    """
+    paths = sorted(out.glob("predictions*.jsonl"))
+    expected = int(RunRecord.read(out / _RECORD).config.get("shards") or 1)  # type: ignore[arg-type]
+    if len(paths) != expected:
+        raise BadData(
+            got=f"{out} with {len(paths)} of {expected} finished prediction files",
+            expected="all of them",
+            fix="Let the other shards end, or run the same command again",
+        )
+    rows: list[dict[str, Any]] = []
+    for path in paths:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                raise BadData(
+                    got=f"{path.name}:{number}: {error}", expected="one JSON object", fix="Run again"
+                ) from error
+    return sorted(rows, key=lambda row: int(row["place"]))
+
+
+def score_run(out: Path) -> dict[str, Any]:
+    """Figures of a run's predictions, written to ``result.json``: no model, no picture.
+
+    Raises:
+        BadData: see `read_rows`.
+    """
+    suites, record = suites_of(out)
+    rows = read_rows(out)
+    by = [str(one) for one in record.config.get("by") or ()]  # type: ignore[union-attr]
+    result: dict[str, Any] = {
+        "model": record.config.get("model"),
+        "suites": {
+            name: score_suite(suite, [row for row in rows if row["suite"] == name], by)
+            for name, suite in suites.items()
+        },
+    }
+    write_whole(out / _RESULT, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return result
