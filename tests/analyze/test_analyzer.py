@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from PIL import Image
 
 import mien
 from mien.analyze.analyzer import Analyzer, load_model
+from mien.analyze.overlay_layout import strongest_aus
+from mien.analyze.report_cards import card_from
 from mien.analyze.sources import read_landmarks
+from mien.core.aus import AU_SETS, HIDES
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadInput
-from mien.core.nouns import AuReading, Evidence, FaceResult, FrameResult
+from mien.core.nouns import AuReading, Evidence, FaceResult, FrameResult, Quality
+from mien.dialogue.read.claims import read_claims
 from mien.face.images import load_image
 
 Gallery = Callable[[Path, int], list[Path]]
@@ -37,6 +42,28 @@ class RecordingReader:
     def measure(self, batch: Sequence[Evidence]) -> list[FaceResult]:
         self.batches.append(list(batch))
         return self.inner.measure(batch)
+
+
+class MaskedReader(RecordingReader):
+    """The default reader, told that every mouth is covered."""
+
+    def measure(self, batch: Sequence[Evidence]) -> list[FaceResult]:
+        masked = Quality(hidden=("mouth",), flags={"hidden_mouth": "a mask covers it"})
+        return [replace(one, face=replace(one.face, quality=masked)) for one in super().measure(batch)]
+
+
+def test_a_hidden_mouth_has_no_numbers_and_no_words(photos: list[Path], tmp_path: Path) -> None:
+    (result,) = Analyzer(MaskedReader()).analyze(photos[0], explain=True)
+    (face,) = result.faces
+    hidden = set(HIDES["mouth"])
+    assert {key for key, reading in face.aus.items() if not reading.measured} >= hidden & set(
+        AU_SETS["pocket"]
+    )
+    assert face.aus["AU01"].measured and face.explanation is not None
+    assert not {claim.au for claim in read_claims(face.explanation.text)} & hidden
+    assert "AU12" not in dict(strongest_aus(face, 22))
+    card = card_from(result, None)["faces"][0]
+    assert card["aus"]["AU12"] == [None, 0, False]
 
 
 @pytest.fixture(scope="module")

@@ -142,6 +142,13 @@ def test_contradicted_sentences_are_withheld_and_spans_follow():
     assert withhold(shown) == shown
 
 
+def test_what_is_hidden_is_not_spoken_of():
+    said = explanation_of("The brows are lowered. The cheeks are raised.", "The smile is open.")
+    shown = withhold(said, unseen={"AU12", "AU25"})
+    assert shown.withheld == ("The smile is open.",)
+    assert {claim.au for claim in shown.claims} == {"AU04", "AU06"}
+
+
 def test_an_emptied_part_says_so():
     said = explanation_of("The brows are lowered.")
     shown = withhold(replace(said, claims=audit(said.claims, {"AU04": AuReading.of(0.0)})))

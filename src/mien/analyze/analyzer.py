@@ -361,7 +361,7 @@ def ask(
 
 def _audited(explanation: Explanation, result: FaceResult) -> Explanation:
     claims = audit(read_claims(explanation.text), result.aus)
-    return withhold(replace(explanation, claims=tuple(claims)))
+    return withhold(replace(explanation, claims=tuple(claims)), result.hidden_aus)
 
 
 def _ahead(items: Iterator[_Found], depth: int) -> Generator[_Found]:

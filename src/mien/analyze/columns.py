@@ -336,8 +336,8 @@ def _explanations(contents: Contents) -> ColumnGroup:
         Column("claims_supported", "integer", "AU statements that the measurement bears out", "count", ">= 0", source),
         Column("claims_unmeasured", "integer", "AU statements about AUs that were not measured", "count",
                ">= 0", source),
-        Column("sentences_withheld", "integer", "sentences taken out because the measurement contradicts them", "count",
-               ">= 0", source),
+        Column("sentences_withheld", "integer", "sentences taken out: the measurement contradicts them, or they speak"
+               " of what is hidden", "count", ">= 0", source),
         Column("withheld", "text", "the sentences that were taken out, joined by ' | '", source=source),
     )  # fmt: skip
 

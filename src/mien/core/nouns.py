@@ -392,7 +392,7 @@ class Explanation(Shown):
     claims: tuple[Claim, ...] = ()
     """Spans refer to `text`."""
     withheld: tuple[str, ...] = ()
-    """Sentences taken out because the measurement contradicts them; they are not part of `text`."""
+    """Sentences taken out: contradicted by the measurement, or about what is hidden; they are not part of `text`."""
     DERIVED: ClassVar = ("text",)
 
     @property
@@ -429,9 +429,14 @@ class FaceResult(Shown):
         """Regions of the face that something covers."""
         return self.face.quality.hidden if self.face.quality is not None else ()
 
+    @property
+    def hidden_aus(self) -> frozenset[str]:
+        """Keys of the AUs that cannot be seen for it."""
+        return frozenset(key for region in self.hidden for key in HIDES[region])
+
     def without_hidden(self) -> FaceResult:
         """The same with every AU of a hidden region unmeasured: what is not seen gets no number and no word."""
-        hidden = {key for region in self.hidden for key in HIDES[region]} & self.aus.keys()
+        hidden = self.hidden_aus & self.aus.keys()
         if not any(self.aus[key].measured for key in hidden):
             return self
         blank = {

@@ -7,7 +7,7 @@ another room's business (`mien.metrics.faithfulness.audit`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from mien.core.nouns import Claim, Explanation
@@ -113,15 +113,15 @@ def _without_entries(text: str, kept: list[_Found]) -> Iterator[_Found]:
             yield one
 
 
-def withhold(explanation: Explanation) -> Explanation:
-    """Take out every sentence that holds a contradicted claim.
+def withhold(explanation: Explanation, unseen: Collection[str] = ()) -> Explanation:
+    """Take out every sentence that holds a contradicted claim, or one about an AU that something hides (``unseen``).
 
     Sentences go to ``withheld`` in text order; the other claims keep their verdicts and get new spans. A part
     that loses all of its sentences says so (`ALL_WITHHELD`).
     """
     text = explanation.text
-    contradicted = [claim for claim in explanation.claims if claim.verdict == "contradicted"]
-    if not contradicted:
+    wrong = [one for one in explanation.claims if one.verdict == "contradicted" or one.au in unseen]
+    if not wrong:
         return explanation
     parts: list[str] = []
     withheld: list[str] = []
@@ -129,7 +129,7 @@ def withhold(explanation: Explanation) -> Explanation:
     for part, offset in zip(_parts(explanation), _part_starts(explanation), strict=True):
         kept = ""
         for start, end in ((low + offset, high + offset) for low, high in split_sentences(part)):
-            if any(claim.start < end and start < claim.end for claim in contradicted):
+            if any(claim.start < end and start < claim.end for claim in wrong):
                 withheld.append(text[start:end])
                 continue
             kept += (" " if kept else "") + text[start:end]
