@@ -160,7 +160,7 @@ def test_a_dry_run_sends_and_writes_nothing(wire: Any, tmp_path: Path) -> None:
         (("exp-cot", "lfw_emotion"), "--split"),
         (("exp-cot", "lfw_emotion", "--split", "val", "--teacher", "http://localhost:1/v1"), "--model"),
         (("exp-cot", "lfw_emotion", "--split", "val", "--teacher", "gpt", "--model", "x"), "address"),
-        (("faba", "lfw_emotion", "--split", "val", "--task", "smile"), "emotion, au or both"),
+        (("faba", "lfw_emotion", "--split", "val", "--task", "smile"), "one of emotion, au, both"),
         (("exp-cot", "lfw_emotion", "--split", "val", "--max-cost", "1"), "--price-in"),
     ],
 )

@@ -47,7 +47,7 @@ def test_what_it_knows_of_the_machine_and_the_time() -> None:
 
 def test_counts_grow_and_are_never_negative() -> None:
     assert a_record().finish(items=1).finish(failed=2).counts == {"items": 1, "failed": 2}
-    with pytest.raises(BadConfig, match="failed=-1"):
+    with pytest.raises(BadConfig, match="count failed -1"):
         a_record().finish(failed=-1)
 
 

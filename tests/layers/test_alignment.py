@@ -108,7 +108,7 @@ def test_padding_of_a_text_changes_nothing() -> None:
 def test_speaks_about_bad_input() -> None:
     with pytest.raises(BadInput, match="one text per evidence"):
         contrastive_loss(features(3, 0), features(2, 0), torch.tensor(1.0))
-    with pytest.raises(BadConfig, match="'pair' or 'label'"):
+    with pytest.raises(BadConfig, match="one of pair, label"):
         ContrastiveAlignment(target="class")
     with pytest.raises(BadInput, match="Pass labels"):
         ContrastiveAlignment(6, 6, target="label")(features(2, 0), features(2, 1))

@@ -60,8 +60,7 @@ def check_format(format: str, decimal: str = "point") -> None:
         MissingDependency: Parquet without pyarrow.
     """
     require_known(format, FORMATS, "format")
-    if decimal not in DECIMALS:
-        raise BadConfig(got=f"decimal {decimal!r}", expected="point or comma", fix="Choose one of these")
+    require_known(decimal, DECIMALS, "decimal")
     if decimal == "comma" and format not in ("csv", "tsv"):
         raise BadConfig(
             got=f"a decimal comma in {format}", expected="csv or tsv", fix="Drop --decimal or change --format"

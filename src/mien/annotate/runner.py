@@ -27,7 +27,7 @@ from mien.annotate.writing import write_files
 from mien.backends.chat import ChatFailed, Teacher
 from mien.backends.memory import Remembering
 from mien.backends.patience import Budget, Limits, Patience, Prices
-from mien.core.errors import BadConfig, BadData
+from mien.core.errors import BadData, require_range
 from mien.core.run_record import RunRecord
 
 __all__ = ["Progress", "RunOptions", "Summary", "run"]
@@ -130,8 +130,7 @@ def run(engine: Engine, teacher: Teacher, out: Path, options: RunOptions | None 
         OutputFailed: the folder cannot be written.
     """
     options = options or RunOptions()
-    if options.workers < 1:
-        raise BadConfig(got=f"{options.workers} workers", expected="1 or more", fix="Raise --workers")
+    require_range(options.workers, "workers", 1, whole=True)
     ids = list_items(engine)
     store = open_store(out, options.resume)
     try:

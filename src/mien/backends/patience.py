@@ -110,7 +110,7 @@ class Budget:
     ) -> None:
         numbers = [limits.requests, limits.tokens, limits.cost, prices.input, prices.output]
         if any(number is not None and not number >= 0 for number in numbers):
-            raise BadConfig(got="a limit or price below 0", expected="0 or more", fix="Correct it")
+            raise BadConfig(got="a limit or price below 0", expected="0 or more")
         if limits.cost is not None and not (prices.input or prices.output):
             raise BadConfig(
                 got=f"a limit of {limits.cost:g} without prices",

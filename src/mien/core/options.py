@@ -70,7 +70,6 @@ def typed_options(given: Mapping[str, object], known: Mapping[str, Any], of: str
             raise BadConfig(
                 got=f"option {name!r} of {of}",
                 expected=f"one of {', '.join(known)}" if known else "no option at all",
-                fix="Correct the option",
             )
         kinds = [kind for kind in get_args(known[name]) if kind is not type(None)]
         # Of ``int | str`` a text that is a number is the number.
@@ -82,7 +81,6 @@ def typed_options(given: Mapping[str, object], known: Mapping[str, Any], of: str
             raise BadConfig(
                 got=f"option {name}={value!r} of {of}",
                 expected=say_type(known[name]),
-                fix="Correct the option",
             ) from error
     return made
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadInput, require_range
 from mien.core.paths import PACKAGE, write_whole
 
 __all__ = ["Hardware", "RunRecord"]
@@ -134,10 +134,7 @@ class RunRecord(BaseModel):
             BadConfig: a count is negative.
         """
         for name, count in counts.items():
-            if count < 0:
-                raise BadConfig(
-                    got=f"count {name}={count}", expected="a number of items >= 0", fix="Correct the count"
-                )
+            require_range(count, f"count {name}", 0, whole=True)
         return self.model_copy(update={"counts": self.counts | counts, "finished": datetime.now(UTC)})
 
     def write(self, path: Path) -> Path:

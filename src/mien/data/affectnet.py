@@ -56,7 +56,6 @@ def scan(split: str, root: Path, layout: str | None = None, classes: int = 8) ->
         raise BadConfig(
             got=f"layout {layout!r}, classes {classes!r}",
             expected="layout csv, npy or folder, and 7 or 8 classes",
-            fix="Correct the option",
         )
     for one in layouts[found](split, root):
         if classes == 8 or isinstance(one, Problem) or one.sample.labels.emotion != "contempt":

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from mien.core.aus import au_key
 from mien.core.emotions import canonical
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.core.nouns import Labels, Sample
 from mien.data.dataset import Dataset, fixed
 from mien.data.frames import Frames, first_folder
@@ -55,8 +55,7 @@ _NO_CODE = ("", "/", "?")
 
 def scan(split: str, root: Path, media: str = "clip") -> Iterator[Found]:
     """Samples and problems of ``all``; the module's text explains the option."""
-    if media not in ("clip", "apex"):
-        raise BadConfig(got=f"media={media!r}", expected="clip or apex", fix="Correct the option")
+    require_known(media, ("clip", "apex"), "media")
     name = next((name for name in _LISTS if (root / name).exists()), _LISTS[-1])
     folder = first_folder(root, *(place for one in _FRAMES for place in (f"{one}/{one}", one)))
     folder = folder if folder.is_dir() else root / _FRAMES[0]

@@ -61,7 +61,6 @@ def scan(
         raise BadConfig(
             got=f"presence={presence!r}, camera={camera!r}, first={first!r}",
             expected=f"presence {' or '.join(PRESENCE)} or none; camera left or right; first 0 or 1",
-            fix="Correct the option",
         )
     folds = protocol("disfa-3fold")
     subjects = sorted(path.name for path in (root / _FOLDER).glob("SN*") if path.is_dir())

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mien.core.aus import FEAFA_24
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.core.nouns import Labels, Sample
 from mien.data.dataset import Dataset, fixed
 from mien.data.label_words import number
@@ -34,8 +34,7 @@ _PICTURES = (".jpg", ".png", ".jpeg", ".bmp")
 
 def scan(split: str, root: Path, by: str = "frame", seed: int = 0) -> Iterator[Found]:
     """Samples and problems of one part; the module's text explains the options."""
-    if by not in ("frame", "person"):
-        raise BadConfig(got=f"by={by!r}", expected="frame or person", fix="Correct the option")
+    require_known(by, ("frame", "person"), "by")
     names = sorted(str(path.relative_to(root)) for path in root.rglob("*.auw"))
     if not names:
         yield Problem("", 0, "no .auw file anywhere")

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 from mien.core.nouns import Sample
 from mien.data.dataset import Dataset, Groups
 from mien.data.fer_votes import MODES, VOTE_NAMES, vote_labels
@@ -47,10 +47,7 @@ def _groups(root: Path) -> Groups:
 
 def scan(split: str, root: Path, votes: str = "clean") -> Iterator[Found]:
     """Samples and problems of one split; the module's text explains the option."""
-    if votes not in MODES:
-        raise BadConfig(
-            got=f"votes={votes!r}", expected=f"one of {', '.join(MODES)}", fix="Correct the option"
-        )
+    require_known(votes, MODES, "votes")
     return (_scan_csv if (root / _LIST).exists() else _scan_pack)(split, root, votes)
 
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mien.core.emotions import canonical, order
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Sample
 from mien.core.suffixes import PICTURE_SUFFIXES
 from mien.data.dataset import Dataset, fixed
@@ -43,10 +43,7 @@ _GROUPS = (
 
 def scan(split: str, root: Path, pictures: str = "aligned", attributes: bool = False) -> Iterator[Found]:
     """Samples and problems of one split; the module's text explains the options."""
-    if pictures not in ("aligned", "original"):
-        raise BadConfig(
-            got=f"pictures={pictures!r}", expected="aligned or original", fix="Correct the option"
-        )
+    require_known(pictures, ("aligned", "original"), "pictures")
     base = "basic/" if (root / "basic").is_dir() else ""
     name = base + _LIST
     folder = first_folder(root, *(f"{one}{split}" for one in ("DATASET/", "dataset/", "")))

@@ -189,7 +189,6 @@ class FaceDetector:
             raise BadConfig(
                 got=f"min_score={min_score}, min_face={min_face}, max_tiles={max_tiles}",
                 expected="min_score in (0, 1], min_face > 0 and max_tiles >= 0",
-                fix="Correct the option",
             )
         self.threads = threads
         self.min_score = min_score

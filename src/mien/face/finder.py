@@ -67,7 +67,6 @@ class FaceFinder:
             raise BadConfig(
                 got=f"max_faces={max_faces}, min_presence={min_presence}",
                 expected="max_faces >= 1 and min_presence in (0, 1]",
-                fix="Correct the option",
             )
         self.detector = FaceDetector(threads)
         self.mesh = FaceMesh(threads)

@@ -65,7 +65,7 @@ class MediaReader:
 
     def __init__(self, limits: ImageLimits = LIMITS, keep: int = 4) -> None:
         if keep < 1:
-            raise BadConfig(got=f"keep={keep}", expected="1 or more", fix="Correct the option")
+            raise BadConfig(got=f"keep={keep}", expected="1 or more")
         self._limits, self._keep = limits, keep
         # A container that cannot be opened is remembered as its error, not tried again for each member.
         self._open: OrderedDict[str, Container | MienError] = OrderedDict()

@@ -50,7 +50,6 @@ def _checked_bytes(name: str, folder: Path) -> bytes:
         raise MissingWeights(
             got=f"the net name {name!r}",
             expected=f"one of {', '.join(sorted(files))}",
-            fix="Correct the name",
         )
     path = folder / name
     try:

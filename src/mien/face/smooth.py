@@ -35,7 +35,6 @@ class OneEuro:
             raise BadConfig(
                 got=f"min_cutoff={min_cutoff}, beta={beta}, d_cutoff={d_cutoff}",
                 expected="min_cutoff > 0, beta >= 0, d_cutoff > 0",
-                fix="Correct the option",
             )
         self.min_cutoff, self.beta, self.d_cutoff = min_cutoff, beta, d_cutoff
         self._value: _Array | None = None

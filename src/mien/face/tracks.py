@@ -97,7 +97,6 @@ class FaceTracker:
             raise BadConfig(
                 got=f"search_every={search_every}, tiles_every={tiles_every}, remember={remember}",
                 expected="seconds >= 0",
-                fix="Correct the option",
             )
         self.finder = finder
         self.search_every, self.tiles_every, self.remember = search_every, tiles_every, remember

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadInput, require_known
 
 __all__ = ["LOG_SCALE_LIMIT", "ContrastiveAlignment", "TextTower", "contrastive_loss"]
 
@@ -87,10 +87,7 @@ class ContrastiveAlignment(nn.Module):
 
     def __init__(self, width: int = 256, text_width: int = 512, target: str = "pair") -> None:
         super().__init__()
-        if target not in ("pair", "label"):
-            raise BadConfig(
-                got=f"alignment target {target!r}", expected="'pair' or 'label'", fix="Choose one of these"
-            )
+        require_known(target, ("pair", "label"), "alignment target")
         self.target = target
         self.projection = nn.Parameter(torch.empty(width, text_width))
         self.log_scale = nn.Parameter(torch.empty(()))

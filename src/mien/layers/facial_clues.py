@@ -59,9 +59,7 @@ class FacialClues(nn.Module):
     ) -> None:
         super().__init__()
         if not rows or list(rows) != [name for name in ROWS if name in rows]:
-            raise BadConfig(
-                got=f"rows {list(rows)}", expected=f"some of {', '.join(ROWS)}, in order", fix="Correct them"
-            )
+            raise BadConfig(got=f"rows {list(rows)}", expected=f"some of {', '.join(ROWS)}, in order")
         self.tower = _tower(tower, layer)
         width = self.tower.width
         if "clue" in rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadInput, require_known
 
 __all__ = ["PRIOR_SIZE", "PRIOR_WIDTH", "prior_input"]
 
@@ -58,10 +58,7 @@ def prior_input(
         BadConfig: another compat.
         BadInput: no RGB picture, or no box where one is needed.
     """
-    if compat not in ("insightface", "emola"):
-        raise BadConfig(
-            got=f"compat {compat!r}", expected="'insightface' or 'emola'", fix="Choose one of these"
-        )
+    require_known(compat, ("insightface", "emola"), "compat")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise BadInput(
             got=f"an array {image.shape} of {image.dtype}", expected="(H, W, 3) uint8 RGB", fix="Convert it"

@@ -78,5 +78,4 @@ def _check_dialogue(system: System, task: str, options: Mapping[str, Any]) -> No
         raise BadConfig(
             got=f"dialogue options {dict(options)} of task {task!r} ({error})",
             expected="values of the types that mien.models.dialogues.build names",
-            fix="Correct them",
         ) from error

@@ -77,7 +77,6 @@ def configure(recipe: Recipe, system: System, vocabulary: int | None) -> FacialL
         raise BadConfig(
             got=f"config entries {', '.join(sorted(unknown))}",
             expected="text_config and evidence",
-            fix="Correct the recipe",
         )
     merged = merge({"text_config": text, "evidence": config.evidence}, {**entries, "evidence": told})
     for name, entry in told.items():

@@ -192,9 +192,7 @@ def read_stage(name: str, published: Stage | None, changes: Mapping[str, Any]) -
     if made.template is not None:
         require_known(made.template, TEMPLATES, "template", of=where)
     if any(not 0.0 <= beta < 1.0 for beta in made.betas):
-        raise BadConfig(
-            got=f"{where} with betas {made.betas}", expected="from 0 to below 1", fix="Correct it"
-        )
+        raise BadConfig(got=f"{where} with betas {made.betas}", expected="from 0 to below 1")
     return made
 
 
@@ -240,7 +238,6 @@ def _check_range(made: Stage | Lora, where: str) -> None:
         raise BadConfig(
             got=f"{where} with {', '.join(f'{name} {values[name]}' for name in wrong)}",
             expected="0 or more; a dropout below 1",
-            fix="Correct it",
         )
 
 

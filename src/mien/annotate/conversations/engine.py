@@ -265,7 +265,6 @@ def conversations_engine(samples: Iterable[Sample], **options: Any) -> Conversat
         raise BadConfig(
             got=f"options {', '.join(unknown)} of the conversations engine",
             expected=f"some of {', '.join(sorted(known))}",
-            fix="Correct the names",
         )
     engine = ConversationEngine(tuple(samples), **options)
     if engine.tries < 1 or engine.max_seconds < 1 or engine.folder_fps <= 0:

@@ -42,7 +42,6 @@ class ConversationLimits:
             raise BadConfig(
                 got=f"conversation limits {self}",
                 expected="rounds as (least, most) from 1, words of 1 or more",
-                fix="Correct the limits",
             )
 
 

@@ -33,7 +33,7 @@ from mien.annotate.exp_cot.items import AuSource, FeafaReading, file_name, from_
 from mien.backends.chat import ChatMessage, ChatRequest, Reply
 from mien.core.aus import FEAFA_24
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadConfig, BadInput, require_range
 from mien.core.nouns import Sample
 from mien.dialogue.read.cot import Unparsed, read_explanation, say_explanation
 
@@ -69,12 +69,8 @@ class ExpCotOptions:
             raise BadConfig(
                 got=f"rounds {self.rounds}, hints {self.hints}, refinements {self.refinements}",
                 expected="rounds and hints of 0 or more, refinements and max_tokens of 1 or more",
-                fix="Correct the option",
             )
-        if not 0.0 <= self.temperature <= 2.0:
-            raise BadConfig(
-                got=f"temperature {self.temperature}", expected="0 to 2", fix="Use 0, the default"
-            )
+        require_range(self.temperature, "temperature", 0, 2, fix="Use 0, the default")
 
 
 @dataclass(slots=True)

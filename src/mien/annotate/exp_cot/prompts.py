@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadConfig
+from mien.core.errors import require_known
 
 __all__ = [
     "DES2EXP",
@@ -90,8 +90,5 @@ def refine_again(faults: Sequence[str]) -> str:
 
 
 def _capital(label: str) -> str:
-    if label not in EMOTIONS:
-        raise BadConfig(
-            got=f"label {label!r}", expected=f"one of {', '.join(EMOTIONS)}", fix="Correct the item's label"
-        )
+    require_known(label, EMOTIONS, "label")
     return label.capitalize()

@@ -38,7 +38,7 @@ from mien.annotate.pictures import (
 )
 from mien.backends.chat import ChatImage, ChatMessage, ChatRequest, Reply
 from mien.core.aus import AU_SETS, AUS
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import FaceResult, Sample
 from mien.dialogue.say.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
 from mien.face.media import open_media
@@ -233,10 +233,8 @@ def faba_engine(samples: Iterable[Sample], task: Task = "emotion", **options: An
         raise BadConfig(
             got=f"options {', '.join(unknown)} of the faba engine",
             expected=f"some of {', '.join(sorted(known))}",
-            fix="Correct the names",
         )
-    if task not in ("emotion", "au", "both"):
-        raise BadConfig(got=f"task {task!r}", expected="emotion, au or both", fix="Choose one of these")
+    require_known(task, ("emotion", "au", "both"), "task")
     if options.get("tries", 1) < 1:
         raise BadConfig(got=f"tries={options['tries']}", expected="1 or more", fix="Raise it")
     return FabaEngine(tuple(samples), task, **options)

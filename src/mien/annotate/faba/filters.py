@@ -60,7 +60,6 @@ class PictureLimits:
             raise BadConfig(
                 got=f"picture limits {self}",
                 expected="sides of at least 1 px, a presence in 0..1, a share of 0 or more",
-                fix="Correct the limits",
             )
 
 

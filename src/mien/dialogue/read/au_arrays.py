@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from mien.core.aus import AUS
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadConfig, BadInput, require_known
 from mien.core.nouns import Answer, AuReading, Labels
 
 __all__ = ["FORMATS", "QUESTIONS", "question", "read_array", "say_array", "slots"]
@@ -65,10 +65,7 @@ _EXPECTED = {"binary": "0 or 1", "level": "an integer 0..5", "intensity": "a dec
 
 
 def _checked(format: str) -> str:
-    if format not in FORMATS:
-        raise BadConfig(
-            got=f"AU array format {format!r}", expected=f"one of {', '.join(FORMATS)}", fix="Choose one"
-        )
+    require_known(format, FORMATS, "AU array format")
     return format
 
 
@@ -82,7 +79,7 @@ def question(format: str, au_keys: Sequence[str]) -> str:
     unknown = [key for key in au_keys if key not in AUS]
     if unknown or not au_keys:
         got = f"AU keys {', '.join(unknown)}" if unknown else "no AU key"
-        raise BadConfig(got=got, expected="keys of mien.core.aus.AUS such as 'AU06'", fix="Correct the list")
+        raise BadConfig(got=got, expected="keys of mien.core.aus.AUS such as 'AU06'")
     listed = ", ".join(f"{AUS[key].prose} ({AUS[key].name})" for key in au_keys)
     count = f"{len(au_keys)} numbers" if len(au_keys) > 1 else "1 number"
     return f"Analyze the Action Units of this face: {listed}. Answer with an array of {count}, {form}."

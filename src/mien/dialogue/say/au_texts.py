@@ -35,7 +35,6 @@ def _known(keys: Sequence[str]) -> Sequence[str]:
         raise BadConfig(
             got=f"AU keys {', '.join(unknown)}",
             expected="keys of mien.core.aus.AUS such as 'AU06'",
-            fix="Correct the list",
         )
     return keys
 

@@ -173,7 +173,6 @@ def _fields(table: Mapping[str, Mapping[str, Any]], name: str, part: str) -> dic
         raise BadConfig(
             got=f"backbone {name!r}",
             expected=f"one of {', '.join(table)}, a folder, or a hub id such as 'facebook/dinov2-small'",
-            fix="Correct the name",
         )
     try:
         config = AutoConfig.from_pretrained(name)

@@ -127,7 +127,6 @@ def generation_options(options: Mapping[str, Any], limit: int | None, prompt: in
             raise BadConfig(
                 got=f"option {name!r} of an answer",
                 expected="one of transformers' generate: max_new_tokens, num_beams, do_sample, temperature, top_p …",
-                fix="Correct the name",
             )
     made = dict(options)
     if not made.get("do_sample"):

@@ -153,7 +153,6 @@ class FacialLMModel(_FacialPreTrained):
             raise BadInput(
                 got=f"evidence {name!r}",
                 expected=f"one of {', '.join(self.encoders) or 'none: this model reads text only'}",
-                fix="Correct the name",
             )
         entry = self.config.evidence[name]
         check_items(name, entry, self.encoders[name], items)

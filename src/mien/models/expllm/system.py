@@ -99,12 +99,7 @@ def dialogue(
     Raises:
         BadConfig: unknown label or order, or a random order without ``rng``.
     """
-    if label not in EMOTIONS:
-        raise BadConfig(
-            got=f"label {label!r}",
-            expected=f"an emotion of {', '.join(EMOTIONS)}",
-            fix="Correct the argument",
-        )
+    require_known(label, EMOTIONS, "label")
     return item(Labels(emotion=label, chain_of_thought=chain_of_thought), order, rng)
 
 
@@ -123,7 +118,6 @@ def item(labels: Labels, order: str = "cot-first", rng: random.Random | None = N
         raise BadConfig(
             got=f"order {order!r}",
             expected=f"one of {', '.join(ORDERS)}, 'random' with rng",
-            fix="Correct the argument",
         )
     asked = list(_ASKED)
     if order == "label-first":

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Answer, Labels, Turn
 from mien.models.composite.backbones import WEIGHTS, at_scale, decoder_fields
 from mien.models.composite.checks import checks_options
@@ -150,8 +150,7 @@ def dialogue(label: str, question: int = 0, answer: int = 0) -> tuple[Turn, Turn
     Raises:
         BadConfig: no such question, answer or emotion.
     """
-    if label not in EMOTIONS:
-        raise BadConfig(got=f"emotion {label!r}", expected=f"one of {', '.join(EMOTIONS)}", fix="Correct it")
+    require_known(label, EMOTIONS, "emotion")
     said = _pick(ANSWERS, answer, "answer").format(label=label.capitalize())
     return Turn("user", ask(question)), Turn("assistant", said)
 

@@ -38,7 +38,6 @@ class EvidenceGraph(nn.Module):
             raise BadInput(
                 got=f"evidence {name!r}",
                 expected=f"one of {', '.join(model.model.encoders)}",
-                fix="Correct the name",
             )
         self.encoder, self.projector = model.model.encoders[name], model.model.projectors[name]
         self.arguments = arguments
