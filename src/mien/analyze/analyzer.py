@@ -16,11 +16,15 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from mien.analyze.answering import Seen, reply, without_faces, without_looking
+from mien.analyze.explaining import grounded
 from mien.analyze.sources import OneSource, Source, Sources, expand, read_landmarks
 from mien.backends.base import DEFAULT_MODEL, ClipReader, Reader, open_reader
 from mien.core.aus import check_cut_off
 from mien.core.errors import BadConfig, BadInput, MienError, require_range
 from mien.core.nouns import Answer, Evidence, Explanation, Face, FaceResult, FrameResult, Image
+from mien.dialogue.ask.inquiry import Inquiry
+from mien.dialogue.ask.understand import understand
 from mien.dialogue.read.claims import read_claims, withhold
 from mien.face.clips import middle
 from mien.face.crop import canonical_crop
@@ -156,28 +160,84 @@ class Analyzer:
 
     def ask(
         self, source: OneSource, question: str, cropped: bool = False, landmarks_only: bool = False, *,
-        frames: int | None = None,
+        frames: int | None = None, decoder: bool = False,
     ) -> Answer:  # fmt: skip
-        """Ask the model about the largest face of a picture, or about the main face of a video.
+        """Answer any question about the faces of a picture or a clip, from what was measured on them.
 
-        A model that reads clips (EMO-LLaMA) is shown the face at about one frame per second
-        (`mien.models.composite.frames.clip_evidence`), any other model the video's middle frame
-        (`mien.models.composite.frames.central_evidence`). `Answer.times` says which frames it were.
+        The question is understood first (`mien.dialogue.ask.understand`); what no face can tell, another language and
+        noise are declined. Numbers, yes and no, lists and arrays are rendered from the measurement. Without a place
+        (``"the left face"``) the largest face is meant, and without a time the middle frame of a clip.
+
+        A trained system (a run folder) answers in its own words, as does any model with ``decoder``: one that reads
+        clips (EMO-LLaMA) is shown the face at about one frame per second, any other the middle frame
+        (`mien.models.composite.frames`). `Answer.times` says which frames it were.
 
         Args:
             source: a picture, video or landmark file; of a landmark file of several frames the middle one is read.
-            question: in your own words.
+            question: in your own words, of any length.
             cropped: the picture or the video shows one face crop already: no detector runs.
             landmarks_only: drop the pixels once the landmarks are found.
-            frames: at most so many frames of a video; by default as many as the prompt holds, spread evenly.
+            frames: at most so many frames of a video, for a system that reads clips.
+            decoder: the language model's own answer, not held against any measurement: for research.
 
         Raises:
             BadConfig: fewer than one frame.
-            BadInput: the source cannot be read, has no face, or has more frames than the prompt holds.
+            BadInput: the source cannot be read, or no face was found in it.
         """
         if frames is not None:
             require_range(frames, "frames", 1, whole=True)
-        how = _How(cropped, False, landmarks_only, 1, 1, False, keep_images=False)
+        how = _How(cropped, False, landmarks_only, 16, 1, False, keep_images=False)
+        if decoder or not self.reader.grounded:
+            return self._ask_reader(source, question, how, frames)
+        inquiry = understand(question)
+        answer = without_looking(inquiry, self.reader.aus)
+        if answer is not None:
+            return answer
+        for item in expand(source):
+            seen = self._look(item, inquiry, how)
+            if seen is not None:
+                return reply(inquiry, seen)
+        nobody = without_faces(inquiry)
+        if nobody is not None:
+            return nobody
+        raise _no_face()
+
+    def _look(self, item: Source, inquiry: Inquiry, how: _How) -> Seen | None:
+        """What an inquiry needs of one source, measured; None where it shows no face."""
+        whole = inquiry.intent == "course" or inquiry.moment is not None
+        if item.kind == "video" and not whole:
+            one = central_evidence(
+                Path(str(item.payload)), self._finder, self._size(how), cropped=how.cropped
+            )
+            shown = (
+                []
+                if one is None
+                else [_Found(FrameResult(item.name, one.face.frame, one.face.time, ()), (one,), None)]
+            )
+        else:
+            shown = list(self._find(item, how))
+            failed = next((found.frame.error for found in shown if found.frame.error is not None), None)
+            if failed is not None and not any(found.evidence for found in shown):
+                raise BadInput(got=f"{item.name}: {failed}", expected="a face", fix="See above")
+            if item.kind == "landmarks" and not whole:
+                filled = [found for found in shown if found.evidence]
+                shown = [filled[middle(len(filled))]] if filled else []
+        if not any(found.evidence for found in shown):
+            return None
+        frames = [frame.result for frame in self._read(shown, how)]
+
+        def explain(frame: int, face: int) -> Explanation:
+            result = frames[frame].faces[face]
+            (told,) = self.reader.explain([shown[frame].evidence[face]], [result])
+            return grounded(told, result)
+
+        return Seen(tuple(frames), tuple(self.reader.aus), explain, item.kind == "video" or len(shown) > 1)
+
+    def _size(self, how: _How) -> int | None:
+        return None if how.landmarks_only else self.reader.crop_size
+
+    def _ask_reader(self, source: OneSource, question: str, how: _How, frames: int | None) -> Answer:
+        """The reader's own answer about the largest face, or about the main face of a video."""
         for item in expand(source):
             if item.kind == "video":
                 clip = self._clip(item, question, how, frames)
@@ -193,15 +253,11 @@ class Analyzer:
                 shown += found.evidence[:1]
             if shown:
                 return self.reader.ask(shown[middle(len(shown))], question)
-        raise BadInput(
-            got="a picture in which no face was found",
-            expected="at least one face",
-            fix="Use a larger or more frontal picture, or cropped=True (--cropped) if it is a face crop",
-        )
+        raise _no_face()
 
     def _clip(self, source: Source, question: str, how: _How, frames: int | None) -> list[Evidence]:
         """The frames of a video that this model reads for one answer."""
-        path, size = Path(str(source.payload)), None if how.landmarks_only else self.reader.crop_size
+        path, size = Path(str(source.payload)), self._size(how)
         fitting = self.reader.clip_limit(question) if isinstance(self.reader, ClipReader) else 1
         if 1 in (fitting, frames):
             one = central_evidence(path, self._finder, size, cropped=how.cropped)
@@ -325,9 +381,18 @@ class Analyzer:
             if how.explain:
                 texts = self.reader.explain(batch, measured)
                 pairs = zip(measured, texts, strict=True)
-                measured = [replace(result, explanation=_audited(text, result)) for result, text in pairs]
+                measured = [
+                    replace(result, explanation=self._explained(text, result)) for result, text in pairs
+                ]
             results += measured
         return results
+
+    def _explained(self, told: Explanation, result: FaceResult) -> Explanation:
+        """A grounded text, or for a trained system its own words less the sentences that the measurement refutes."""
+        if self.reader.grounded:
+            return grounded(told, result)
+        claims = tuple(audit(read_claims(told.text), result.aus))
+        return withhold(replace(told, claims=claims), result.hidden_aus)
 
     def _at_cut_off(self, result: FaceResult) -> FaceResult:
         return replace(result, aus={key: reading.at(self.cut_off) for key, reading in result.aus.items()})
@@ -351,17 +416,20 @@ def load_model(
 def ask(
     source: OneSource, question: str, model: str | Path | Reader = DEFAULT_MODEL, *, cropped: bool = False,
     landmarks_only: bool = False, threads: int | None = None, frames: int | None = None,
-    device: str = "cpu", precision: str | None = None,
+    device: str = "cpu", precision: str | None = None, decoder: bool = False,
 ) -> Answer:  # fmt: skip
-    """Ask ``model`` one question about the main face of a picture or video; see `Analyzer.ask`."""
+    """Ask ``model`` one question about a picture or video; see `Analyzer.ask`."""
     return Analyzer(model, device, threads, precision=precision).ask(
-        source, question, cropped, landmarks_only, frames=frames
+        source, question, cropped, landmarks_only, frames=frames, decoder=decoder
     )
 
 
-def _audited(explanation: Explanation, result: FaceResult) -> Explanation:
-    claims = audit(read_claims(explanation.text), result.aus)
-    return withhold(replace(explanation, claims=tuple(claims)), result.hidden_aus)
+def _no_face() -> BadInput:
+    return BadInput(
+        got="a picture in which no face was found",
+        expected="at least one face",
+        fix="Use a larger or more frontal picture, or cropped=True (--cropped) if it is a face crop",
+    )
 
 
 def _ahead(items: Iterator[_Found], depth: int) -> Generator[_Found]:

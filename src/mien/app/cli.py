@@ -196,11 +196,14 @@ def ask(
         int | None,
         typer.Option(help="Most frames of a video in one answer.", show_default="all that fit", min=1),
     ] = None,
+    decoder: Annotated[
+        bool, typer.Option("--decoder", help="The language model's own answer, held against nothing.")
+    ] = False,
 ) -> None:
-    """Ask about the largest face of a picture, or the main face of a video, and print the answer.
+    """Ask anything about the faces of a picture or a clip, and print the answer.
 
-    Of a video, an emo-llama model reads about one frame per second; every other model reads the middle frame, or the
-    nearest later one with a face. Which frames it were is said beside the answer.
+    Answers come from the measurement; what no face can tell is declined. Without a place the largest face is meant,
+    without a time the middle frame of a clip. Exit status 0 answered, 3 declined, 1 not understood, 2 wrong use.
     """
     from mien.analyze.analyzer import ask as ask_model
 
@@ -214,6 +217,7 @@ def ask(
         frames=frames,
         device=device,
         precision=precision,
+        decoder=decoder,
     )
     typer.echo(answer.text)
     if len(answer.times) > 1:
@@ -226,6 +230,7 @@ def ask(
         typer.echo("likelihoods: " + ", ".join(f"{name} {share:.2f}" for name, share in best), err=True)
     if answer.status == "unparsed":
         typer.echo(f"No label could be read in this answer: {answer.reason}.", err=True)
+    raise typer.Exit({"answered": 0, "declined": 3, "unparsed": 1}[answer.status])
 
 
 @app.command()

@@ -37,6 +37,9 @@ class Reader(Protocol):
     """Side in px of the canonical crop it wants; a reader of landmarks alone names one too."""
     aus: tuple[str, ...]
     """Keys of the AUs it measures, in order."""
+    grounded: bool
+    """Whether answers and explanations are rendered from its measurement (`mien.dialogue.ask`); a trained system
+    speaks for itself."""
 
     def measure(self, batch: Sequence[Evidence]) -> list[FaceResult]:
         """Emotions and AU readings of each face, without explanation."""

@@ -91,6 +91,7 @@ class PocketReader:
 
     name = "pocket"
     aus: tuple[str, ...] = AU_SETS["pocket"]
+    grounded = True
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         self.folder, self.threads = folder, threads

@@ -138,6 +138,7 @@ class RulesReader:
     crop_size = 64
     """Pixels are not looked at; a small crop serves the report."""
     aus: tuple[str, ...] = tuple(MOVEMENT_RULES)
+    grounded = True
 
     def measure(self, batch: Sequence[Evidence]) -> list[FaceResult]:
         """AU readings from landmarks, emotions from the readings.

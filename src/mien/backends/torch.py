@@ -141,6 +141,7 @@ class TorchReader:
     """
 
     name = "torch"
+    grounded = False
 
     def __init__(
         self,

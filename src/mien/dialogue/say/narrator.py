@@ -60,7 +60,7 @@ def certainty(emotions: Mapping[str, float]) -> str:
         return "unclear"
     if best - second < 0.15:
         return "close"
-    return "sure" if best >= 0.7 else "likely"
+    return "sure" if best >= 0.8 else "likely"
 
 
 def _ranked(emotions: Mapping[str, float]) -> list[str]:

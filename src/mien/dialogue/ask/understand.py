@@ -1,0 +1,129 @@
+"""A question in anybody's words -> an `Inquiry`: what is asked, of which face, when; or why it is declined.
+
+    understand("is teh left woman smiling?")  ->  Inquiry("movement", condition=AU12, place="left")
+
+A grammar over normalised text, not a model: it needs no weights, takes well under 5 ms, and every decision can be
+looked up. Long texts are read at both ends only (`_WINDOW` characters each).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import replace
+
+from mien.dialogue.ask.inquiry import YES_NO, Inquiry, denies, moment_of, place_of
+from mien.dialogue.ask.intents import INTENTS, WEAK
+from mien.dialogue.ask.movements import condition_of, emotions_in, mended, regions_in, units_in
+from mien.dialogue.ask.scope import GREETING, HARD, HELP, greets, language_of, topic_of
+
+__all__ = ["understand"]
+
+_WINDOW = 500
+
+
+def understand(question: str) -> Inquiry:
+    """Read a question of any length and content; never raises."""
+    raw = unicodedata.normalize("NFKC", question)
+    if len(raw) > 2 * _WINDOW:
+        raw = raw[:_WINDOW] + " . " + raw[-_WINDOW:]
+    text = _plain(raw)
+    if not re.search(r"[^\W\d_]", text):
+        return _unclear("I got no question.")
+    foreign = language_of(raw)
+    if foreign is not None:
+        name, line = foreign
+        reason = f"{line} I understand questions in English only, and this looks like {name}; please ask in English."
+        return Inquiry("declined", reason, "language")
+    if greets(text):
+        return Inquiry("declined", GREETING, "greeting")
+    asked = mended(text)
+    found = _in_scope(_last_question(asked)) or _in_scope(asked)
+    strong = found is not None and found.intent not in WEAK
+    topic = topic_of(re.sub(r"[\s?.!]+$", "", text))
+    if topic is not None and not _sincere_smile(found) and (topic[0] in HARD or not strong):
+        return Inquiry("declined", f"{topic[1]} {HELP}", topic[0])
+    if _noise(asked, found):
+        return _unclear("I did not understand that.")
+    if found is None:
+        return Inquiry(
+            "declined",
+            f"I cannot answer that: it is not about an expression that I measure. {HELP}",
+            "off-topic",
+        )
+    return found
+
+
+def _last_question(text: str) -> str:
+    """The last sentence that asks; the text itself where there is one sentence only."""
+    sentences = [one for one in re.split(r"(?<=[.?!])\s+(?=\D)", text) if re.search(r"\w", one)]
+    asking = [one for one in sentences if one.endswith("?")]
+    return (asking or sentences or [text])[-1]
+
+
+def _plain(raw: str) -> str:
+    text = re.sub(r"[\u2018\u2019\u201b]", "'", raw.lower())
+    text = re.sub(r"[\u201c\u201d\u00ab\u00bb]", '"', re.sub(r"[\u2010-\u2015]", "-", text))
+    for short, full in (
+        (r"\bwhats\b", "what is"), (r"\bwhat's\b", "what is"), (r"\bhow's\b", "how is"), (r"\bwho's\b", "who is"), (r"\bhe's\b", "he is"), (r"\bshe's\b", "she is"),
+        (r"\bit's\b", "it is"), (r"\bu\b", "you"), (r"\br\b", "are"), (r"\bpls\b|\bplz\b", "please"), (r"\bteh\b", "the"), (r"\bpic\b", "picture"), (r"\bpp?l\b", "people"),
+        (r"\bdoesnt\b", "doesn't"), (r"\bisnt\b", "isn't"), (r"\bdont\b", "don't"), (r"\bcant\b", "can't"), (r"\baction-units?\b", "action units"), (r"\b(au)[ _-]+(?=\d)", r"\1"),
+    ):  # fmt: skip
+        text = re.sub(short, full, text)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _unclear(why: str) -> Inquiry:
+    return Inquiry("unclear", f"{why} {HELP}", "unclear")
+
+
+def _sincere_smile(found: Inquiry | None) -> bool:
+    return found is not None and found.condition is not None and "smile" in found.condition.words
+
+
+_COMMON = frozenset(
+    "a about after all also am an and any anybody anyone anything are as at be been before being best between both but by can come could did do does doing done each either else end ever every "
+    "everybody everyone face faces facial few for from get give go good got had has have having he her here hers him his how i if in into is it its just know left let like list look looks looking made make "
+    "man many may me mean middle might mine more most much must my name near no nobody none nor not now of off on one only or other our out over own part people person photo picture image video clip frame "
+    "please point possible put quite rather right said same say see seem seems she should show shows side so some somebody someone something still such sure take tell than that the their them then there these "
+    "they thing think this those though time to too top two up upon us use very want was way we well were what when where whether which while who whom whose why will with woman without would yes yet you your".split()
+)
+
+
+def _noise(text: str, found: Inquiry | None) -> bool:
+    """Whether most of it is no word of any question: keys hit at random."""
+    words = re.findall(r"[a-z']+|\d+", text)
+    letters = [word for word in words if word.isalpha()]
+    if found is None:
+        known = sum(word in _COMMON for word in letters)
+        odd = [word for word in letters if word not in _COMMON and not _speakable(word)]
+        return (
+            bool(letters)
+            and (len(odd) == len(letters) or (known == 0 and len(letters) <= 3))
+            and known * 3 <= len(letters)
+        )
+    repeated = len(letters) > 4 and max(map(letters.count, letters)) > len(letters) * 0.4
+    unspeakable = [word for word in letters if word not in _COMMON and not _speakable(word)]
+    return repeated or len(unspeakable) * 3 > len(letters)
+
+
+def _speakable(word: str) -> bool:
+    """Whether a word could be English by its letters alone."""
+    if word in ("au", "aus", "facs"):
+        return True
+    return bool(re.search(r"[aeiouy]", word)) and not re.search(
+        r"[^aeiouy]{5}|(.)\1\1|[aeiou]{4}|^(?:[bcdfgjkmnpqtvxz]{2}(?!l|r|h|w|y))", word
+    )
+
+
+def _in_scope(text: str) -> Inquiry | None:
+    place = place_of(text)
+    about = replace(
+        Inquiry(""), units=tuple(units_in(text)), emotions=tuple(emotions_in(text)), regions=tuple(regions_in(text)), condition=condition_of(text),
+        negated=denies(text), place=place, moment=moment_of(text), yes_no=bool(YES_NO.search(text)), letters=bool(re.search(r"\bletters?\b|\ba ?- ?e\b|facs codes?\b|\bgrades?\b", text)),
+    )  # fmt: skip
+    for test in INTENTS:
+        found = test(text, about)
+        if found is not None:
+            return found
+    return None
