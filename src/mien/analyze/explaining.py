@@ -87,7 +87,7 @@ def _fitting(sentence: str, result: FaceResult) -> bool:
 def _missing(said: str, sentences: Sequence[Said], result: FaceResult) -> list[str]:
     """The narrator's sentences on strong movements that ``said`` leaves out."""
     told = {claim.au for claim in read_claims(said)}
-    strong = {key for key, reading in result.aus.items() if reading.presence and reading.level >= _STRONG}
+    strong = {key for key, reading in result.aus.items() if reading.measured and reading.at(_STRONG).presence}
     return [
         one.text
         for one in sentences

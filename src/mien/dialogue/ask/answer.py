@@ -246,7 +246,7 @@ def _teeth(result: FaceResult) -> Answer:
         return answered(
             f"No: that takes parted lips, and AU25 is at level 0 (intensity {parted.intensity:.2f})."
         )
-    if drawn is not None and result.aus[drawn].level >= 2:
+    if drawn is not None and result.aus[drawn].at(2).presence:
         return answered(
             f"Yes, most likely. {au_words('AU25', parted)}; {au_words(drawn, result.aus[drawn])}."
         )
