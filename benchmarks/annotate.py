@@ -34,8 +34,9 @@ from mien.annotate.engine import Item, Kept, Steps
 from mien.annotate.runner import RunOptions
 from mien.annotate.runner import run as annotate
 from mien.backends.chat import ChatMessage, ChatRequest, Reply
-from mien.backends.memory import Memory
 from mien.backends.openai import OpenAITeacher
+from mien.work.journal import JOURNAL, Journal
+from mien.work.replies import Replies
 
 SERVER = ROOT / "tests" / "annotate" / "wire_server.py"
 CHILD = ROOT / "tests" / "annotate" / "toy_run.py"
@@ -211,9 +212,9 @@ def child(server: Server, out: Path, items: int) -> subprocess.Popen[bytes]:
 
 
 def stored(out: Path) -> tuple[set[str], int]:
-    with Memory(out / "store.sqlite") as memory:
-        rows = memory.rows("SELECT body FROM requests JOIN replies USING (key)")
-        return {json.loads(body)["facts"]["text"] for (body,) in rows}, len(memory.unanswered())
+    with Journal(out / JOURNAL) as journal:
+        rows = journal.rows("SELECT body FROM requests JOIN replies USING (key)")
+        return {json.loads(body)["facts"]["text"] for (body,) in rows}, len(Replies(journal).unanswered())
 
 
 if __name__ == "__main__":

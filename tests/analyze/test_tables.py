@@ -15,13 +15,14 @@ import pytest
 
 from mien.analyze.analyzer import Analyzer
 from mien.analyze.columns import Contents, label_orders
-from mien.analyze.journal import FinishedItem, Journal, rounded
 from mien.analyze.peer_columns import layout_of
 from mien.analyze.schema import describe
+from mien.analyze.stored import frame_row, frames_of, rounded
 from mien.analyze.tables import FORMATS, write_table
 from mien.core.emotions import EMOTIONS, canonical
 from mien.core.errors import BadConfig, OutputFailed
 from mien.core.nouns import FrameResult, Pose
+from mien.work.journal import Entry, Journal
 
 OPENFACE_R = "01 02 04 05 06 07 09 10 12 14 15 17 20 23 25 26 45".split()
 OPENFACE_C = "01 02 04 05 06 07 09 10 12 14 15 17 20 23 25 26 28 45".split()
@@ -257,9 +258,10 @@ def test_the_journal_gives_back_what_it_was_given(
 ) -> None:
     live = list(analyzer.analyze(photos, explain=True))
     names = [frame.source for frame in live]
-    with Journal(tmp_path / "journal.sqlite", "all") as journal:
-        journal.add(live, [FinishedItem(name, "1:1", 1, False) for name in names])
-        stored = list(journal.results(names))
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        rows = [frame_row(rounded(frame), "all") for frame in live]
+        journal.add(rows, [Entry(name, "1:1") for name in names])
+        stored = list(frames_of(journal, names))
     full = replace(contents, explain=True, landmarks=True)
     for layout in ("mien", "openface", "pyfeat"):
         columns = layout_of(layout, full)

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from mien.annotate.runner import RunOptions, run
-from mien.backends.memory import Memory
 from mien.backends.openai import OpenAITeacher
+from mien.work.journal import JOURNAL, Journal
+from mien.work.replies import Replies
 
 SCRIPT = Path(__file__).with_name("toy_run.py")
 FILES = ("items.jsonl", "rejected.jsonl", "statistics.json")
@@ -32,9 +33,9 @@ def start(wire: Any, out: Path) -> subprocess.Popen[bytes]:
 
 def stored(out: Path) -> tuple[set[str], int]:
     """Texts of the requests whose reply is stored, and how many others were under way."""
-    with Memory(out / "store.sqlite") as memory:
-        rows = memory.rows("SELECT body FROM requests JOIN replies USING (key)")
-        return {json.loads(body)["facts"]["text"] for (body,) in rows}, len(memory.unanswered())
+    with Journal(out / JOURNAL) as journal:
+        rows = journal.rows("SELECT body FROM requests JOIN replies USING (key)")
+        return {json.loads(body)["facts"]["text"] for (body,) in rows}, len(Replies(journal).unanswered())
 
 
 @pytest.mark.timeout(600)

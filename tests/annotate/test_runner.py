@@ -15,11 +15,11 @@ from mien.annotate.engine import Item, Kept
 from mien.annotate.plan import plan
 from mien.annotate.runner import Progress, RunOptions, run
 from mien.backends.chat import ChatFailed, ChatImage, ChatMessage, ChatRequest, Reply
-from mien.backends.memory import Memory
 from mien.backends.openai import OpenAITeacher
 from mien.backends.patience import BudgetSpent, Limits, Prices
 from mien.core.errors import BadConfig, BadData, BadInput, OutputFailed
 from mien.core.run_record import RunRecord
+from mien.work.journal import JOURNAL, Journal
 
 FILES = ("items.jsonl", "rejected.jsonl", "statistics.json")
 
@@ -161,14 +161,26 @@ def test_an_error_of_the_engine_rejects_its_item_alone(toy: ModuleType, tmp_path
     assert "a broken picture" in lines(tmp_path / "rejected.jsonl")[0]["detail"]
 
 
-def test_a_fault_in_the_engines_code_stops_the_run(toy: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [ZeroDivisionError("x"), MemoryError(), RecursionError("deep")])
+def test_a_fault_that_nobody_foresaw_is_its_items_alone(
+    toy: ModuleType, tmp_path: Path, fault: Exception
+) -> None:
     class Broken(toy.ToyEngine):  # type: ignore[misc, name-defined]
         def process(self, item: Item) -> Any:
-            yield toy.ask("first", "x")
-            raise ZeroDivisionError
+            if item.id == "item0002":
+                yield toy.ask("first", "x")
+                raise fault
+            return (yield from super().process(item))
 
-    with pytest.raises(ZeroDivisionError):
-        run(Broken(5), Echo(), tmp_path, quick())
+    summary = run(Broken(5), Echo(), tmp_path, quick())
+    assert (summary.kept, summary.rejected) == (4, {"error": 1})
+    (row,) = lines(tmp_path / "rejected.jsonl")
+    assert row["id"] == "item0002"
+    assert type(fault).__name__ in row["detail"]
+    # Once it is mended the run goes on from there.
+    assert run(toy.ToyEngine(5), Echo(), tmp_path, quick(resume=True)).kept == 5
+    run(toy.ToyEngine(5), Echo(), tmp_path / "fresh", quick())
+    assert (tmp_path / FILES[0]).read_bytes() == (tmp_path / "fresh" / FILES[0]).read_bytes()
 
 
 def test_a_full_disk_stops_the_run(toy: ModuleType, tmp_path: Path) -> None:
@@ -189,8 +201,8 @@ def test_rows_must_be_json(toy: ModuleType, tmp_path: Path) -> None:
             yield toy.ask("first", "x")
             return Kept({"x": float("nan")})
 
-    with pytest.raises(BadConfig, match="output row"):
-        run(Odd(2), Echo(), tmp_path, quick())
+    assert run(Odd(2), Echo(), tmp_path, quick()).rejected == {"error": 2}
+    assert "output row" in lines(tmp_path / "rejected.jsonl")[0]["detail"]
 
 
 def test_passing_troubles_leave_no_trace_in_the_files(
@@ -271,12 +283,15 @@ def test_a_spent_budget_stops_cleanly_and_the_run_goes_on(
     with pytest.raises(BudgetSpent, match="--resume and a higher --max-requests"):
         run(toy.ToyEngine(30), remote, tmp_path, quick(limits=Limits(requests=20)))
     assert sum(wire.stats()["received"].values()) == 20
+    early = lines(tmp_path / "items.jsonl")  # what is paid for can be used
     with pytest.raises(BudgetSpent):
         run(toy.ToyEngine(30), remote, tmp_path, quick(limits=Limits(requests=25), resume=True))
     assert sum(wire.stats()["received"].values()) == 25
     summary = run(toy.ToyEngine(30), remote, tmp_path, quick(resume=True))
     assert set(wire.stats()["received"].values()) == {1}
     assert (summary.requests, summary.asked_again) == (45, 0)
+    assert early
+    assert [row for row in lines(tmp_path / "items.jsonl") if row in early] == early
 
 
 def test_money_is_counted(toy: ModuleType, tmp_path: Path) -> None:
@@ -291,8 +306,8 @@ def test_progress_is_told(toy: ModuleType, tmp_path: Path) -> None:
     last = seen[-1]
     assert (last.items, last.done, last.kept, last.rejected) == (20, 20, 18, 2)
     assert (last.requests, last.reused, last.tokens_in) == (30, 10, 300)
-    assert last.rate > 0
-    assert last.left == 0
+    assert last.pace.rate > 0
+    assert last.pace.left == 0
     assert last.cost == pytest.approx(30 * 14 / 1e6)
 
 
@@ -306,8 +321,9 @@ def test_the_key_is_in_no_file_of_the_run(
     run(toy.ToyEngine(5), teacher, tmp_path, quick())
     teacher.close()
     assert set(wire.stats()["keys"]) == {f"Bearer {key}"}
-    found = [path for path in tmp_path.iterdir() if key.encode() in path.read_bytes()]
-    assert (found, len(list(tmp_path.iterdir()))) == ([], 5)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    found = [path for path in files if key.encode() in path.read_bytes()]
+    assert (found, len(files)) == ([], 5)
 
 
 def test_a_plan_counts_and_sends_nothing(toy: ModuleType, tmp_path: Path) -> None:
@@ -357,7 +373,7 @@ def test_pictures_are_stored_as_their_hash_only(toy: ModuleType, tmp_path: Path)
             return Kept({})
 
     run(Seeing(1), Echo(), tmp_path, quick())
-    with Memory(tmp_path / "store.sqlite") as memory:
-        ((body,),) = memory.rows("SELECT body FROM requests")
+    with Journal(tmp_path / JOURNAL) as journal:
+        ((body,),) = journal.rows("SELECT body FROM requests")
     assert json.loads(body)["messages"][0]["images"] == [f"image/jpeg {picture.hash}"]
-    assert b"pixels of a face" not in (tmp_path / "store.sqlite").read_bytes()
+    assert b"pixels of a face" not in (tmp_path / JOURNAL).read_bytes()

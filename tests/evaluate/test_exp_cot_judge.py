@@ -8,7 +8,7 @@ import pytest
 
 from mien.annotate.rules_teacher import RulesTeacher
 from mien.backends.chat import ChatFailed, ChatRequest, Reply
-from mien.backends.memory import Memory, Remembering, Replay
+from mien.backends.memory import Remembering, Replay
 from mien.core.errors import BadInput
 from mien.evaluate.exp_cot_judge import (
     JUDGE_STEPS,
@@ -19,6 +19,8 @@ from mien.evaluate.exp_cot_judge import (
     read_marks,
 )
 from mien.metrics.exp_cot import ExpCotMarks
+from mien.work.journal import Journal
+from mien.work.replies import Replies
 
 TRUE = (
     "**Key Observations:** The brows are clearly raised. The jaw is strongly dropped.\n\n"
@@ -129,10 +131,12 @@ def test_failures_are_counted_unless_they_end_everything() -> None:
 def test_scores_are_replayed_without_the_judge(tmp_path: Path) -> None:
     cases = [ExpCotCase(str(place), TRUE, TRUE + " " * place) for place in range(3)]
     judge = Says('{"key_observations": 4, "overall_emotional_interpretation": 2, "conclusion": 5}')
-    with Memory(tmp_path / "marks.sqlite") as memory:
+    with Journal(tmp_path / "marks.sqlite") as journal:
+        memory = Replies(journal)
         first = judge_cases(cases, Remembering(judge, memory), workers=2)
     asked = judge.asked
-    with Memory(tmp_path / "marks.sqlite") as memory:
+    with Journal(tmp_path / "marks.sqlite") as journal:
+        memory = Replies(journal)
         again = judge_cases(cases, Replay(memory, "says"))
         assert judge.asked == asked and again.result == first.result and again.marks == first.marks
         with pytest.raises(BadInput, match="holds no reply"):

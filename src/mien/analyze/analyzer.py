@@ -8,12 +8,11 @@ several frames share a batch. Batches never depend on what came before the curre
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 
 from mien.analyze.answering import Seen, reply, without_faces, without_looking
@@ -35,6 +34,7 @@ from mien.face.tracks import FaceTracker
 from mien.face.video import read_frames
 from mien.metrics.faithfulness import audit
 from mien.models.composite.frames import central_evidence, clip_evidence
+from mien.work.loop import attempt, in_order
 
 __all__ = ["AnalysedFrame", "Analyzer", "ask", "load_model"]
 
@@ -76,6 +76,8 @@ class _Found:
     evidence: tuple[Evidence, ...]
     image: Image | None
     last: bool = False
+    closes: bool = False
+    """Nothing after it is read together with it."""
 
 
 class Analyzer:
@@ -274,8 +276,9 @@ class Analyzer:
     def _groups(self, sources: Sources, how: _How) -> Generator[list[AnalysedFrame]]:
         found = chain.from_iterable(self._find(source, how) for source in expand(sources))
         depth = 4 if how.keep_images else 2 * how.batch_size
-        with closing(_ahead(found, depth)) as ahead:
-            for group in _grouped(ahead, how.batch_size):
+        # Faces are found in one other thread, in order, while the model reads.
+        with closing(in_order(repeat(partial(next, found, None)), depth=depth)) as ahead:
+            for group in _grouped(iter(ahead.__next__, None), how.batch_size):
                 yield self._read(group, how)
 
     # -- faces -----------------------------------------------------------------------------------------
@@ -283,20 +286,18 @@ class Analyzer:
     def _find(self, source: Source, how: _How) -> Iterator[_Found]:
         """Frames of one source with their faces; the last one is marked; errors become a frame."""
         held: _Found | None = None
-        try:
-            for found in self._frames(source, how):
-                if held is not None:
-                    yield held
-                held = found
-        except MienError as error:
+        frames = self._frames(source, how)
+        while (found := attempt(partial(next, frames, None), source.name)) is not None:
             if held is not None:
                 yield held
-            frame = 0 if held is None else held.frame.frame + 1
-            time = 0.0 if held is None else held.frame.time
-            failed = FrameResult(source.name, frame, time, (), video=source.kind == "video", error=str(error))
-            held = _Found(failed, (), None)
+            if isinstance(found, MienError):
+                last = FrameResult(source.name, -1, 0.0, ()) if held is None else held.frame
+                failed = replace(last, frame=last.frame + 1, faces=(), width=0, height=0, error=str(found))
+                held = _Found(replace(failed, video=source.kind == "video"), (), None)
+                break
+            held = found
         if held is not None:
-            yield replace(held, last=True)
+            yield replace(held, last=True, closes=source.closes)
 
     def _frames(self, source: Source, how: _How) -> Iterator[_Found]:
         if source.kind == "landmarks":
@@ -360,13 +361,14 @@ class Analyzer:
     # -- reading ---------------------------------------------------------------------------------------
 
     def _read(self, group: Sequence[_Found], how: _How) -> list[AnalysedFrame]:
-        try:
-            results = iter(self._measure([item for found in group for item in found.evidence], how))
-        except MienError as error:
+        evidence = [item for found in group for item in found.evidence]
+        measured = attempt(partial(self._measure, evidence, how), group[0].frame.source)
+        if isinstance(measured, MienError):
             if len(group) > 1:
                 return [frame for found in group for frame in self._read([found], how)]
             (found,) = group
-            return [AnalysedFrame(replace(found.frame, error=str(error)), found.image, found.last)]
+            return [AnalysedFrame(replace(found.frame, error=str(measured)), found.image, found.last)]
+        results = iter(measured)
         frames = []
         for found in group:
             faces = tuple(next(results) for _ in found.evidence)
@@ -432,19 +434,6 @@ def _no_face() -> BadInput:
     )
 
 
-def _ahead(items: Iterator[_Found], depth: int) -> Generator[_Found]:
-    """Draw up to ``depth`` items in advance, in one other thread and in order."""
-    with ThreadPoolExecutor(1, thread_name_prefix="mien-faces") as worker:
-        waiting = deque(worker.submit(next, items, None) for _ in range(depth))
-        try:
-            while (item := waiting.popleft().result()) is not None:
-                waiting.append(worker.submit(next, items, None))
-                yield item
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
 def _grouped(found: Iterator[_Found], batch_size: int) -> Iterator[list[_Found]]:
     """Collect frames until they fill a batch, without crossing the border of a video or too much memory."""
     group: list[_Found] = []
@@ -455,7 +444,7 @@ def _grouped(found: Iterator[_Found], batch_size: int) -> Iterator[list[_Found]]
         group.append(item)
         faces = sum(len(one.evidence) for one in group)
         size = sum(one.image.nbytes for one in group if one.image is not None)
-        if faces >= batch_size or len(group) >= _MAX_GROUP_FRAMES or size >= _MAX_GROUP_BYTES:
+        if item.closes or faces >= batch_size or len(group) >= _MAX_GROUP_FRAMES or size >= _MAX_GROUP_BYTES:
             yield group
             group = []
     if group:

@@ -1,16 +1,18 @@
 """One run of ``mien analyze``: plan, read, remember, write; it ends with the same bytes whether or not it was killed.
 
-Every finished item goes to the journal (`mien.analyze.journal`); the table and everything else is composed from
+Every finished item goes to the journal (`mien.work.journal`); the table and everything else is composed from
 the journal at the end. ``--resume`` goes on after the last finished item.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Protocol
@@ -19,28 +21,36 @@ from pydantic import JsonValue
 
 from mien import __version__
 from mien.analyze.analyzer import AnalysedFrame, Analyzer
-from mien.analyze.columns import Contents, Layout
-from mien.analyze.journal import FinishedItem, Journal, Points, rounded
+from mien.analyze.columns import Contents
 from mien.analyze.peer_columns import layout_of
 from mien.analyze.pictures import PictureOptions, Pictures
 from mien.analyze.report import ReportBuilder
 from mien.analyze.schema import describe, write_schema
 from mien.analyze.sources import Source, expand
+from mien.analyze.stored import CARD, Points, frame_row, frames_of, rounded
 from mien.analyze.tables import check_format, write_table
 from mien.analyze.tally import Tally
 from mien.backends.base import DEFAULT_MODEL, FOLDER_FILES, Reader, SidesReader
-from mien.core.errors import BadConfig, BadInput, MienError
+from mien.core.errors import BadInput, MienError
 from mien.core.nouns import FrameResult
-from mien.core.paths import output_errors, pocket_weights, written_whole
+from mien.core.paths import pocket_weights, written_whole
 from mien.core.run_record import RunRecord
 from mien.face.video import probe
+from mien.work.folder import RunFolder
+from mien.work.journal import Entry, Journal, Row
+from mien.work.loop import Shard, attempt, stamp
 
 __all__ = ["JobOptions", "Summary", "Watch", "run_job"]
 
+_FAULT = "fault"
+"""Kind of the journal's rows: the error of a frame that was read, in drawing it."""
 _PROBED = 100
 """Videos whose length is asked beforehand, for the time left."""
-_HOUSEKEEPING = frozenset(("inputs", "out", "format", "columns", "labels", "decimal", "resume", "overwrite"))
+_WAYS = frozenset(("out", "resume", "replace"))
+_HOUSEKEEPING = _WAYS | {"inputs", "format", "columns", "labels", "decimal", "shard"}
 """Options that do not change what is measured, so a run may go on with others."""
+_STEM_BYTES = 200
+"""Longest name of a picture without its suffix; a name holds 255 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +77,10 @@ class JobOptions:
     threads: int | None = None
     batch_size: int = 16
     resume: bool = False
-    overwrite: bool = False
+    replace: bool = False
     device: str = "cpu"
     precision: str | None = None
+    shard: str = "1/1"
 
     @property
     def table(self) -> Path:
@@ -86,6 +97,12 @@ class JobOptions:
         options = asdict(self)
         return {**options, "inputs": list(self.inputs), "out": str(self.out)}
 
+    @property
+    def outputs(self) -> list[str]:
+        """Names of all that the run may write in its folder."""
+        names = [self.table.name, "schema.json", "errors.jsonl", "run.json"]
+        return names + ["overlay/"] * self.overlay + ["report.html"] * self.report
+
     def measuring(self, model: str) -> dict[str, JsonValue]:
         """The options that decide the numbers and pictures; a resumed run must have the same.
 
@@ -99,7 +116,12 @@ class JobOptions:
 @dataclass(frozen=True, slots=True)
 class _Item:
     source: Source
-    signature: str
+    place: int
+    """In the list of all items, shards included."""
+    block: int
+    """Items that may be read together, and are in one shard: numbers depend a little on what is read together."""
+    stamp: str
+    """What tells that the file is the same as before."""
     stem: str
     """Name of its pictures, without suffix."""
 
@@ -141,26 +163,34 @@ def run_job(options: JobOptions, watch: Watch) -> Summary:
     check_format(options.format, options.decimal)
     contents = Contents((), options.model, options.labels, options.explain, options.landmarks)
     layout_of(options.columns, contents)  # fails early on an unknown name
-    items = _plan(options)
-    with output_errors(options.out):
-        (options.out / ".mien").mkdir(parents=True, exist_ok=True)
-    journal_path = _journal_path(options)
+    everything = _plan(options)
+    shard = Shard.parse(options.shard)
+    items = [item for item in everything if shard.takes(item.block)]
+    folder = RunFolder(
+        options.out, options.outputs,
+        {key: value for key, value in options.resolved().items() if key not in _WAYS},
+        [str(item.source.payload) for item in everything], resume=options.resume, replace=options.replace,
+    )  # fmt: skip
+    with folder:
+        return _run(options, folder, items, all(one.source.kind == "image" for one in everything), watch)
+
+
+def _run(
+    options: JobOptions, folder: RunFolder, items: Sequence[_Item], photos_only: bool, watch: Watch
+) -> Summary:
     analyzer = Analyzer(
         options.model, options.device, options.threads, cut_off=options.cut_off, precision=options.precision
     )
     record = RunRecord.start(options.resolved())
-    with Journal(journal_path, options.points) as journal:
-        journal.check_options(options.measuring(_identity(analyzer.reader, options.model)))
-        journal.set_meta("state", "running")
-        _analyse(options, items, analyzer, journal, watch)
-        photos_only = all(item.source.kind == "image" for item in items)
-        contents = Contents(
-            tuple(analyzer.reader.aus), analyzer.reader.name, options.labels, options.explain,
-            options.landmarks, photos_only, options.cut_off,
-            analyzer.reader.sides if isinstance(analyzer.reader, SidesReader) else (),
-        )  # fmt: skip
-        summary = _compose(options, items, contents, journal, record)
-        journal.set_meta("state", "complete")
+    folder.journal.check_settings(options.measuring(_identity(analyzer.reader, options.model)))
+    _analyse(options, folder, items, analyzer, watch)
+    contents = Contents(
+        tuple(analyzer.reader.aus), analyzer.reader.name, options.labels, options.explain,
+        options.landmarks, photos_only, options.cut_off,
+        analyzer.reader.sides if isinstance(analyzer.reader, SidesReader) else (),
+    )  # fmt: skip
+    summary = _compose(options, folder, items, contents, record)
+    folder.finish()
     return summary
 
 
@@ -177,10 +207,12 @@ def _identity(reader: Reader, model: str) -> str:
 
 
 def _plan(options: JobOptions) -> list[_Item]:
-    own = (options.out / "overlay").resolve()
+    own = Path(
+        os.path.realpath(options.out / "overlay")
+    )  # of links that point at each other it makes no error
     sources: dict[str, Source] = {}
     for source in expand(options.inputs):
-        if own not in Path(source.name).resolve().parents:
+        if own not in Path(os.path.realpath(str(source.payload))).parents:
             sources.setdefault(source.name, source)
     if not sources:
         raise BadInput(
@@ -189,62 +221,51 @@ def _plan(options: JobOptions) -> list[_Item]:
             fix="Check the paths",
         )
     stems = Counter(Path(name).stem for name in sources)
-    return [_Item(source, _signature(name), _stem(name, stems)) for name, source in sources.items()]
+    listed, blocks = list(sources.values()), _blocks(list(sources.values()), options.batch_size)
+    return [
+        _Item(
+            replace(source, closes=blocks[place + 1 : place + 2] != [blocks[place]]), place, blocks[place],
+            stamp(str(source.payload)), _stem(source.name, stems),
+        )
+        for place, source in enumerate(listed)
+    ]  # fmt: skip
+
+
+def _blocks(sources: Sequence[Source], size: int) -> list[int]:
+    """Number of the block of each item: so many pictures in a row, or one video."""
+    blocks: list[int] = []
+    block, count = -1, size
+    for source in sources:
+        if source.kind == "video" or count >= size:
+            block, count = block + 1, 0
+        blocks.append(block)
+        count = size if source.kind == "video" else count + 1
+    return blocks
 
 
 def _stem(name: str, stems: Counter[str]) -> str:
     stem = Path(name).stem
-    return (
-        stem if stems[stem] == 1 else f"{stem}-{sha1(name.encode(), usedforsecurity=False).hexdigest()[:8]}"
-    )
-
-
-def _signature(name: str) -> str:
-    try:
-        status = Path(name).stat()
-    except OSError:
-        return "absent"
-    return f"{status.st_size}:{status.st_mtime_ns}"
-
-
-def _journal_path(options: JobOptions) -> Path:
-    """Where the journal lies; a finished or unwanted one is removed first.
-
-    Raises:
-        BadConfig: the folder holds an unfinished run and neither --resume nor --overwrite was given.
-    """
-    path = options.out / ".mien" / "journal.sqlite"
-    if options.resume or not path.exists():
-        return path
-    if not options.overwrite:
-        with Journal(path) as journal:
-            if journal.meta("state") == "running":
-                done = len(journal.finished())
-                raise BadConfig(
-                    got=f"{options.out}, which holds {done} finished items of a run that did not end",
-                    expected="a new folder, or a decision about that run",
-                    fix="Add --resume to go on with it, or --overwrite to begin anew",
-                )
-    with output_errors(path):
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return path
+    short = os.fsencode(stem)[:_STEM_BYTES].decode(errors="ignore")
+    if short == stem and stems[stem] == 1:
+        return stem
+    return f"{short}-{sha1(os.fsencode(name), usedforsecurity=False).hexdigest()[:8]}"
 
 
 # -- work ----------------------------------------------------------------------------------------------
 
 
 def _analyse(
-    options: JobOptions, items: Sequence[_Item], analyzer: Analyzer, journal: Journal, watch: Watch
+    options: JobOptions, folder: RunFolder, items: Sequence[_Item], analyzer: Analyzer, watch: Watch
 ) -> None:
+    journal = folder.journal
     journal.forget_unfinished()
-    finished = journal.finished()
-    for item in items:
-        known = finished.get(item.source.name)
-        if known is not None and known.signature != item.signature:
-            journal.forget(item.source.name)
-            del finished[item.source.name]
-    waiting = {item.source.name: item for item in items if item.source.name not in finished}
+    finished = journal.entries()
+    waiting = {
+        name: item
+        for item in items
+        if (name := item.source.name) not in finished or finished[name].digest != item.stamp
+    }
+    journal.forget(name for name in waiting if name in finished)
     watch.begin(
         len(items), len(items) - len(waiting), _expected_frames(list(waiting.values()), options.every)
     )
@@ -257,14 +278,48 @@ def _analyse(
     done_before = [item.source.name for item in items if item.source.name not in waiting]
     builder = _report(options, analyzer.reader.name, done_before, journal)
     drawing = PictureOptions(options.overlay, options.report, options.redact, options.every)
-    open_items: dict[str, FinishedItem] = {}
+    overlays = folder.own_folder("overlay/") if options.overlay else options.out
+    failing: set[str] = set()
     stems = {name: item.stem for name, item in waiting.items()}
-    with closing(groups), Pictures(options.out, stems, drawing, builder) as pictures:
+    with closing(groups), Pictures(overlays, stems, drawing, builder) as pictures:
         for group in groups:
-            cards = [pictures.take(frame, rounded(frame.result)) for frame in group] if drawing.any else []
-            done = list(_finish(group, open_items, waiting))
-            journal.add([frame.result for frame in group], done, [card for card in cards if card is not None])
-            watch.advance([frame.result for frame in group], len(done))
+            results, rows = [], list[Row]()
+            for frame in group:
+                result, made = _rows(frame, pictures if drawing.any else None, options.points)
+                results.append(result)
+                rows += made
+            done = list(_finish(group, results, rows, failing, waiting))
+            journal.add(rows, done)
+            watch.advance(results, len(done))
+
+
+def _rows(frame: AnalysedFrame, pictures: Pictures | None, points: Points) -> tuple[FrameResult, list[Row]]:
+    """A frame's result and the rows that keep it; what fails on the way becomes its error."""
+    result, rows = frame.result, list[Row]()
+    stored = attempt(partial(rounded, result), result.source)
+    row = (
+        stored
+        if isinstance(stored, MienError)
+        else attempt(partial(frame_row, stored, points), result.source)
+    )
+    if isinstance(stored, MienError) or isinstance(row, MienError):
+        stored = replace(result, faces=(), time=round(result.time, 6), error=str(row))
+        row = frame_row(stored, points)
+    rows.append(row)
+    if pictures is not None:
+        card = attempt(partial(_drawn, pictures, frame, stored), result.source)
+        if isinstance(card, MienError):
+            pictures.give_up(result.source, card)
+            row = frame_row(replace(stored, faces=(), error=str(card)), "none")
+            rows.append(row._replace(kind=_FAULT))
+        elif card is not None:
+            rows.append(Row(stored.source, CARD, stored.frame, card))
+    return stored, rows
+
+
+def _drawn(pictures: Pictures, frame: AnalysedFrame, stored: FrameResult) -> str | None:
+    card = pictures.take(frame, stored)
+    return None if card is None else json.dumps(card, ensure_ascii=False)
 
 
 def _report(options: JobOptions, model: str, sources: Sequence[str], journal: Journal) -> ReportBuilder:
@@ -274,25 +329,25 @@ def _report(options: JobOptions, model: str, sources: Sequence[str], journal: Jo
     builder = ReportBuilder(title, {"name": model}, redact=options.redact)
     if options.report:
         for source in sources:
-            for result in journal.results([source]):
+            for result in frames_of(journal, [source]):
                 builder.count(result)
-            for card in journal.cards([source]):
-                builder.add_card(card)
+            for _, card in journal.bodies([source], CARD):
+                builder.add_card(json.loads(card))
     return builder
 
 
 def _finish(
-    group: Iterable[AnalysedFrame], open_items: dict[str, FinishedItem], items: dict[str, _Item]
-) -> Iterator[FinishedItem]:
-    """Count the frames of each item, and give out the items that end in this group."""
+    group: Iterable[AnalysedFrame], results: Iterable[FrameResult], rows: Iterable[Row], failing: set[str],
+    items: dict[str, _Item],
+) -> Iterator[Entry]:  # fmt: skip
+    """Note which items failed, and give out those that end in this group."""
+    failing |= {row.item for row in rows if row.kind == _FAULT}
+    failing |= {result.source for result in results if result.error is not None}
     for frame in group:
-        source, failed = frame.result.source, frame.result.error is not None
-        item = open_items.pop(source, None) or FinishedItem(source, items[source].signature, 0, False)
-        item = FinishedItem(source, item.signature, item.frames + 1, item.failed or failed)
         if frame.last:
-            yield item
-        else:
-            open_items[source] = item
+            item = items[frame.result.source]
+            reason = "failed" if item.source.name in failing else None
+            yield Entry(item.source.name, item.stamp, reason, place=item.place)
 
 
 def _expected_frames(items: Sequence[_Item], every: int) -> int:
@@ -302,10 +357,9 @@ def _expected_frames(items: Sequence[_Item], every: int) -> int:
         frames = 1
         if item.source.kind == "video" and probed < _PROBED:
             probed += 1
-            try:
-                frames = -(-(probe(item.source.name).frames or 1) // every)
-            except MienError:
-                frames = 1  # the analysis will report it
+            about = attempt(partial(probe, str(item.source.payload)), item.source.name)
+            if not isinstance(about, MienError):  # else the analysis will report it
+                frames = -(-(about.frames or 1) // every)
         total += frames
     return total
 
@@ -314,31 +368,36 @@ def _expected_frames(items: Sequence[_Item], every: int) -> int:
 
 
 def _compose(
-    options: JobOptions, items: Sequence[_Item], contents: Contents, journal: Journal, record: RunRecord
+    options: JobOptions, folder: RunFolder, items: Sequence[_Item], contents: Contents, record: RunRecord
 ) -> Summary:
-    names = [item.source.name for item in items]
+    names, journal = [item.source.name for item in items], folder.journal
     layout = layout_of(options.columns, contents)
-    finished = journal.finished()
-    summary = Summary(items=len(items), failed=sum(finished[name].failed for name in names))
-    rows = write_table(
-        options.table, options.format, layout, _counted(journal.results(names), summary), options.decimal
-    )
-    summary.written.append(options.table)
-    _write_schema(options, layout, contents, summary)
-    _write_errors(options.out / "errors.jsonl", summary)
+    finished = journal.entries()
+    summary = Summary(items=len(items), failed=sum(finished[name].reason is not None for name in names))
+    with folder.writing(options.table.name) as path:
+        frames = _counted(frames_of(journal, names), summary)
+        rows = write_table(path, options.format, layout, frames, options.decimal)
+    with folder.writing("schema.json") as schema:
+        write_schema(schema, describe(path.name, options.format, layout, contents, options.decimal))
+    summary.written += [path, schema]
+    summary.errors += frames_of(journal, names, _FAULT)
+    if summary.errors:
+        with folder.writing("errors.jsonl") as path:
+            _write_errors(path, summary.errors)
+        summary.written.append(path)
     record = record.finish(
         items=summary.items, failed=summary.failed, frames=summary.frames, faces=summary.faces,
         frames_without_face=summary.without_face, rows=rows,
         **{f"claims_{verdict}": count for verdict, count in sorted(summary.claims.items())},
         **({"sentences_withheld": summary.withheld} if options.explain else {}),
     )  # fmt: skip
-    summary.written.append(record.write(options.out / "run.json"))
+    with folder.writing("run.json") as path:
+        summary.written.append(record.write(path))
     if options.overlay:
         summary.written.append(options.out / "overlay")
     if options.report:
-        builder = _report(options, contents.model, names, journal)
-        path = options.out / "report.html"
-        builder.write(path, record.model_dump(mode="json"))
+        with folder.writing("report.html") as path:
+            _report(options, contents.model, names, journal).write(path, record.model_dump(mode="json"))
         summary.written.append(path)
     return summary
 
@@ -351,19 +410,8 @@ def _counted(frames: Iterable[FrameResult], summary: Summary) -> Iterator[FrameR
         yield frame
 
 
-def _write_schema(options: JobOptions, layout: Layout, contents: Contents, summary: Summary) -> None:
-    path = options.out / "schema.json"
-    write_schema(path, describe(options.table.name, options.format, layout, contents, options.decimal))
-    summary.written.append(path)
-
-
-def _write_errors(path: Path, summary: Summary) -> None:
-    if not summary.errors:
-        with output_errors(path):
-            path.unlink(missing_ok=True)
-        return
+def _write_errors(path: Path, errors: Iterable[FrameResult]) -> None:
     with written_whole(path) as part, part.open("w", encoding="utf-8") as file:
-        for frame in summary.errors:
+        for frame in errors:
             line = {"input": frame.source, "frame": frame.frame, "time": frame.time, "error": frame.error}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    summary.written.append(path)

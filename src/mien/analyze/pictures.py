@@ -15,7 +15,7 @@ from mien.analyze.analyzer import AnalysedFrame
 from mien.analyze.overlay import OverlayVideo, draw_overlay
 from mien.analyze.report import ReportBuilder
 from mien.core.nouns import FrameResult, Image
-from mien.core.paths import output_errors, written_whole
+from mien.core.paths import written_whole
 from mien.face.video import probe
 
 __all__ = ["PictureOptions", "Pictures"]
@@ -45,24 +45,19 @@ class Pictures:
     """Draws what the options ask for.
 
     Args:
-        folder: the run's folder; overlays go to ``overlay/`` in it.
+        folder: of the overlays; it exists.
         stems: file name without suffix for each source.
         options: what to draw.
         builder: knows what the report shows already, to choose further cards.
-
-    Raises:
-        OutputFailed: the folder cannot be written.
     """
 
     def __init__(
         self, folder: Path, stems: Mapping[str, str], options: PictureOptions, builder: ReportBuilder
     ) -> None:
-        self._folder, self._stems, self._options, self._builder = folder / "overlay", stems, options, builder
+        self._folder, self._stems, self._options, self._builder = folder, stems, options, builder
         self._open = ExitStack()
         self._video: OverlayVideo | None = None
-        if options.overlay:
-            with output_errors(self._folder):
-                self._folder.mkdir(parents=True, exist_ok=True)
+        self._given_up: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -86,12 +81,20 @@ class Pictures:
             return None
         return self._builder.add(stored, frame.image)
 
+    def give_up(self, source: str, error: Exception) -> None:
+        """Draw nothing more of this source, and leave no half video of it."""
+        self._given_up, self._video = source, None
+        self._open.__exit__(type(error), error, error.__traceback__)
+
     def _draw(self, frame: AnalysedFrame, stored: FrameResult) -> None:
+        if stored.source == self._given_up:
+            return
         image = frame.image if frame.image is not None else _blank(stored)
         if stored.video:
             self._draw_video(image, stored, frame.last)
         elif image is not None:
-            with written_whole(self._folder / f"{self._stems[stored.source]}.jpg") as part:
+            path = self._folder / f"{self._stems[stored.source]}.jpg"
+            with written_whole(path, sweep=False) as part:
                 drawn = pillow.fromarray(draw_overlay(image, stored, self._options.redact))
                 drawn.save(part, "JPEG", quality=_QUALITY)
 

@@ -35,6 +35,8 @@ class Source:
     kind: Literal["image", "video", "landmarks"]
     payload: ImageSource
     """What `mien.face.images.load_image` reads; the path for videos and landmark files."""
+    closes: bool = False
+    """Nothing after it is read together with it."""
 
 
 OneSource = str | Path | npt.NDArray[np.generic] | pillow.Image | Source
@@ -81,10 +83,11 @@ def expand(sources: Sources) -> Iterator[Source]:
 
 
 def _from_path(path: Path) -> Source:
+    name = str(path).encode(errors="backslashreplace").decode()  # a name that is not UTF-8 must be storable
     if path.suffix.lower() in _LANDMARK_SUFFIXES:
-        return Source(str(path), "landmarks", path)
+        return Source(name, "landmarks", path)
     # A file of no known kind is opened as a picture, whose reader says what is wrong with it.
-    return Source(str(path), media_kind(path) or "image", path)
+    return Source(name, media_kind(path) or "image", path)
 
 
 def read_landmarks(path: Path) -> LandmarkFrames:

@@ -2,8 +2,8 @@
 
     items -> bounded queue -> workers: steps <-> memory <-> teacher -> decision -> (at the end) files
 
-A run folder holds ``store.sqlite`` (requests, replies, failed tries, decisions), and when all items are decided
-``items.jsonl``, ``rejected.jsonl``, ``statistics.json`` and ``run.json``.
+A run folder holds ``.mien/journal.sqlite`` (requests, replies, failed tries, decisions), and when all items are
+decided ``items.jsonl``, ``rejected.jsonl``, ``statistics.json`` and ``run.json``.
 """
 
 from __future__ import annotations
@@ -12,23 +12,29 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
+from mien.annotate.decisions import decide, open_folder
 from mien.annotate.drive import drive
-from mien.annotate.engine import Engine, Item, Kept, Rejected
+from mien.annotate.engine import Engine, Item, Kept, Outcome, Rejected
 from mien.annotate.listing import hash_ids, list_items
-from mien.annotate.store import RunStore, open_store
 from mien.annotate.writing import write_files
 from mien.backends.chat import ChatFailed, Teacher
 from mien.backends.memory import Remembering
-from mien.backends.patience import Budget, Limits, Patience, Prices
-from mien.core.errors import BadData, require_range
+from mien.backends.patience import Budget, BudgetSpent, Limits, Patience, Prices, Stopped
+from mien.core.errors import BadData, MienError, require_range
 from mien.core.run_record import RunRecord
+from mien.face.media import split_media
+from mien.work.folder import RunFolder
+from mien.work.journal import Entry
+from mien.work.loop import Pace, Shard, attempt, in_order, stamp
+from mien.work.replies import Replies
 
 __all__ = ["Progress", "RunOptions", "Summary", "run"]
 
@@ -36,8 +42,8 @@ NO_REPLY = "no reply"
 """Reason of items whose teacher did not answer in all tries; a resumed run asks again."""
 _SILENCES = 3
 """Items in a row without a reply after which the server counts as down."""
-_QUEUE = 2
-"""Items taken from the engine per worker, the one at work included."""
+_QUEUE = 16
+"""Items taken from the engine per worker: while one waits for its server, the others go so far ahead."""
 _POLL_SECONDS = 0.25
 
 
@@ -62,14 +68,9 @@ class Progress:
     """Since this process began."""
 
     @property
-    def rate(self) -> float:
-        """Items per second in this process."""
-        return (self.kept + self.rejected) / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def left(self) -> float | None:
-        """Seconds left at this rate; None when nothing is known yet."""
-        return (self.items - self.done) / self.rate if self.rate > 0 else None
+    def pace(self) -> Pace:
+        """Items per second in this process, and the time left."""
+        return Pace(self.items, self.done, self.kept + self.rejected, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class RunOptions:
     first_wait: float = 1.0
     """Seconds before the second try; doubles with each."""
     resume: bool = False
+    shard: Shard = field(default_factory=Shard)
+    """Which share of the items."""
     record: Mapping[str, JsonValue] = field(default_factory=dict)
     """Further options for ``run.json``; no secrets."""
     watch: Callable[[Progress], None] | None = None
@@ -132,10 +135,9 @@ def run(engine: Engine, teacher: Teacher, out: Path, options: RunOptions | None 
     options = options or RunOptions()
     require_range(options.workers, "workers", 1, whole=True)
     ids = list_items(engine)
-    store = open_store(out, options.resume)
-    try:
+    with open_folder(out, options.resume) as folder:
         settings = {**engine.settings, "engine": engine.name, "teacher": teacher.model}
-        store.check_settings(settings)
+        folder.journal.check_settings(settings)
         config: dict[str, Any] = {
             **settings,
             "workers": options.workers,
@@ -143,19 +145,22 @@ def run(engine: Engine, teacher: Teacher, out: Path, options: RunOptions | None 
             **options.record,
         }
         record = RunRecord.start(config, split_hash=hash_ids(ids))
-        record.write(out / "run.json")
-        return _Run(engine, teacher, store, options, ids).finish(out, record)
-    finally:
-        store.close()
+        with folder.writing("run.json") as path:
+            record.write(path)
+        return _Run(engine, teacher, folder, options, ids).finish(record)
 
 
 class _Run:
     def __init__(
-        self, engine: Engine, teacher: Teacher, store: RunStore, options: RunOptions, ids: list[str]
+        self, engine: Engine, teacher: Teacher, folder: RunFolder, options: RunOptions, ids: list[str]
     ) -> None:
-        self._engine, self._store, self._options, self._ids = engine, store, options, ids
-        self._asked_again = len(store.memory.unanswered())
-        earlier = store.memory.totals()
+        self._engine, self._folder, self._options, self._ids = engine, folder, options, ids
+        self._journal = folder.journal
+        self._mine = [item for place, item in enumerate(ids) if options.shard.takes(place)]
+        self._replies = Replies(self._journal)
+        self._decided = {one.item: one.digest for one in self._journal.entries().values() if one.final}
+        self._asked_again = len(self._replies.unanswered())
+        earlier = self._replies.totals()
         used = earlier.requests + earlier.failures + self._asked_again
         budget = Budget(options.limits, options.prices, used, earlier.tokens_in, earlier.tokens_out)
         self._patience = Patience(
@@ -164,80 +169,89 @@ class _Run:
             requests_per_minute=options.requests_per_minute,
             budget=budget,
         )
-        self._teacher = Remembering(teacher, store.memory, self._patience)
+        self._teacher = Remembering(teacher, self._replies, self._patience)
         self._lock = threading.Lock()
         self._verdicts: Counter[bool] = Counter()
         self._earlier = self._silences = 0
         self._error: BaseException | None = None
-        self._slots = threading.BoundedSemaphore(_QUEUE * options.workers)
         self._started = self._told = time.monotonic()
 
-    def finish(self, out: Path, record: RunRecord) -> Summary:
-        self._decide_all()
-        kept, rejected = write_files(out, self._engine.name, self._store, self._ids)
-        totals = self._store.memory.totals()
-        record.finish(items=len(self._ids), kept=kept, rejected=sum(rejected.values())).write(
-            out / "run.json"
-        )
+    def finish(self, record: RunRecord) -> Summary:
+        try:
+            self._decide_all()
+        except BudgetSpent:
+            # What is paid for can be used at once; the record stays that of a run that has not ended.
+            done = self._journal.entries()
+            write_files(self._folder, self._engine.name, [item for item in self._mine if item in done])
+            raise
+        kept, rejected = write_files(self._folder, self._engine.name, self._mine)
+        totals = self._replies.totals()
+        with self._folder.writing("run.json") as path:
+            record.finish(items=len(self._mine), kept=kept, rejected=sum(rejected.values())).write(path)
+        self._folder.finish()
         cost = self._options.prices.cost(totals.tokens_in, totals.tokens_out)
         return Summary(
-            len(self._ids), kept, rejected, totals.requests, totals.failures, self._teacher.reused,
+            len(self._mine), kept, rejected, totals.requests, totals.failures, self._teacher.reused,
             self._asked_again, totals.tokens_in, totals.tokens_out, cost,
         )  # fmt: skip
 
     def _decide_all(self) -> None:
-        with ThreadPoolExecutor(self._options.workers, thread_name_prefix="mien-annotate") as pool:
+        workers = self._options.workers
+        tasks = (partial(self._decide, item, place) for place, item in self._undecided())
+        with closing(in_order(tasks, workers, _QUEUE * workers, self._tick)) as results:
             try:
-                for item in self._undecided():
-                    self._take_slot()
-                    if self._error is not None:
-                        self._slots.release()
-                        break
-                    pool.submit(self._decide, item).add_done_callback(self._done)
-                for _ in range(_QUEUE * self._options.workers):
-                    self._take_slot()
-            except BaseException:
+                for _ in results:
+                    pass
+            except BaseException as error:
                 self._patience.stop()
+                if self._error not in (None, error):
+                    raise self._error from None  # the first one is the cause; others are stopped by it
                 raise
         self._tell()
-        if self._error is not None:
-            raise self._error
 
-    def _undecided(self) -> Iterator[Item]:
+    def _undecided(self) -> Iterator[tuple[int, Item]]:
         position = 0
         for position, item in enumerate(self._engine.items(), start=1):
             if position > len(self._ids) or item.id != self._ids[position - 1]:
                 raise _changed(f"item {item.id!r} at place {position}")
-            if self._store.digest(item.id) == item.digest():
+            if not self._options.shard.takes(position - 1):
+                continue
+            if self._decided.get(item.id) == _digest(item):
                 self._earlier += 1
             else:
-                yield item
+                yield position - 1, item
         if position != len(self._ids):
             raise _changed(f"{position} items")
 
-    def _take_slot(self) -> None:
-        """Wait until fewer items are under way than the queue holds, and tell how the run gets on."""
-        while not self._slots.acquire(timeout=_POLL_SECONDS):
-            self._tell()
-        if time.monotonic() - self._told >= _POLL_SECONDS:
-            self._tell()
+    def _decide(self, item: Item, place: int) -> None:
+        try:
+            entry = Entry(item.id, _digest(item), place=place)
+            outcome = attempt(partial(self._outcome, item), item.id, (ChatFailed, BudgetSpent, Stopped))
+            if isinstance(outcome, MienError):
+                outcome, entry = Rejected("error", str(outcome)), replace(entry, final=False)
+            elif isinstance(outcome, Rejected) and outcome.reason == NO_REPLY:
+                entry = replace(entry, final=False)
+            stored = attempt(partial(decide, self._journal, entry, outcome), item.id)
+            if stored is not None:
+                outcome = Rejected("error", str(stored))
+                decide(self._journal, entry, outcome)
+        except BaseException as error:
+            with self._lock:
+                self._error = self._error or error
+            self._patience.stop()
+            raise
+        with self._lock:
+            self._verdicts[isinstance(outcome, Kept)] += 1
 
-    def _decide(self, item: Item) -> None:
-        if self._error is not None:
-            return
-        final = True
+    def _outcome(self, item: Item) -> Outcome:
         try:
             outcome = drive(self._engine, item, self._teacher.reply)
         except ChatFailed as failure:
             if failure.fatal or (failure.retryable and self._is_down()):
                 raise
-            final = not failure.retryable
-            outcome = Rejected(failure.reason if final else NO_REPLY, str(failure))
-        else:
-            self._silences = 0
-        self._store.decide(item, outcome, final)
-        with self._lock:
-            self._verdicts[isinstance(outcome, Kept)] += 1
+            return Rejected(NO_REPLY if failure.retryable else failure.reason, str(failure))
+        self._silences = 0
+        return outcome
 
     def _is_down(self) -> bool:
         """Whether one more item without a reply makes it too many in a row."""
@@ -245,14 +259,9 @@ class _Run:
             self._silences += 1
             return self._silences >= _SILENCES
 
-    def _done(self, future: Future[None]) -> None:
-        error = future.exception()
-        if error is not None:
-            with self._lock:
-                # The first error is the cause; others are stopped by it.
-                self._error = self._error or error
-            self._patience.stop()
-        self._slots.release()
+    def _tick(self) -> None:
+        if time.monotonic() - self._told >= _POLL_SECONDS:
+            self._tell()
 
     def _tell(self) -> None:
         self._told = time.monotonic()
@@ -263,7 +272,7 @@ class _Run:
         requests, tokens_in, tokens_out = self._patience.budget.used
         self._options.watch(
             Progress(
-                items=len(self._ids),
+                items=len(self._mine),
                 done=self._earlier + kept + rejected,
                 kept=kept,
                 rejected=rejected,
@@ -275,6 +284,13 @@ class _Run:
                 seconds=self._told - self._started,
             )
         )
+
+
+def _digest(item: Item) -> str:
+    """Of the item, and of its file as it lies there now."""
+    if item.sample is None:
+        return item.digest()
+    return f"{item.digest()} {stamp(split_media(item.sample.media)[0])}"
 
 
 def _changed(came: str) -> BadData:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mien.app.annotate_options import RULES, Job
+from mien.app.progress import clock
 from mien.core.errors import BadConfig
 from mien.core.options import split_options
 
@@ -126,6 +127,7 @@ def annotate(
     from mien.annotate.rules_teacher import open_rules_teacher
     from mien.annotate.runner import RunOptions, run
     from mien.backends.patience import Limits, Prices
+    from mien.work.loop import Shard
 
     console, prices = Console(), Prices(job.price_in, job.price_out)
     if job.dry_run:
@@ -140,6 +142,7 @@ def annotate(
             prices=prices,
             retries=job.retries,
             resume=job.resume,
+            shard=Shard.parse(job.shard),
             record={**_record(job), **(record or {})},
             watch=watch.show,
         )
@@ -215,14 +218,13 @@ def progress_line(progress: Progress, paid: bool) -> str:
     parts = [
         f"{progress.done:,}/{progress.items:,} items",
         f"{progress.kept:,} kept, {progress.rejected:,} rejected",
-        f"{progress.rate:.1f} items/s",
+        f"{progress.pace.rate:.1f} items/s",
     ]
     if paid:
         tokens = progress.tokens_in + progress.tokens_out
         parts.append(f"{progress.requests:,} requests, {tokens:,} tokens, cost {progress.cost:.2f}")
-    if progress.left is not None:
-        minutes, seconds = divmod(round(progress.left), 60)
-        parts.append(f"about {minutes // 60}:{minutes % 60:02d}:{seconds:02d} left")
+    if progress.pace.left is not None:
+        parts.append(f"about {clock(progress.pace.left)} left")
     return "; ".join(parts)
 
 

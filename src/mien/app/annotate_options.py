@@ -53,6 +53,7 @@ class Job:
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = (
         False
     )
+    shard: Annotated[str, typer.Option(help="Do the i-th of n shares only, such as 2/8.")] = "1/1"
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing: print the plan and what it would cost.")
     ] = False

@@ -98,8 +98,11 @@ PrecisionOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option("--batch-size", help="Faces read together.", min=1, max=1024)]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")]
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Forget an unfinished run in the output folder.")
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", "--overwrite", help="Begin anew in a folder that holds a run.")
+]
+ShardOption = Annotated[
+    str, typer.Option("--shard", help="Do the i-th of n shares only, such as 2/8; `mien merge` joins them.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 NameArgument = Annotated[
@@ -150,7 +153,8 @@ def analyze(
     precision: PrecisionOption = None,
     batch_size: BatchOption = 16,
     resume: ResumeOption = False,
-    overwrite: OverwriteOption = False,
+    replace: ReplaceOption = False,
+    shard: ShardOption = "1/1",
     quiet: QuietOption = False,
 ) -> None:
     """Analyse faces: one table row per face, with emotions, Action Units, pose and, if asked, words.
@@ -164,8 +168,8 @@ def analyze(
 
     options = JobOptions(
         tuple(paths), out, format, columns, labels, decimal, explain, overlay, report, redact, cropped,
-        landmarks_only, landmarks, smooth, every, model, cut_off, threads, batch_size, resume, overwrite,
-        device, precision,
+        landmarks_only, landmarks, smooth, every, model, cut_off, threads, batch_size, resume, replace,
+        device, precision, shard,
     )  # fmt: skip
     try:
         with ProgressWatch(quiet) as watch:

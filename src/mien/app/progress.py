@@ -22,8 +22,9 @@ from rich.progress import (
 from rich.text import Text
 
 from mien.core.nouns import FrameResult
+from mien.work.loop import Pace
 
-__all__ = ["ProgressWatch"]
+__all__ = ["ProgressWatch", "clock"]
 
 _LINE_SECONDS = 10.0
 
@@ -95,11 +96,10 @@ class ProgressWatch:
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._started
-        rate = self._frames / seconds if seconds > 0 else 0.0
-        left = max(self._expected - self._frames, 0) / rate if rate > 0 else 0.0
+        pace = Pace(self._expected, self._frames, self._frames, seconds)
         return (
-            f"{self._done}/{self._items} items, {self._frames} frames, {rate:.1f} frames/s, "
-            f"about {_clock(left)} left"
+            f"{self._done}/{self._items} items, {self._frames} frames, {pace.rate:.1f} frames/s, "
+            f"about {clock(pace.left or 0.0)} left"
         )
 
     def _show_error(self, message: str) -> None:
@@ -110,7 +110,8 @@ class ProgressWatch:
             self._console.print("Further errors are only written to errors.jsonl.", highlight=False)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"

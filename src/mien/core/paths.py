@@ -17,6 +17,7 @@ __all__ = [
     "api_key",
     "data_root",
     "face_weights",
+    "forget_killed",
     "output_errors",
     "pocket_weights",
     "write_whole",
@@ -59,19 +60,26 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, sweep: bool = True) -> Iterator[Path]:
     """A place beside ``path`` to write a file or a new folder to, which becomes ``path`` when the block ends well.
 
     The place is hidden, has ``path``'s suffix and is this writer's alone. When the block fails, by whatever
     exception, ``path`` is as it was and nothing is left behind; what a killed writer left is removed by the next.
 
+    Args:
+        path: the file or folder.
+        sweep: False does not look for what killed writers left: for one of many files in a folder that was
+            swept (`forget_killed`) before the first.
+
     Raises:
         OutputFailed: an `OSError` came out of the block or of the disk.
     """
-    writer = f".{path.name[:40]}.{platform.node()}"  # a name holds 255 bytes at most
-    partial = path.with_name(f"{writer}+{os.getpid()}+{secrets.token_hex(3)}.part{path.suffix}")
+    short = path.name[:40]  # a name holds 255 bytes at most
+    writer = f".{short}.{platform.node()}+{os.getpid()}+{secrets.token_hex(3)}"
+    partial = path.with_name(f"{writer}.part{path.suffix[:40]}")
     with output_errors(path):
-        _forget_killed(path.parent, writer)
+        if sweep:
+            forget_killed(path.parent, escape(short))
         try:
             yield partial
             _flush(partial)
@@ -105,11 +113,13 @@ def _flush(partial: Path) -> None:
                 os.close(handle)
 
 
-def _forget_killed(folder: Path, writer: str) -> None:
+def forget_killed(folder: Path, pattern: str = "*") -> None:
+    """Remove what killed writers of files of these names left in ``folder``."""
     # Only POSIX tells whether a process lives without touching it, and only about this machine's own.
-    for torn in folder.glob(f"{escape(writer)}+*.part*") if os.name == "posix" else ():
+    ours = f".{platform.node()}+"
+    for torn in folder.glob(f".{pattern}{escape(ours)}*.part*") if os.name == "posix" else ():
         try:
-            os.kill(int(torn.name[len(writer) + 1 :].split("+")[0]), 0)
+            os.kill(int(torn.name.rpartition(ours)[2].split("+")[0]), 0)
         except ProcessLookupError:
             _remove(torn)
         except (PermissionError, ValueError, OverflowError):

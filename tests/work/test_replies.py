@@ -1,21 +1,31 @@
-"""The memory: keys, replies, requests under way, one process at a time."""
+"""Replies in a journal: keys, replies, requests under way, one process at a time."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mien.backends.chat import ChatFailed, ChatImage, ChatMessage, ChatRequest, Reply
-from mien.backends.memory import Memory, Remembering, Replay, StepTotal
+from mien.backends.memory import Remembering, Replay
 from mien.backends.patience import Budget, BudgetSpent, Limits, Patience, Prices, Stopped
 from mien.core.errors import BadConfig, BadInput, OutputFailed
+from mien.work.journal import Journal
+from mien.work.replies import Replies, StepTotal
 
 ASKED = ChatRequest("toy/say", "1", (ChatMessage("user", "hello"),), {"au": ["AU06"]})
+
+
+@contextmanager
+def replies_in(folder: Path) -> Iterator[Replies]:
+    with Journal(folder / "m.sqlite") as journal:
+        yield Replies(journal)
 
 
 class Slow:
@@ -75,9 +85,9 @@ def test_facts_must_be_json() -> None:
 
 def test_a_reply_survives_reopening(tmp_path: Path) -> None:
     teacher = Slow()
-    with Memory(tmp_path / "m.sqlite") as memory:
+    with replies_in(tmp_path) as memory:
         first = Remembering(teacher, memory).reply(ASKED)
-    with Memory(tmp_path / "m.sqlite") as memory:
+    with replies_in(tmp_path) as memory:
         again = Remembering(teacher, memory)
         assert again.reply(ASKED) == first == Replay(memory, "toy-1").reply(ASKED)
         assert (teacher.asked, again.reused) == (1, 1)
@@ -91,7 +101,7 @@ def test_a_reply_survives_reopening(tmp_path: Path) -> None:
 
 def test_equal_requests_under_way_are_asked_once(tmp_path: Path) -> None:
     teacher = Slow(failures=2)
-    with Memory(tmp_path / "m.sqlite") as memory, ThreadPoolExecutor(8) as pool:
+    with replies_in(tmp_path) as memory, ThreadPoolExecutor(8) as pool:
         remembering = Remembering(teacher, memory, Patience(first_wait=0.01))
         replies = list(pool.map(remembering.reply, [ASKED] * 8))
         assert memory.totals().failures == 2
@@ -101,7 +111,7 @@ def test_equal_requests_under_way_are_asked_once(tmp_path: Path) -> None:
 
 def test_a_failure_reaches_all_who_wait(tmp_path: Path) -> None:
     teacher = Slow(failures=99, retryable=False)
-    with Memory(tmp_path / "m.sqlite") as memory, ThreadPoolExecutor(4) as pool:
+    with replies_in(tmp_path) as memory, ThreadPoolExecutor(4) as pool:
         remembering = Remembering(teacher, memory)
         errors = [pool.submit(remembering.reply, ASKED).exception() for _ in range(4)]
         assert all(isinstance(error, ChatFailed) for error in errors)
@@ -109,7 +119,7 @@ def test_a_failure_reaches_all_who_wait(tmp_path: Path) -> None:
 
 
 def test_requests_under_way_are_known(tmp_path: Path) -> None:
-    with Memory(tmp_path / "m.sqlite") as memory:
+    with replies_in(tmp_path) as memory:
         memory.ask("one", ASKED, "toy-1")
         memory.ask("two", ASKED, "toy-1")
         memory.put("two", Reply("x"))
@@ -117,34 +127,34 @@ def test_requests_under_way_are_known(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
-    with Memory(tmp_path / "m.sqlite"), pytest.raises(BadConfig, match="another process"):
-        Memory(tmp_path / "m.sqlite")
-    Memory(tmp_path / "m.sqlite").close()
+    with Journal(tmp_path / "m.sqlite"), pytest.raises(BadConfig, match="another process"):
+        Journal(tmp_path / "m.sqlite")
+    Journal(tmp_path / "m.sqlite").close()
 
 
 def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.sqlite"
     path.write_text("no database at all, but long enough to look at" * 50)
     with pytest.raises(OutputFailed, match="m.sqlite"):
-        Memory(path)
+        Journal(path)
 
 
 def test_a_full_disk_is_named_and_harms_nothing(tmp_path: Path) -> None:
-    with Memory(tmp_path / "m.sqlite") as memory:
+    with replies_in(tmp_path) as memory:
         memory.put("before", Reply("x"))
-        memory.write("PRAGMA max_page_count=20")
+        memory.journal._database.execute("PRAGMA max_page_count=20")
         with pytest.raises(OutputFailed, match="full"):
             for number in range(200):
                 memory.put(str(number), Reply("x" * 1000))
         kept = memory.totals().requests
-        memory.write("PRAGMA max_page_count=2000")
+        memory.journal._database.execute("PRAGMA max_page_count=2000")
         memory.put("after", Reply("y"))
         assert memory.totals().requests == kept + 1
         assert (memory.get("before"), memory.get("after")) == (Reply("x"), Reply("y"))
 
 
 def test_many_threads_write(tmp_path: Path) -> None:
-    with Memory(tmp_path / "m.sqlite") as memory, ThreadPoolExecutor(16) as pool:
+    with replies_in(tmp_path) as memory, ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda number: memory.put(str(number), Reply(str(number))), range(400)))
         assert memory.totals().requests == 400
 
