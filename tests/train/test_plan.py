@@ -105,7 +105,9 @@ def test_of_many_renders_only_those_that_are_wanted_are_looked_at(tiny_renders: 
     every = read_renders(tiny_renders, "train")
     few = read_renders(tiny_renders, "train", lambda count: [0, count - 1])
     assert few.rows == (0, len(every) - 1)
-    assert np.array_equal(few.images, every.images[[0, -1]]) and np.array_equal(few.aus, every.aus[[0, -1]])
+    assert np.array_equal(list(few.images), [every.images[0], every.images[-1]]) and np.array_equal(
+        few.aus, every.aus[[0, -1]]
+    )
     faces = gather([DataPart(dataset="renders", root=tiny_renders, limit=5)], 28, tmp_path, False)
     searched = [len(np.load(path)) for path in (tmp_path / "landmarks-renders-train").glob("*.npy")]
     assert searched == [5]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mien.annotate.face_cache import FaceCache
 from mien.core.nouns import FloatArray
 from mien.data.landmark_files import write_landmark_rows
+from mien.work.faces import FaceCache
 
 __all__ = ["export_landmarks"]
 

@@ -8,12 +8,12 @@ from collections import OrderedDict
 
 import numpy as np
 
-from mien.annotate.face_cache import face_of
 from mien.backends.base import Reader
 from mien.core.errors import BadInput
 from mien.core.nouns import Evidence, FaceResult, Image, Sample
 from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder
+from mien.work.faces import face_of
 
 __all__ = ["FaceMeasurer"]
 

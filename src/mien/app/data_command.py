@@ -21,9 +21,9 @@ from mien.core.options import say_type, split_options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mien.annotate.face_cache import FaceSummary
     from mien.data.problems import Problem
     from mien.face.media import MediaReader
+    from mien.work.faces import FaceSummary
 
 __all__ = ["data_app", "derive_landmarks", "show_check", "show_list", "show_stats"]
 
@@ -300,9 +300,9 @@ def derive_landmarks(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mien.annotate.face_cache import derive_faces
     from mien.annotate.landmark_export import export_landmarks
     from mien.data import open_dataset
+    from mien.work.faces import derive_faces
 
     console, dataset = _console(console), open_dataset(name)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -144,7 +144,7 @@ class Priors:
         return content.getvalue()
 
     def _numbers(self, sample: Sample) -> FloatArray:
-        from mien.annotate.face_cache import face_of
+        from mien.work.faces import face_of
         from mien.face.crop import canonical_crop
         from mien.face.topology import MESH106
 

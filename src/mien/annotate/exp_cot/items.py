@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mien.annotate.engine import Item
-from mien.annotate.face_cache import face_of
 from mien.backends.base import Reader
 from mien.core.aus import FEAFA_24, level_intensity
 from mien.core.errors import BadConfig, BadData, BadInput
@@ -31,6 +30,7 @@ from mien.data.tables import csv_rows, json_lines
 from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder
 from mien.face.media import MediaReader
+from mien.work.faces import face_of
 
 __all__ = [
     "AuSource",

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import save_file
 
-from mien.annotate.face_cache import front_end_version
 from mien.core.nouns import LANDMARKS, Evidence, FloatArray, Sample
 from mien.core.paths import written_whole
 from mien.face.finder import FaceFinder
 from mien.face.media import split_media
 from mien.models.composite.frames import clip_evidence
 from mien.train.data.crops import sample_hash
+from mien.work.faces import front_end_version
+from mien.work.rows import Rows, tensor_rows
 
 __all__ = ["ClipFaces", "ClipFrames"]
 
@@ -24,17 +26,17 @@ __all__ = ["ClipFaces", "ClipFrames"]
 class ClipFrames:
     """The main face in F frames of one clip; F may be 0."""
 
-    crops: npt.NDArray[np.uint8]
+    crops: Rows
     """(F, S, S, 3) RGB."""
-    landmarks: FloatArray
+    landmarks: Rows
     """(F, 478, 3) in px of each frame; NaN where the mesh found no face."""
     transforms: npt.NDArray[np.float64]
     """(F, 2, 3) from frame to crop."""
 
     def with_landmarks(self) -> ClipFrames:
         """The frames whose landmarks were found."""
-        known = ~np.isnan(self.landmarks[:, 0, 0])
-        return ClipFrames(self.crops[known], self.landmarks[known], self.transforms[known])
+        known = np.flatnonzero(~np.isnan(self.landmarks[:, 0, 0]))
+        return ClipFrames(self.crops.take(known), self.landmarks.take(known), self.transforms[known])
 
 
 @dataclass(slots=True)
@@ -61,11 +63,12 @@ class ClipFaces:
             BadInput: the clip cannot be read.
         """
         settings = (front_end_version(), self.size, self.limit, self.rate, sample.cropped)
-        path = self.folder / f"{sample_hash([sample], *settings)}.npz"
+        path = self.folder / f"{sample_hash([sample], *settings)}.safetensors"
         if not path.is_file():
             self._write(path, sample)
-        with np.load(path, allow_pickle=False) as kept:
-            return ClipFrames(kept["crops"], kept["landmarks"], kept["transforms"])
+        kept = tensor_rows(path, ("crops", "landmarks", "transforms"))
+        crops, landmarks, transforms = (Rows([kept[name]]) for name in ("crops", "landmarks", "transforms"))
+        return ClipFrames(crops, landmarks, np.asarray(transforms))
 
     def _write(self, path: Path, sample: Sample) -> None:
         self._finder = self._finder or FaceFinder()
@@ -80,7 +83,7 @@ class ClipFaces:
         self.folder.mkdir(parents=True, exist_ok=True)
         crops, landmarks, transforms = _arrays(shown, self.size)
         with written_whole(path) as partial:
-            np.savez(partial, crops=crops, landmarks=landmarks, transforms=transforms)
+            save_file({"crops": crops, "landmarks": landmarks, "transforms": transforms}, partial)
 
 
 def _arrays(

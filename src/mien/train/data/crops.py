@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from mien.core.errors import MienError
 from mien.core.nouns import Image, Sample
-from mien.core.paths import written_whole
 from mien.face.media import iter_media, split_media
+from mien.work.rows import write_npy
 
 __all__ = ["grey_crops", "iter_pixels", "sample_hash"]
 
@@ -60,11 +60,8 @@ def grey_crops(samples: Sequence[Sample], size: int, cache: Path) -> npt.NDArray
     path = cache / f"crops-{size}-{sample_hash(samples, size)}.npy"
     if path.exists():
         return np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"), dtype=np.uint8)
-    out = np.empty((len(samples), size, size), np.uint8)
-    for index, picture in enumerate(iter_pixels(samples)):
-        grey = Pictures.fromarray(picture).convert("L")
-        out[index] = np.asarray(grey.resize((size, size), Pictures.Resampling.BICUBIC))
     cache.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as partial:
-        np.save(partial, out, allow_pickle=False)
-    return out
+    greys = (Pictures.fromarray(picture).convert("L") for picture in iter_pixels(samples))
+    crops = (np.asarray(grey.resize((size, size), Pictures.Resampling.BICUBIC)) for grey in greys)
+    write_npy(path, crops, (len(samples), size, size), np.uint8)
+    return np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"), dtype=np.uint8)

@@ -7,17 +7,16 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.annotate.face_cache import FaceCache, derive_faces
 from mien.backends.base import open_reader
 from mien.core.aus import AU_SETS, au_level
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import (
-    LANDMARKS,
     AuReading,
     CropTransform,
     Evidence,
@@ -33,9 +32,11 @@ from mien.face.clips import middle
 from mien.face.crop import canonical_crop
 from mien.face.media import is_clip
 from mien.train.data.clips import ClipFaces, ClipFrames
-from mien.train.data.landmark_cache import landmarks_of_images
+from mien.train.data.landmark_cache import landmark_rows
 from mien.train.data.renders import read_renders
 from mien.train.recipe import DataPart
+from mien.work.faces import FaceCache, derive_faces, front_end_version
+from mien.work.rows import Rows, npy_rows, write_npy
 
 __all__ = ["Faces", "gather", "taught"]
 
@@ -47,10 +48,10 @@ class Faces:
     """N samples in F frames: a photo is one frame, a clip one or more (where a system reads clips)."""
 
     samples: tuple[Sample, ...]
-    crops: npt.NDArray[np.uint8]
-    """(F, S, S, 3) RGB."""
-    landmarks: FloatArray
-    """(F, 478, 3) in px of each picture; NaN where the mesh found no face."""
+    crops: npt.NDArray[np.uint8] | Rows
+    """(F, S, S, 3) RGB; left on the disk as `Rows`."""
+    landmarks: FloatArray | Rows
+    """(F, 478, 3) in px of each picture; NaN where the mesh found no face; likewise."""
     transforms: npt.NDArray[np.float64]
     """(F, 2, 3) from picture to crop."""
     ends: npt.NDArray[np.int64] | None = None
@@ -91,12 +92,16 @@ class Faces:
         chosen = np.asarray([frame for row in rows for frame in self.frames(int(row))], np.int64)
         return Faces(
             tuple(self.samples[int(row)] for row in rows),
-            self.crops[chosen],
-            self.landmarks[chosen],
+            _taken(self.crops, chosen),
+            _taken(self.landmarks, chosen),
             self.transforms[chosen],
             None if self.ends is None else np.cumsum(counts),
             None if self.attributes is None else tuple(self.attributes[int(row)] for row in rows),
         )
+
+
+def _taken(array: npt.NDArray[Any] | Rows, chosen: npt.NDArray[np.int64]) -> Any:
+    return array.take(chosen) if isinstance(array, Rows) else array[chosen]
 
 
 def gather(
@@ -132,8 +137,8 @@ def _joined(found: Sequence[Faces]) -> Faces:
     counts = [len(faces.frames(row)) for faces in found for row in range(len(faces))]
     return Faces(
         tuple(sample for faces in found for sample in faces.samples),
-        np.concatenate([faces.crops for faces in found]),
-        np.concatenate([faces.landmarks for faces in found]),
+        Rows.joined([faces.crops for faces in found if isinstance(faces.crops, Rows)]),
+        Rows.joined([faces.landmarks for faces in found if isinstance(faces.landmarks, Rows)]),
         np.concatenate([faces.transforms for faces in found]),
         None if all(faces.ends is None for faces in found) else np.cumsum(counts),
     )
@@ -141,9 +146,7 @@ def _joined(found: Sequence[Faces]) -> Faces:
 
 def _gather_one(part: DataPart, size: int, cache: Path, need_landmarks: bool, frames: int | None) -> Faces:
     if part.dataset == "renders":
-        samples, pictures, landmarks = _renders(part, cache)
-        known = np.flatnonzero(~np.isnan(landmarks[:, 0, 0])).tolist()
-        return _rendered(samples, pictures, landmarks, known, size)
+        return _renders(part, size, cache)
     samples = _samples(part)
     moving = [frames is not None and is_clip(sample.media) for sample in samples]
     if any(moving) and frames is not None:
@@ -157,46 +160,13 @@ def _stills(samples: Sequence[Sample], size: int, cache: Path, need_landmarks: b
     listed = "\n".join(f"{sample.id}\t{sample.media}" for sample in samples)
     folder = cache / "faces" / hashlib.sha256(f"{size}\n{listed}".encode()).hexdigest()[:16]
     derive_faces(samples, folder, crop_size=size)
-    kept: list[Sample] = []
-    crops, landmarks, transforms = [], [], []
-    for sample, found in zip(samples, FaceCache(folder), strict=True):
-        if found.face is None or (need_landmarks and found.face.landmarks is None):
-            continue
-        assert found.crop is not None and found.transform is not None
-        points = found.face.landmarks
-        kept.append(sample)
-        crops.append(found.crop)
-        landmarks.append(np.full((LANDMARKS, 3), np.nan, np.float32) if points is None else points)
-        transforms.append(found.transform.matrix)
-    return Faces(
-        tuple(kept),
-        np.stack(crops) if kept else np.empty((0, size, size, 3), np.uint8),
-        np.stack(landmarks) if kept else np.empty((0, LANDMARKS, 3), np.float32),
-        np.stack(transforms) if kept else np.empty((0, 2, 3)),
-    )
-
-
-def _rendered(
-    samples: Sequence[Sample],
-    pictures: Iterable[Image],
-    landmarks: FloatArray,
-    rows: Sequence[int],
-    size: int,
-) -> Faces:
-    """The renders of ``rows``, framed by their landmarks as photos are."""
-    wanted, crops, transforms = set(rows), [], []
-    for row, picture in enumerate(pictures):
-        if row not in wanted:
-            continue
-        box = np.asarray([0, 0, picture.shape[1], picture.shape[0]], np.float32)
-        crop, transform = canonical_crop(picture, Face(box, 1.0, landmarks[row]), size)
-        crops.append(crop)
-        transforms.append(transform.matrix)
+    kept = FaceCache(folder)
+    rows = [row for row, (face, mesh) in enumerate(kept.found()) if face and (mesh or not need_landmarks)]
     return Faces(
         tuple(samples[row] for row in rows),
-        np.stack(crops) if rows else np.empty((0, size, size, 3), np.uint8),
-        landmarks[rows],
-        np.stack(transforms) if rows else np.empty((0, 2, 3)),
+        kept.rows("crops", rows),
+        kept.rows("landmarks", rows),
+        np.asarray(kept.rows("matrices", rows)),
     )
 
 
@@ -226,18 +196,14 @@ def _mixed(
                 shown.append(sample)
     if not clips:
         return still
-    joined = _joined(
-        [
-            still,
-            Faces(
-                tuple(shown),
-                np.concatenate([one.crops for one in clips]),
-                np.concatenate([one.landmarks for one in clips]),
-                np.concatenate([one.transforms for one in clips]),
-                np.cumsum([len(one.crops) for one in clips]),
-            ),
-        ]
+    moved = Faces(
+        tuple(shown),
+        Rows.joined([one.crops for one in clips]),
+        Rows.joined([one.landmarks for one in clips]),
+        np.concatenate([one.transforms for one in clips]),
+        np.cumsum([len(one.crops) for one in clips]),
     )
+    joined = _joined([still, moved])
     place = {id(sample): number for number, sample in enumerate(samples)}
     return joined.take(sorted(range(len(joined)), key=lambda row: place[id(joined.samples[row])]))
 
@@ -262,7 +228,8 @@ def _spread(count: int, limit: int | None) -> list[int]:
     return [int(place) for place in np.linspace(0, count - 1, limit).round()]
 
 
-def _renders(part: DataPart, cache: Path) -> tuple[list[Sample], Iterator[Image], FloatArray]:
+def _renders(part: DataPart, size: int, cache: Path) -> Faces:
+    """Rendered faces whose mesh was found, framed by their landmarks as photos are; the crops are kept on disk."""
     if part.root is None:
         raise BadData(
             got="no folder of rendered faces",
@@ -283,8 +250,39 @@ def _renders(part: DataPart, cache: Path) -> tuple[list[Sample], Iterator[Image]
         name = f"render-{part.split}-{number:05d}"
         person = str(int(renders.identity[row]))
         samples.append(Sample(name, "renders", part.split, name, labels, subject=person))
-    landmarks = landmarks_of_images(renders.images, len(renders), cache / f"landmarks-renders-{part.split}")
-    return samples, iter(renders.images), landmarks
+    landmarks = landmark_rows(renders.images, len(renders), cache / f"landmarks-renders-{part.split}")
+    known = [row for row in range(len(landmarks)) if not np.isnan(landmarks[row, 0, 0])]
+    crops, transforms = _framed(renders.images, landmarks, known, size, cache)
+    return Faces(tuple(samples[row] for row in known), crops, landmarks.take(known), transforms)
+
+
+def _framed(
+    pictures: Iterable[Image], landmarks: Rows, known: Sequence[int], size: int, cache: Path
+) -> tuple[Rows, npt.NDArray[np.float64]]:
+    """Crops of the ``known`` pictures and (N, 2, 3) from picture to crop; made once, named by the landmarks."""
+    digest = hashlib.sha256(f"{size} {front_end_version()}".encode())
+    for row in known:
+        digest.update(landmarks[row].tobytes())
+    path = cache / "renders" / f"{digest.hexdigest()[:16]}-crops.npy"
+    placed = path.with_name(path.name.replace("crops", "transforms"))
+    if not placed.is_file() and known:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        transforms = np.empty((len(known), 2, 3))
+
+        def crops() -> Iterator[Image]:
+            wanted = dict(zip(known, range(len(known)), strict=True))
+            for row, picture in enumerate(pictures):
+                if row in wanted:
+                    box = np.asarray([0, 0, picture.shape[1], picture.shape[0]], np.float32)
+                    crop, transform = canonical_crop(picture, Face(box, 1.0, landmarks[row]), size)
+                    transforms[wanted[row]] = transform.matrix
+                    yield crop
+
+        write_npy(path, crops(), (len(known), size, size, 3), np.uint8)
+        write_npy(placed, transforms, transforms.shape, np.float64)
+    if not known:
+        return Rows([], (size, size, 3)), np.empty((0, 2, 3))
+    return Rows([npy_rows(path)]), np.load(placed, allow_pickle=False)
 
 
 def taught(faces: Faces, teacher: str, seed: int) -> Faces:

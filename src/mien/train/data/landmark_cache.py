@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.annotate.face_cache import front_end_version
 from mien.core.nouns import LANDMARKS, FloatArray, Image, Sample
 from mien.core.paths import written_whole
 from mien.face.finder import FaceFinder
 from mien.train.data.crops import iter_pixels
+from mien.work.faces import front_end_version
+from mien.work.rows import Rows, npy_rows
 
-__all__ = ["landmarks_of", "landmarks_of_images"]
+__all__ = ["landmark_rows", "landmarks_of", "landmarks_of_images"]
 
 SHARD = 512
 
@@ -29,6 +30,11 @@ def landmarks_of_images(
     images: Iterable[Image], count: int, folder: Path, threads: int | None = None
 ) -> FloatArray:
     """The same for `count` pictures; every finished shard in `folder` is kept and not computed again."""
+    return np.asarray(landmark_rows(images, count, folder, threads))
+
+
+def landmark_rows(images: Iterable[Image], count: int, folder: Path, threads: int | None = None) -> Rows:
+    """The same, left on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
     stream, parts = iter(images), []
     finder: FaceFinder | None = None
@@ -39,8 +45,8 @@ def landmarks_of_images(
             finder = finder or FaceFinder(threads=threads)
             with written_whole(path) as partial:
                 np.save(partial, _shard(finder, batch), allow_pickle=False)
-        parts.append(np.load(path, allow_pickle=False))
-    return np.concatenate(parts) if parts else np.empty((0, LANDMARKS, 3), np.float32)
+        parts.append(npy_rows(path))
+    return Rows(parts, (LANDMARKS, 3), np.float32)
 
 
 def _pixel_hash(images: Sequence[Image]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +11,39 @@ import numpy.typing as npt
 
 from mien.core.aus import AU_SETS
 from mien.core.errors import BadData, require_known
-from mien.core.nouns import FloatArray
+from mien.core.nouns import FloatArray, Image
 
 __all__ = ["Renders", "read_renders"]
+
+
+class Pictures:
+    """Rows of the arrays ``images`` of several files, in order."""
+
+    def __init__(self, files: Sequence[tuple[Path, npt.NDArray[np.int64]]]) -> None:
+        self._rows = [(path, int(row)) for path, rows in files for row in rows]
+        self._open: tuple[Path, npt.NDArray[np.uint8]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> Image:
+        path, row = self._rows[number]
+        if self._open is None or self._open[0] != path:
+            with np.load(path, allow_pickle=False) as shard:
+                self._open = path, shard["images"]
+        picture: Image = self._open[1][row]
+        return picture
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[number] for number in range(len(self)))
 
 
 @dataclass(frozen=True, slots=True)
 class Renders:
     """N rendered faces."""
 
-    images: npt.NDArray[np.uint8]
-    """(N, S, S, 3) RGB."""
+    images: Pictures
+    """(S, S, 3) uint8 RGB each; a shard of them is in memory at a time."""
     aus: FloatArray
     """(N, 22) intensity 0..1 in the order of ``AU_SETS["pocket"]``."""
     identity: npt.NDArray[np.int32]
@@ -72,7 +94,7 @@ def read_renders(folder: Path, split: str, choose: Callable[[int], Sequence[int]
                     expected=" ".join(AU_SETS["pocket"]),
                     fix="Render again with this version",
                 )
-            images.append(shard["images"][chosen])
+            images.append((path, chosen))
             aus.append(shard["au"][chosen])
             identity.append(shard["identity"][chosen])
             points.append(shard["landmarks68"][chosen])
@@ -83,7 +105,7 @@ def read_renders(folder: Path, split: str, choose: Callable[[int], Sequence[int]
             fix="Render more: a tenth of the identities is held back for val",
         )
     return Renders(
-        images=np.concatenate(images),
+        images=Pictures(images),
         aus=np.concatenate(aus),
         identity=np.concatenate(identity),
         points=np.concatenate(points),

@@ -106,7 +106,9 @@ def render_table(renders: Renders, size: int, cache: Path, name: str) -> Evidenc
     landmarks = landmarks_of_images(renders.images, len(renders), cache / f"landmarks-renders-{name}")
     found = np.flatnonzero(~np.isnan(landmarks[:, 0, 0]))
     count = len(found)
-    framed = [_framed(renders.images[row], landmarks[row], renders.points[row], size) for row in found]
+    framed = [
+        _framed(renders.images[row], landmarks[row], renders.points[row], size) for row in found.tolist()
+    ]
     table = EvidenceArrays(
         crops=np.stack([crop for crop, _ in framed]),
         has_crop=np.ones(count, np.float32),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -23,11 +22,13 @@ import numpy.typing as npt
 
 from mien.core.errors import BadConfig, BadData, BadInput, MienError
 from mien.core.nouns import LANDMARKS, CropTransform, Face, FloatArray, Image, Sample
+from mien.core.paths import forget_killed, output_errors, write_whole
 from mien.face.crop import canonical_crop, whole_image
 from mien.face.finder import FaceFinder, box_overlap
 from mien.face.media import iter_media
 from mien.face.nets import read_manifest
 from mien.face.pose import head_pose
+from mien.work.rows import Rows, tensor_rows
 
 __all__ = ["SHARD", "CachedFace", "FaceCache", "FaceSummary", "derive_faces", "face_of", "front_end_version"]
 
@@ -182,9 +183,9 @@ def derive_faces(
             expected="an empty folder, or leave to go on",
             fix="Pass --resume to go on, or choose another folder",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    for torn in folder.glob("*.partial"):
-        torn.unlink()
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    forget_killed(folder)
     settings = _Settings(front_end_version(), crop_size or 0)
     work, stream = _Work(settings, threads), iter(samples)
     tally, errors, digest, number = [0, 0, 0, 0], [], hashlib.sha256(), 0
@@ -216,18 +217,8 @@ def _write_index(
 ) -> None:
     counts = {name: count for name, count in asdict(summary).items() if name != "computed"}
     index = {**asdict(settings), **counts, "shards": shards, "shard_size": SHARD, "hash": digest}
-    _replace(folder / _ERRORS, "".join(f"{line}\n" for line in errors).encode())
-    _replace(folder / _INDEX, (json.dumps(index, indent=1) + "\n").encode())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write in full or not at all, kill or power cut included."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(folder / _ERRORS, "".join(f"{line}\n" for line in errors).encode())
+    write_whole(folder / _INDEX, (json.dumps(index, indent=1) + "\n").encode())
 
 
 def _pixel_key(sample: Sample, image: Image | MienError, settings: _Settings) -> str:
@@ -366,7 +357,7 @@ def _write_shard(path: Path, shard: _Shard, settings: _Settings) -> dict[str, An
         "with_landmarks": int(np.isfinite(shard.landmarks[:, 0, 0]).sum()),
     }
     # One key only: safetensors writes several in any order, and equal content must give equal bytes.
-    _replace(path, save(tensors, metadata={"mien": json.dumps(about)}))
+    write_whole(path, save(tensors, metadata={"mien": json.dumps(about)}))
     return about
 
 
@@ -422,6 +413,23 @@ class FaceCache:
                 tensors["landmarks"][found],
             )
 
+    def found(self) -> Iterator[tuple[bool, bool]]:
+        """Of each sample, in order: whether it has a face, and whether that has landmarks."""
+        for number in range(self._shards):
+            about, tensors = self._load(number, ("landmarks",))
+            meshed = np.isfinite(tensors["landmarks"][:, 0, 0]).tolist()
+            yield from ((error is None, mesh) for error, mesh in zip(about["errors"], meshed, strict=True))
+
+    def rows(self, name: str, places: Sequence[int]) -> Rows:
+        """The ``crops`` (S, S, 3), ``landmarks`` (478, 3) or ``matrices`` (2, 3) of some samples, left on the disk."""
+        files = [self._file(number) for number in range(self._shards)]
+        size = int(self.index["crop_size"])
+        shape = {"crops": (size, size, 3), "landmarks": (LANDMARKS, 3), "matrices": (2, 3)}[name]
+        return Rows([tensor_rows(file, (name,))[name] for file in files], shape).take(places)
+
+    def _file(self, number: int) -> Path:
+        return self._folder / f"faces-{number:06d}.safetensors"
+
     def _rows(self, number: int) -> Iterator[CachedFace]:
         names = ("boxes", "scores", "cropped", "landmarks", "sizes", "matrices", "crops")
         about, tensors = self._load(number, names)
@@ -437,7 +445,7 @@ class FaceCache:
     def _load(self, number: int, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         from safetensors import SafetensorError, safe_open
 
-        path = self._folder / f"faces-{number:06d}.safetensors"
+        path = self._file(number)
         about = _read_about(path)
         try:
             with safe_open(path, framework="np") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import os
 import signal
 import subprocess
@@ -16,8 +17,6 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from mien.annotate import face_cache
-from mien.annotate.face_cache import FaceCache, derive_faces, face_of, front_end_version
 from mien.core.errors import BadConfig, BadData, BadInput
 from mien.core.nouns import Image, Labels, Sample
 from mien.data import open_dataset
@@ -25,6 +24,8 @@ from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder, box_overlap
 from mien.face.images import load_image
 from mien.face.media import open_media
+from mien.work import faces as face_cache
+from mien.work.faces import FaceCache, derive_faces, face_of, front_end_version
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_a_damaged_or_unfinished_cache_is_named_and_repaired(tiny_data: Path, tm
 SCRIPT = """
 import sys
 from pathlib import Path
-from mien.annotate import face_cache
+from mien.work import faces as face_cache
 from mien.data import open_dataset
 face_cache.SHARD = 8
 samples = list(open_dataset("ferplus").read("train", Path(sys.argv[1])))[:24]
@@ -216,6 +217,7 @@ def test_killed_anywhere_ends_with_the_same_bytes(tiny_data: Path, tmp_path: Pat
     derive_faces(samples, tmp_path / "whole", crop_size=32, threads=1)
     for shards in (1, 2):
         derive_and_kill([str(tiny_data), str(killed)], killed, shards, source)
-    (killed / "faces-000002.safetensors.partial").write_bytes(b"as a kill leaves it")
+    torn = f".faces-000002.safetensors.{platform.node()}+999999999+00.part.safetensors"
+    (killed / torn).write_bytes(b"as a kill leaves it")
     derive_faces(samples, killed, crop_size=32, threads=1)
     assert content(killed) == content(tmp_path / "whole")
