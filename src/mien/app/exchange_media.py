@@ -144,9 +144,9 @@ class Priors:
         return content.getvalue()
 
     def _numbers(self, sample: Sample) -> FloatArray:
-        from mien.work.faces import face_of
         from mien.face.crop import canonical_crop
         from mien.face.topology import MESH106
+        from mien.work.faces import face_of
 
         image = self._reader.open(sample.media)
         try:
