@@ -317,12 +317,14 @@ def _remembered(
     stack: ExitStack, teacher: Teacher, out: Path, server: _Server, file: str = "replies.sqlite"
 ) -> tuple[Teacher, Callable[[], str]]:
     """A teacher whose replies are kept in the run's folder, within the limits; and the line about its cost."""
-    from mien.backends.memory import Memory, Remembering
+    from mien.backends.memory import Remembering
     from mien.backends.patience import Budget, Limits, Patience, Prices
+    from mien.work.journal import Journal
+    from mien.work.replies import Replies
 
     prices = Prices(server.price_in, server.price_out)
     out.mkdir(parents=True, exist_ok=True)
-    memory = stack.enter_context(Memory(out / file))
+    memory = Replies(stack.enter_context(Journal(out / file)))
     used = memory.totals()
     limits = Limits(server.max_requests, None, server.max_cost)
     budget = Budget(limits, prices, used.requests + used.failures, used.tokens_in, used.tokens_out)
