@@ -17,7 +17,7 @@ from _process import own_memory
 from _random_model import evidence_of, placeholders, random_model
 from _record import ROOT, Record, parser, run
 
-from mien.models.composite.systems import SYSTEMS, open_system
+from mien.models.registry import SYSTEMS, open_system
 
 WORDS = 32
 SECONDS_BAR = 120.0

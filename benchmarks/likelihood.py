@@ -38,6 +38,7 @@ from mien.models.composite.processing import collate
 from mien.models.composite.readouts import Readouts
 from mien.models.composite.systems import prepare
 from mien.models.facephi import system as facephi
+from mien.models.facephi import words as facephi_words
 from mien.train.data.tokenizer import train_tokenizer
 
 FACES, BATCH, MOST_STEPS, NOISE, POINTS = 48, 8, 150, 0.2, 478
@@ -55,8 +56,8 @@ def clouds(labels: list[int], generator: torch.Generator) -> torch.Tensor:
 
 
 def open_tokenizer() -> Tokenizer:
-    texts = [facephi.dialogue(label, q, a) for label in EMOTIONS for q in range(15) for a in range(10)]
-    words = [turn.text.replace(facephi.PLACEHOLDER, "") for pair in texts for turn in pair]
+    texts = [facephi_words.dialogue(label, q, a) for label in EMOTIONS for q in range(15) for a in range(10)]
+    words = [turn.text.replace(facephi_words.PLACEHOLDER, "") for pair in texts for turn in pair]
     words += [
         SYSTEM.template.system.removeprefix("<|endoftext|>"),
         SYSTEM.template.user,
@@ -75,7 +76,7 @@ def teach(model: FacialLM, tokenizer: Tokenizer, seed: int) -> int:
     model.model.encoders.eval()
     for step in range(1, MOST_STEPS + 1):
         labels = [rng.randrange(len(EMOTIONS)) for _ in range(BATCH)]
-        turns = [facephi.dialogue(EMOTIONS[label], 0, rng.choice(TAUGHT)) for label in labels]
+        turns = [facephi_words.dialogue(EMOTIONS[label], 0, rng.choice(TAUGHT)) for label in labels]
         encoded = [SYSTEM.encode(pair, tokenizer, model.config) for pair in turns]
         evidence = [{"landmarks": cloud[None]} for cloud in clouds(labels, generator)]
         inputs = collate(encoded, evidence, pad_id=0, side="left")
@@ -119,7 +120,7 @@ def measure(record: Record) -> None:
     else:
         tokenizer, model, faces = trained(Path(record.options.model), count)
         about = "a trained FacePhi"
-    readouts, task = Readouts(model), facephi.labels({})
+    readouts, task = Readouts(model), facephi_words.labels({})
     turns = [Turn("user", task.question)]
     prompt = SYSTEM.encode(turns, tokenizer, model.config).ids
     answers = [SYSTEM.begun(turns, said, tokenizer, model.config) for said in task.answers.values()]
@@ -140,7 +141,7 @@ def measure(record: Record) -> None:
             continue
         spent.append([(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)])
         tokens += len(tokenizer.encode(text).ids)
-        read = facephi.read(text)
+        read = facephi_words.read(text)
         if read.labels is not None:
             formed += 1
             agreed += read.labels.emotion == EMOTIONS[int(scores[0].argmax())]
@@ -166,12 +167,14 @@ def measure_base(record: Record) -> None:
     """Speed at scale base, of sentences as long as the shortest of Table 3 and as its ten on average."""
     tokenizer = open_tokenizer()
     model = FacialLM(SYSTEM.configure("base"))
-    readouts, task = Readouts(model), facephi.labels({})
+    readouts, task = Readouts(model), facephi_words.labels({})
     turns = [Turn("user", task.question)]
     prompt = SYSTEM.encode(turns, tokenizer, model.config).ids
     answers = [SYSTEM.begun(turns, said, tokenizer, model.config) for said in task.answers.values()]
     # The end token is generated too.
-    lengths = [len(tokenizer.encode(said.format(label="Happiness")).ids) + 1 for said in facephi.ANSWERS]
+    lengths = [
+        len(tokenizer.encode(said.format(label="Happiness")).ids) + 1 for said in facephi_words.ANSWERS
+    ]
     faces = clouds([0] * (1 + BASE_REPEATS), torch.Generator().manual_seed(1))
     with torch.inference_mode():
         rows = [model.model.project("landmarks", face[None]) for face in faces]

@@ -19,8 +19,9 @@ from _record import Record, parser, run
 
 from mien.models.composite.backbones import DECODERS, TOWERS
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
-from mien.models.composite.systems import SYSTEMS, open_system, prepare
+from mien.models.composite.systems import prepare
 from mien.models.expllm import system as expllm
+from mien.models.registry import SYSTEMS, open_system
 
 SHAPES = {
     "middle": {

@@ -23,7 +23,8 @@ from _record import ROOT, Record, parser, run
 from torch.utils.flop_counter import FlopCounterMode
 
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import SYSTEMS, open_system, prepare
+from mien.models.composite.systems import prepare
+from mien.models.registry import SYSTEMS, open_system
 from mien.train.stage_trainer import rest_frozen
 
 STAGES = {

@@ -17,9 +17,9 @@ from mien.app.models_transfer import run_export, run_import
 from mien.core.errors import BadConfig, MissingWeights
 from mien.layers.pointmlp import PointMLP
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import SYSTEMS, open_system
 from mien.models.formats.loading import open_facial
 from mien.models.formats.model_folders import check_model, seal
+from mien.models.registry import SYSTEMS, open_system
 
 
 @pytest.fixture(autouse=True)

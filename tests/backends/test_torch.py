@@ -19,7 +19,8 @@ from mien.core.errors import BadConfig, BadInput, MissingWeights
 from mien.core.nouns import CropTransform, Evidence, Face, FaceResult, Turn
 from mien.models.composite.evidence_inputs import evidence_inputs
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import SYSTEMS, System, open_system
+from mien.models.composite.systems import System
+from mien.models.registry import SYSTEMS, open_system
 
 SIDE = 32
 INPUTS = {"crop_size": SIDE, "image_size": 28, "face_map": 7}

@@ -19,10 +19,11 @@ from mien.backends.base import open_reader
 from mien.backends.torch import TorchReader, open_torch
 from mien.core.errors import BadConfig, BadInput, MissingWeights
 from mien.core.nouns import CropTransform, Evidence, Face
-from mien.models.au_llava import system as au_llava
+from mien.models.au_llava import words as au_llava_words
 from mien.models.composite.assemble import open_composite
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import System, open_system
+from mien.models.composite.systems import System
+from mien.models.registry import open_system
 
 SIDE = 32
 
@@ -176,8 +177,8 @@ def test_the_question_chooses_the_form(coder: TorchReader, question: str, labels
 
 
 def test_picked_values_are_the_array_s() -> None:
-    keys = au_llava.units("disfa")
-    answer = au_llava.pick("[0, 1, 2, 3, 4, 5, 0, 1]", "disfa", [keys[5], keys[2]])
+    keys = au_llava_words.units("disfa")
+    answer = au_llava_words.pick("[0, 1, 2, 3, 4, 5, 0, 1]", "disfa", [keys[5], keys[2]])
     assert answer.text == "[5, 2]" and answer.labels is not None
     assert answer.labels.au_level == {keys[5]: 5, keys[2]: 2}
 

@@ -16,8 +16,9 @@ from mien.models.composite.adapters import load_adapters, merge_adapters, save_a
 from mien.models.composite.assemble import assemble
 from mien.models.composite.backbones import DECODERS, TOWERS, WEIGHTS, decoder_fields
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import SYSTEMS, open_system, prepare
+from mien.models.composite.systems import prepare
 from mien.models.expllm import system as expllm
+from mien.models.registry import SYSTEMS, open_system
 
 STAGE = expllm.SYSTEM.stages["stage2-rafdb"]
 IDS = torch.tensor([[1, 5, *[-200] * 4, 7, 8]])

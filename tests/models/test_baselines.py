@@ -13,15 +13,20 @@ from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Turn
 from mien.layers.point_groups import PointGroups
 from mien.models.au_llava import system as au_llava
-from mien.models.baselines import BASELINES, LLAMA_VID, LLAVA, POINT_LLM, classifier
+from mien.models.baselines.classifier import classifier
 from mien.models.composite.backbones import decoder_fields
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
 from mien.models.composite.processing import lay_out
-from mien.models.composite.systems import SYSTEMS, open_system, prepare
+from mien.models.composite.systems import prepare
 from mien.models.emo_llama import system as emo_llama
+from mien.models.emo_llama import words as emo_llama_words
 from mien.models.emola.category_answers import CATEGORIES, read_category, say_category
 from mien.models.expllm import system as expllm
+from mien.models.expllm import words as expllm_words
 from mien.models.facephi import system as facephi
+from mien.models.registry import BASELINES, SYSTEMS, open_system
+
+LLAVA, LLAMA_VID, POINT_LLM = map(open_system, BASELINES)
 
 
 def frame(side: int = 28, face: int = 8) -> dict[str, Tensor]:
@@ -45,7 +50,7 @@ def learn(model: FacialLM, evidence: dict[str, Any]) -> Tensor:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_learn_what_their_stages_declare(name: str) -> None:
-    system = BASELINES[name]
+    system = open_system(name)
     for stage in system.stages.values():
         torch.manual_seed(0)
         model = FacialLM(system.configure("tiny")).train()
@@ -63,7 +68,7 @@ def test_baselines_see_no_facial_prior() -> None:
     assert set(LLAVA.configure("tiny").evidence) == {"image"} and "<prior>" not in LLAVA.ask("au")
     clue = LLAMA_VID.configure("tiny").evidence["image"]["encoder"]
     assert clue["mining"] is None and clue["clue"]["generation"] == "llama-vid"
-    for system in BASELINES.values():
+    for system in map(open_system, BASELINES):
         assert system.labels is not None and len(system.labels({}).answers) >= 7
         with pytest.raises(BadConfig, match="paper, base, small, tiny"):
             system.configure("large")
@@ -203,9 +208,12 @@ def test_ablations_tune_what_their_tables_name(
 
 
 def test_expllm_orders_and_mix() -> None:
-    assert expllm.MIX == (3, 1) and set(expllm.ORDERS) == {"cot-first", "label-first", "random"}
-    assert [turn.text for turn in expllm.dialogue("fear", "why", "cot-first")][1::2] == ["why", "Fear"]
-    assert [turn.text for turn in expllm.dialogue("fear", "why", "label-first")][1::2] == ["Fear", "why"]
+    assert expllm_words.MIX == (3, 1) and set(expllm_words.ORDERS) == {"cot-first", "label-first", "random"}
+    assert [turn.text for turn in expllm_words.dialogue("fear", "why", "cot-first")][1::2] == ["why", "Fear"]
+    assert [turn.text for turn in expllm_words.dialogue("fear", "why", "label-first")][1::2] == [
+        "Fear",
+        "why",
+    ]
 
 
 # ---- scale base: modern small backbones, random weights, two layers deep
@@ -289,7 +297,7 @@ def test_towers_without_a_class_token_serve_too(module: Any, option: str) -> Non
 def test_emo_llama_s_ablations() -> None:
     for priors, rows in (("all", 3), ("embedding", 2), ("pool-concat", 2), ("none", 2)):
         assert emo_llama.configure("tiny", priors=priors).evidence["image"]["rows"] == rows
-    assert "smiles" in emo_llama.ask(description="She smiles.")
+    assert "smiles" in emo_llama_words.ask(description="She smiles.")
     assert facephi.configure("tiny", projector="linear").evidence["landmarks"]["projector"] == {
         "type": "linear"
     }

@@ -19,11 +19,12 @@ from mien.models.composite.adapters import load_adapters, load_trained, save_ada
 from mien.models.composite.assemble import fill_encoder
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.readouts import Readouts
-from mien.models.composite.systems import SYSTEMS, Lora, Stage, open_system, prepare
+from mien.models.composite.systems import Lora, Stage, prepare
 from mien.models.emo_llama import system as emo_llama
 from mien.models.emola import system as emola
 from mien.models.expllm import system as expllm
 from mien.models.facephi import system as facephi
+from mien.models.registry import SYSTEMS, open_system
 
 IDS = torch.tensor([[1, *[-200] * 4, -201, 5, 6]])
 PIXELS, PRIOR = torch.zeros(1, 3, 28, 28), torch.zeros(1, 1, 212)

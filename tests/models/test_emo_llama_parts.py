@@ -21,9 +21,10 @@ from transformers import (
 from mien.core.errors import BadConfig
 from mien.models.composite.assemble import assemble
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import Stage, open_system, prepare
+from mien.models.composite.systems import Stage, prepare
 from mien.models.emo_llama import system as emo_llama
 from mien.models.formats.encoder_export import export_onnx
+from mien.models.registry import open_system
 
 AT = "model.encoders.image."
 

@@ -13,6 +13,7 @@ from mien.core.nouns import Labels
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.systems import prepare
 from mien.models.emola import system as emola
+from mien.models.emola import words as emola_words
 from mien.models.emola.category_answers import CATEGORIES, category_of
 
 
@@ -30,12 +31,12 @@ def test_every_linear_layer_of_the_blocks_is_adapted(decoder: str, layers: int) 
     assert len(linear) == layers * 2 and not any("lm_head" in name for name in names)
 
 
-@pytest.mark.parametrize("task", emola.TASKS)
+@pytest.mark.parametrize("task", emola_words.TASKS)
 def test_every_task_is_asked_and_read(task: str) -> None:
-    kind = emola.TASKS[task]
-    assert emola.ask(task) == emola.LAYOUTS["after"] + emola.EVALUATION_QUESTIONS[kind]
+    kind = emola_words.TASKS[task]
+    assert emola_words.ask(task) == emola_words.LAYOUTS["after"] + emola_words.EVALUATION_QUESTIONS[kind]
     text = "Happiness" if kind == "emotion" else "AU1, AU12"
-    labels = emola.read(text, task).labels
+    labels = emola_words.read(text, task).labels
     assert labels is not None
     if kind == "emotion":
         assert labels.emotion == "happiness"
@@ -44,15 +45,15 @@ def test_every_task_is_asked_and_read(task: str) -> None:
         keys = CATEGORIES[task].names if task in CATEGORIES else AU_SETS["faba12"]
         assert labels.au_presence == {key: key in ("AU01", "AU12") for key in keys}
     with pytest.raises(BadConfig, match="rafdb"):
-        emola.ask("pain")
+        emola_words.ask("pain")
 
 
 def test_a_model_of_raf_db_chooses_among_its_seven() -> None:
-    assert list(emola.labels({"task": "rafdb"}).answers.values()) == list(CATEGORIES["rafdb"].names)
-    assert set(emola.labels({"task": "rafdb"}).answers) == set(EMOTIONS) - {"contempt"}
-    assert set(emola.labels({}).answers) == set(EMOTIONS)
+    assert list(emola_words.labels({"task": "rafdb"}).answers.values()) == list(CATEGORIES["rafdb"].names)
+    assert set(emola_words.labels({"task": "rafdb"}).answers) == set(EMOTIONS) - {"contempt"}
+    assert set(emola_words.labels({}).answers) == set(EMOTIONS)
     with pytest.raises(BadConfig, match="What AUs are conveyed"):
-        emola.labels({"task": "disfa"})
+        emola_words.labels({"task": "disfa"})
 
 
 def test_disfa_s_presence_is_that_of_its_levels() -> None:

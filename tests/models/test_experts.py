@@ -22,12 +22,7 @@ from transformers import PreTrainedTokenizerFast
 from mien.core.errors import BadConfig, BadInput, MissingWeights
 from mien.core.nouns import Evidence, Face
 from mien.layers.facexformer import describe, prepare_faces
-from mien.models.composite.evidence_inputs import (
-    Inputs,
-    evidence_inputs,
-    expert_words,
-    instruction_inputs,
-)
+from mien.models.composite.evidence_inputs import Inputs, evidence_inputs, expert_words
 from mien.models.composite.experts import (
     FaceExpert,
     InstructionWords,
@@ -36,6 +31,7 @@ from mien.models.composite.experts import (
 )
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.emo_llama import system as emo_llama
+from mien.models.emo_llama.inputs import instruction_inputs
 from mien.models.emola import system as emola
 
 Box = tuple[float, float, float, float]

@@ -39,7 +39,7 @@ from mien.models.composite.facial_lm import FacialLM
 from mien.models.emo_llama import system as emo_llama
 from mien.models.emola import system as emola
 from mien.train.composite import write_model
-from mien.train.recipe import load_recipe
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 
 SIDE = 28

@@ -14,10 +14,11 @@ from transformers import AutoModelForCausalLM
 from mien.layers.point_groups import PointGroups
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
 from mien.models.composite.precision import one_precision
-from mien.models.composite.systems import Lora, Stage, open_system, prepare
+from mien.models.composite.systems import Lora, Stage, prepare
 from mien.models.emola import system as emola
 from mien.models.facephi import system as facephi
 from mien.models.formats.encoder_export import EvidenceGraph, export_onnx
+from mien.models.registry import open_system
 
 LORA = Lora((r"model\.language_model\.layers\.\d+\.self_attn\.[qv]_proj",), rank=2, alpha=4)
 NEARER = torch.tensor([512.0, 512.0, 0.0])

@@ -18,9 +18,11 @@ from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.processing import IGNORED
 from mien.models.composite.processor import FacialProcessor
 from mien.models.emola import system as emola
+from mien.models.emola import words as emola_words
 from mien.models.expllm import system as expllm
+from mien.models.expllm import words as expllm_words
 
-ASKED = [Turn("user", expllm.ask("label"))]
+ASKED = [Turn("user", expllm_words.ask("label"))]
 TAUGHT = [*ASKED, Turn("assistant", "Fear")]
 
 
@@ -96,7 +98,7 @@ def test_the_model_s_own_description_is_read(processor: FacialProcessor, tmp_pat
     found = AutoProcessor.from_pretrained(tmp_path)
     assert (found.system, found.scale, found.options) == ("emola", "tiny", {"layout": "before"})
     assert found.inputs["image_size"] == 28 and found.tokenizer.pad_token == "<pad>"
-    turns = [Turn("user", emola.ask("emotion", layout="before"))]
+    turns = [Turn("user", emola_words.ask("emotion", layout="before"))]
     mesh = np.full((478, 3), 16.0, np.float32)
     ids = found([turns], [replace(face(), face=replace(face().face, landmarks=mesh))])["input_ids"][0]
     assert (ids == -201).sum() == 2 and (ids == -200).sum() == 4

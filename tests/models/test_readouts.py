@@ -28,6 +28,7 @@ from mien.metrics.calibration import Scaling
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.readouts import Readouts, calibrated, common_start, grammar_tokens
 from mien.models.facephi import system as facephi
+from mien.models.facephi import words as facephi_words
 
 ROW = -200
 SIZES: dict[str, int] = {
@@ -233,7 +234,7 @@ def test_the_reading_is_that_of_a_well_formed_sentence() -> None:
     torch.manual_seed(1)
     tokenizer = bytes_alone()
     model = FacialLM(facephi.configure("tiny")).eval()
-    task = facephi.labels({})
+    task = facephi_words.labels({})
     config, system = model.config, facephi.SYSTEM
     answers = [
         system.begun([Turn("user", task.question)], said, tokenizer, config) for said in task.answers.values()

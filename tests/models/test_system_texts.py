@@ -12,14 +12,20 @@ from torch import nn
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Turn
 from mien.models.au_llava import system as au_llava
+from mien.models.au_llava import words as au_llava_words
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.frames import frame_indices
 from mien.models.composite.processing import TEMPLATES, lay_out
-from mien.models.composite.systems import System, open_system, prepare
+from mien.models.composite.systems import System, prepare
 from mien.models.emo_llama import system as emo_llama
+from mien.models.emo_llama import words as emo_llama_words
 from mien.models.emola import system as emola
+from mien.models.emola import words as emola_words
 from mien.models.expllm import system as expllm
+from mien.models.expllm import words as expllm_words
 from mien.models.facephi import system as facephi
+from mien.models.facephi import words as facephi_words
+from mien.models.registry import open_system
 
 
 def text(system: System, *turns: str) -> str:
@@ -30,14 +36,14 @@ def text(system: System, *turns: str) -> str:
 
 def test_facephi_layout() -> None:
     """Appendix A.1; [BOS] and [EOS] are Phi-2's one special token."""
-    turns = facephi.dialogue("happiness", question=8, answer=7)
+    turns = facephi_words.dialogue("happiness", question=8, answer=7)
     assert text(facephi.SYSTEM, *(turn.text for turn in turns)) == (
         "<|endoftext|>Below is a conversation between a curious user and an AI agent. The assistant gives helpful, "
         "detailed, and polite answers to the user's questions, Users: [LM PAD] Identify the emotion on this 3D facial "
         "landmark. AI: The 3D facial landmark was crafted to convey the feeling of Happiness.<|endoftext|>"
     )
-    assert facephi.alignment_text("happiness") == "The facial landmark shows emotion of happiness."
-    assert (len(facephi.QUESTIONS), len(facephi.ANSWERS)) == (15, 10)
+    assert facephi_words.alignment_text("happiness") == "The facial landmark shows emotion of happiness."
+    assert (len(facephi_words.QUESTIONS), len(facephi_words.ANSWERS)) == (15, 10)
 
 
 @pytest.mark.parametrize(
@@ -51,33 +57,33 @@ def test_facephi_layout() -> None:
     ],
 )
 def test_facephi_reads_keywords(said: str, label: str | None) -> None:
-    answer = facephi.read(said)
+    answer = facephi_words.read(said)
     assert (answer.labels.emotion if answer.labels else None) == label
     assert (answer.status == "answered") == (label is not None)
 
 
 def test_facephi_reads_all_its_own_answers() -> None:
     for number in range(10):
-        turn = facephi.dialogue("contempt", answer=number)[1]
-        labels = facephi.read(turn.text).labels
+        turn = facephi_words.dialogue("contempt", answer=number)[1]
+        labels = facephi_words.read(turn.text).labels
         assert labels is not None and labels.emotion == "contempt"
     with pytest.raises(BadConfig, match=r"0\.\.14"):
-        facephi.ask(15)
+        facephi_words.ask(15)
     with pytest.raises(BadConfig, match="neutral, happiness"):
-        facephi.dialogue("joy")
+        facephi_words.dialogue("joy")
 
 
 def test_emola_layout() -> None:
-    assert text(emola.SYSTEM, emola.ask("au"), "AU4", "And?", "No.") == (
+    assert text(emola.SYSTEM, emola_words.ask("au"), "AU4", "And?", "No.") == (
         "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
         "detailed, and polite answers to the user's questions. USER: <image><prior>\nWhat AUs are conveyed by this "
         "face? ASSISTANT: AU4</s>USER: And? ASSISTANT: No.</s>"
     )
-    assert emola.ask("emotion", layout="before") == (
+    assert emola_words.ask("emotion", layout="before") == (
         "<prior><image>\nWhat emotions are conveyed by this face?"
     )
     assert "curious human" in TEMPLATES["llava_v1"].system
-    assert {name: len(asked) for name, asked in emola.QUESTIONS.items()} == {"emotion": 18, "au": 16}
+    assert {name: len(asked) for name, asked in emola_words.QUESTIONS.items()} == {"emotion": 18, "au": 16}
     for layout, names in (("prior", {"prior"}), ("visual", {"image"}), ("before", {"image", "prior"})):
         assert set(emola.configure("tiny", layout=layout).evidence) == names
     with pytest.raises(BadConfig, match="after, before"):
@@ -85,24 +91,24 @@ def test_emola_layout() -> None:
 
 
 def test_emola_reads() -> None:
-    labels = emola.read("**AU4 (Brow Lowerer):** drawn. AU25 parts, AU 6 not counted.", "au").labels
+    labels = emola_words.read("**AU4 (Brow Lowerer):** drawn. AU25 parts, AU 6 not counted.", "au").labels
     assert labels is not None and labels.au_presence is not None
     assert [key for key, present in labels.au_presence.items() if present] == ["AU04", "AU25"]
     assert len(labels.au_presence) == 12
-    happy = emola.read("Happy").labels
+    happy = emola_words.read("Happy").labels
     assert happy is not None and happy.emotion == "happiness"
-    assert emola.read(" ", "au").status == "unparsed"
+    assert emola_words.read(" ", "au").status == "unparsed"
     with pytest.raises(BadConfig, match="task 'pain'"):
-        emola.read("x", "pain")
+        emola_words.read("x", "pain")
 
 
 def test_emo_llama_prompts() -> None:
-    assert emo_llama.category_question(emo_llama.LABELS["image"]) == (
+    assert emo_llama_words.category_question(emo_llama_words.LABELS["image"]) == (
         "What is the facial expression of the person in the image? Choose one from the following options: "
         "{surprise, fear, disgust, happiness, sadness, anger, neutral}."
     )
-    assert "in the video?" in emo_llama.category_question(emo_llama.LABELS["mafw"], video=True)
-    asked = emo_llama.ask(
+    assert "in the video?" in emo_llama_words.category_question(emo_llama_words.LABELS["mafw"], video=True)
+    asked = emo_llama_words.ask(
         question="Q?", frames=2, agr="age 20-29, female", description="She waves.", guard=True
     )
     assert asked == (
@@ -111,7 +117,7 @@ def test_emo_llama_prompts() -> None:
         "partially use the following information: age 20-29, female"
     )
     with pytest.raises(BadConfig, match="at least one"):
-        emo_llama.ask(frames=0)
+        emo_llama_words.ask(frames=0)
 
 
 @pytest.mark.parametrize(
@@ -148,26 +154,26 @@ def test_emo_llama_refuses_an_empty_video() -> None:
     ],
 )
 def test_emo_llama_reads(said: str, task: str, label: str | None) -> None:
-    answer = emo_llama.read(said, task)
+    answer = emo_llama_words.read(said, task)
     assert (answer.labels.emotion if answer.labels else None) == label
 
 
 def test_emo_llama_s_closed_question_follows_its_task_and_frames() -> None:
     lists = {"image": "image", "video": "video", "mafw": "mafw", "conversation": "image"}
     for task, listed in lists.items():
-        words = emo_llama.LABELS[listed]
+        words = emo_llama_words.LABELS[listed]
         for frames in (1, 3):
-            closed = emo_llama.labels({"task": task, "frames": frames})
+            closed = emo_llama_words.labels({"task": task, "frames": frames})
             where = "image" if (listed, frames) == ("image", 1) else "video"
             assert (
                 closed.question.startswith("<image>" * frames + "\n")
                 and f"in the {where}?" in closed.question
             )
             assert tuple(closed.answers.values()) == words and f"{{{', '.join(words)}}}" in closed.question
-    assert emo_llama.labels({"task": "video"}).answers["happiness"] == "joy"
-    assert emo_llama.labels({"task": "mafw"}).answers["anxiety"] == "anxiety"
-    assert emo_llama.labels({"task": "image", "labels": "mafw"}).answers.keys() == set(
-        emo_llama.LABELS["mafw"]
+    assert emo_llama_words.labels({"task": "video"}).answers["happiness"] == "joy"
+    assert emo_llama_words.labels({"task": "mafw"}).answers["anxiety"] == "anxiety"
+    assert emo_llama_words.labels({"task": "image", "labels": "mafw"}).answers.keys() == set(
+        emo_llama_words.LABELS["mafw"]
     )
 
 
@@ -185,34 +191,34 @@ def test_emo_llama_priors(priors: str, rows: int) -> None:
 
 
 def test_au_llava_description_has_three_parts() -> None:
-    assert text(au_llava.SYSTEM, au_llava.ask("bp4d"), "[0, 1]").startswith(
+    assert text(au_llava.SYSTEM, au_llava_words.ask("bp4d"), "[0, 1]").startswith(
         "Image: <image>\nTask: The task is "
     )
-    said = au_llava.describe("bp4d")
+    said = au_llava_words.describe("bp4d")
     assert "3. AU4, brow lowerer: the brows are lowered" in said and "array of 12 integers" in said
-    assert "24. nose wrinkle; look at the bridge" in au_llava.describe("feafa")
-    assert "array of 8 integers from 0" in au_llava.describe("disfa")
-    asked = {au_llava.ask(task) for task in au_llava.TASKS}
+    assert "24. nose wrinkle; look at the bridge" in au_llava_words.describe("feafa")
+    assert "array of 8 integers from 0" in au_llava_words.describe("disfa")
+    asked = {au_llava_words.ask(task) for task in au_llava_words.TASKS}
     assert len(asked) == 3
     with pytest.raises(BadConfig, match="bp4d, disfa, feafa"):
-        au_llava.ask("gft")
+        au_llava_words.ask("gft")
 
 
 def test_au_llava_reads_three_formats() -> None:
-    binary = au_llava.read("[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]", "bp4d").labels
+    binary = au_llava_words.read("[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]", "bp4d").labels
     assert binary is not None and binary.au_presence is not None
     assert [key for key, present in binary.au_presence.items() if present] == ["AU02", "AU24"]
-    level = au_llava.read("[0, 5, 0, 0, 3, 0, 0, 2]", "disfa").labels
+    level = au_llava_words.read("[0, 5, 0, 0, 3, 0, 0, 2]", "disfa").labels
     assert level is not None and level.au_level is not None and level.au_level["AU02"] == 5
     values = ", ".join(f"0.{place:02d}" for place in range(24))
-    intensity = au_llava.read(f"[{values}]", "feafa").labels
+    intensity = au_llava_words.read(f"[{values}]", "feafa").labels
     assert intensity is not None and intensity.au_intensity is not None
     assert intensity.au_intensity["nose wrinkle"] == 0.23
-    assert au_llava.read("[0, 1]", "bp4d").status == "unparsed"
+    assert au_llava_words.read("[0, 1]", "bp4d").status == "unparsed"
 
 
 def test_expllm_layout() -> None:
-    turns = expllm.dialogue("anger", "**Key Observations:** …", order="cot-first")
+    turns = expllm_words.dialogue("anger", "**Key Observations:** …", order="cot-first")
     assert text(expllm.SYSTEM, *(turn.text for turn in turns)) == (
         "You are a helpful face analysis assistant. \nImage: <image>\nTASK: Expression analysis involves providing a "
         "detailed analysis of the face. \nUSER: Can you analysis the facial expression step-by-step in the provided "
@@ -220,23 +226,23 @@ def test_expllm_layout() -> None:
         "involves identifying the emotional state of a person in a given image.\nUSER: What is the expression of the "
         "person in the image? Please provide the expression label.\nASSISTANT: Anger</s>"
     )
-    assert expllm.dialogue("anger", "x", "label-first")[1].text == "Anger"
-    assert len(expllm.dialogue("anger")) == 2
-    firsts = {expllm.dialogue("anger", "x", "random", random.Random(seed))[1].text for seed in range(9)}
+    assert expllm_words.dialogue("anger", "x", "label-first")[1].text == "Anger"
+    assert len(expllm_words.dialogue("anger")) == 2
+    firsts = {expllm_words.dialogue("anger", "x", "random", random.Random(seed))[1].text for seed in range(9)}
     assert firsts == {"Anger", "x"}
     with pytest.raises(BadConfig, match="'random' with rng"):
-        expllm.dialogue("anger", "x", "random")
-    assert len(expllm.TASKS) == 7 and expllm.ask("bbox").endswith("bounding box.")
+        expllm_words.dialogue("anger", "x", "random")
+    assert len(expllm_words.TASKS) == 7 and expllm_words.ask("bbox").endswith("bounding box.")
 
 
 def test_expllm_reads() -> None:
-    labels = expllm.read("Contempt").labels
+    labels = expllm_words.read("Contempt").labels
     assert labels is not None and labels.emotion == "contempt"
-    assert expllm.read("contempt").status == expllm.read("Contempt.").status == "unparsed"
+    assert expllm_words.read("contempt").status == expllm_words.read("Contempt.").status == "unparsed"
     parts = "**Key Observations:** a.\n\n**Overall Emotional Interpretation:** b.\n\n**Conclusion:** Fear."
-    chain = expllm.read(parts, "cot").labels
+    chain = expllm_words.read(parts, "cot").labels
     assert chain is not None and chain.chain_of_thought is not None and "Fear" in chain.chain_of_thought
-    assert expllm.read("nothing", "cot").status == "unparsed"
+    assert expllm_words.read("nothing", "cot").status == "unparsed"
 
 
 @pytest.mark.parametrize("point", ["mlp2x_gelu", "linear"])

@@ -18,8 +18,9 @@ from mien.core.nouns import Turn
 from mien.models.composite.backbones import SCALES
 from mien.models.composite.facial_lm import EvidenceInput, FacialLM
 from mien.models.composite.processing import IGNORED, collate
-from mien.models.composite.systems import SYSTEMS, Lora, Stage, System, open_system, prepare
+from mien.models.composite.systems import Lora, Stage, System, prepare
 from mien.models.formats.encoder_export import export_onnx, export_torch
+from mien.models.registry import SYSTEMS, open_system
 
 PAD = 0
 # Published questions are long; the contract needs short ones. Layouts of au-llava and expllm hold the image.

@@ -13,8 +13,9 @@ from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Labels, Sample
 from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import open_system, prepare
-from mien.models.facephi.system import alignment_text, dialogue
+from mien.models.composite.systems import prepare
+from mien.models.facephi.words import alignment_text, dialogue
+from mien.models.registry import open_system
 from mien.train.align import (
     AlignmentTask,
     ClassificationTask,

@@ -11,10 +11,10 @@ import torch
 from mien.core.nouns import Labels, Sample, Turn
 from mien.face.pose import mean_face
 from mien.face.topology import MESH106
-from mien.models.au_llava import system as au_llava
+from mien.models.au_llava import words as au_llava_words
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import open_system
+from mien.models.registry import open_system
 from mien.train.data.augmented import augmented, tells_sides
 from mien.train.data.faces import Faces
 from mien.train.data.instructions import InstructionCollator, draw_instructions, open_tokenizer
@@ -114,9 +114,9 @@ def test_a_face_without_mesh_stays_without(marked: Faces) -> None:
 
 
 def test_what_tells_left_from_right_is_not_mirrored(marked: Faces) -> None:
-    assert tells_sides([Turn("user", au_llava.ask("feafa")), Turn("assistant", "[0.1]")])
+    assert tells_sides([Turn("user", au_llava_words.ask("feafa")), Turn("assistant", "[0.1]")])
     assert tells_sides([Turn("user", "Why?"), Turn("assistant", "The Left lip corner is raised.")])
-    assert not any(tells_sides([Turn("user", au_llava.ask(task))]) for task in ("bp4d", "disfa"))
+    assert not any(tells_sides([Turn("user", au_llava_words.ask(task))]) for task in ("bp4d", "disfa"))
     assert not tells_sides([Turn("user", "Which brightness?")])
     items = [
         replace(item, turns=(*item.turns[:1], Turn("assistant", "Its right eye is closed.")))

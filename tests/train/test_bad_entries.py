@@ -10,8 +10,10 @@ import pytest
 
 from mien.app.cli import main
 from mien.core.errors import BadConfig
-from mien.models.composite.systems import Stage, open_system
-from mien.train.recipe import Recipe, load_recipe, resolve_stage
+from mien.models.composite.systems import Stage
+from mien.models.registry import open_system
+from mien.train.recipe import Recipe, resolve_stage
+from mien.train.recipe_files import load_recipe
 from mien.train.values import set_entry
 
 THREE_SENTENCES = re.compile(r"Error: Got .+\. Expected .+\. .+\.\n", re.DOTALL)

@@ -22,11 +22,11 @@ from mien.core.nouns import CropTransform, Evidence, Face, Labels, Sample
 from mien.evaluate.scoring import read_predictions
 from mien.models.composite.backbones import DECODERS, TOWERS
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import SYSTEMS, open_system
-from mien.models.dialogues import build
+from mien.models.registry import SYSTEMS, open_system
 from mien.train.composite import base_precision, build_composite, open_words
 from mien.train.data.tokenizer import train_tokenizer
-from mien.train.recipe import Recipe, load_recipe
+from mien.train.recipe import Recipe
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*mtime may not be reliable.*")
@@ -120,7 +120,7 @@ def test_base_trains_and_opens(
     assert {parameter.dtype for parameter in reader.model.parameters()} == {whole}
     assert reader.system.template.end == "<|endoftext|>" and not reader.system.special_tokens
     # The end of an answer is one token, and it is learnt.
-    item = build(system, next(iter(recipe.tasks)), SAMPLE, random.Random(0))
+    item = reader.system.build(next(iter(recipe.tasks)), SAMPLE, random.Random(0))
     assert item is not None
     labels = reader.system.encode(item.turns, reader.tokenizer, reader.model.config).labels
     assert labels[-1] == END

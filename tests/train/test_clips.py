@@ -21,7 +21,7 @@ from mien.evaluate.scoring import read_predictions
 from mien.face.images import load_image
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import open_system
+from mien.models.registry import open_system
 from mien.train.align import ClassificationTask, FaceBatches, emotion_frequency
 from mien.train.data.clips import ClipFaces
 from mien.train.data.faces import Faces, gather, taught
@@ -31,7 +31,8 @@ from mien.train.data.instructions import (
     draw_instructions,
     open_tokenizer,
 )
-from mien.train.recipe import DataPart, load_recipe
+from mien.train.recipe import DataPart
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 
 INPUTS = Inputs(crop_size=28, image_size=28, face_map=4)

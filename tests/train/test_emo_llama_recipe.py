@@ -19,10 +19,10 @@ from mien.evaluate.scoring import read_predictions
 from mien.layers.facexformer import FaceXFormer, prepare_faces
 from mien.models.composite.evidence_inputs import Inputs, expert_words
 from mien.models.composite.experts import EXPERTS
-from mien.models.emo_llama.system import AGR_PROMPT
+from mien.models.emo_llama.words import AGR_PROMPT
 from mien.train.data.face_attributes import with_attributes
 from mien.train.data.faces import gather
-from mien.train.recipe import load_recipe
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*mtime may not be reliable.*")

@@ -18,7 +18,8 @@ from mien.evaluate.scoring import constants, score
 from mien.face.pose import mean_face
 from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import System, open_system
+from mien.models.composite.systems import System
+from mien.models.registry import open_system
 from mien.train.data.faces import Faces
 from mien.train.data.instructions import draw_instructions, open_tokenizer
 from mien.train.evaluation import predict

@@ -14,11 +14,12 @@ from transformers import AutoModelForCausalLM, Dinov2Config, Dinov2Model, LlamaC
 from mien.core.errors import BadConfig
 from mien.evaluate.scoring import read_predictions
 from mien.models.composite.backbones import DECODERS, TOWERS
-from mien.models.composite.systems import open_system
-from mien.models.expllm import system as expllm
+from mien.models.expllm import words as expllm_words
+from mien.models.registry import open_system
 from mien.train.data.faces import gather
 from mien.train.data.instructions import Instruction, draw_instructions, open_tokenizer
-from mien.train.recipe import Recipe, load_recipe, resolve_stage
+from mien.train.recipe import Recipe, resolve_stage
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*mtime may not be reliable.*")
@@ -69,7 +70,7 @@ def backbones(tmp_path_factory: pytest.TempPathFactory, released: Path) -> list[
     """Changes that put tiny weights, in the published format, where the recipe wants Vicuna and DINOv2."""
     root = tmp_path_factory.mktemp("weights")
     system = open_system("expllm")
-    texts = [*expllm.dialogue("fear", CHAIN), *expllm.dialogue("anger")]
+    texts = [*expllm_words.dialogue("fear", CHAIN), *expllm_words.dialogue("anger")]
     made = open_tokenizer(system, None, [Instruction(0, "cot", tuple(texts))], 400)
     made.save(str(root / "tokenizer.json"))
     llama = {**DECODERS["llama-tiny"], "vocab_size": made.get_vocab_size(), "max_position_embeddings": 2048}

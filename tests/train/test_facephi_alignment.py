@@ -17,13 +17,15 @@ from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, MissingWeights
 from mien.layers.pointmlp import PointMLP
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import Stage, open_system
+from mien.models.composite.systems import Stage
 from mien.models.composite.text_tower import END, START, open_text_tower
 from mien.models.facephi import system as facephi
-from mien.models.facephi.system import alignment_text
+from mien.models.facephi.words import alignment_text
+from mien.models.registry import open_system
 from mien.train.align import AlignmentTask, ClassificationTask
 from mien.train.composite import build_composite, open_words
-from mien.train.recipe import Recipe, load_recipe, resolve_stage
+from mien.train.recipe import Recipe, resolve_stage
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 from mien.train.stage_trainer import StageOptions, run_stage
 

@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM
 from mien.models.composite.adapters import merge_adapters, trained_state
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.precision import one_precision
-from mien.models.composite.systems import Lora, Stage, open_system, prepare
+from mien.models.composite.systems import Lora, Stage, prepare
+from mien.models.registry import open_system
 from mien.train.stage_trainer import StageOptions, run_stage
 
 STEPS = 10

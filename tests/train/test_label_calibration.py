@@ -14,7 +14,7 @@ from mien.face.crop import whole_image
 from mien.models.composite.facial_lm import FacialLM
 from mien.train.data.faces import Faces
 from mien.train.label_calibration import LEAST, calibrate_labels
-from mien.train.recipe import load_recipe
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*mtime may not be reliable.*")

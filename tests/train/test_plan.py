@@ -13,13 +13,15 @@ from transformers import AutoModelForCausalLM, CLIPVisionConfig, CLIPVisionModel
 
 from mien.core.errors import BadConfig
 from mien.models.composite.backbones import DECODERS
-from mien.models.composite.systems import Stage, open_system
-from mien.models.emola.system import LAYOUTS
+from mien.models.composite.systems import Stage
+from mien.models.emola.words import LAYOUTS
+from mien.models.registry import open_system
 from mien.train.composite import build_composite
 from mien.train.data.faces import gather
 from mien.train.data.renders import read_renders
 from mien.train.plan import fitted, planned, stages_of
-from mien.train.recipe import DataPart, load_recipe
+from mien.train.recipe import DataPart
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from mien.core.aus import AU_SETS
 from mien.evaluate.scoring import read_predictions
-from mien.models.au_llava import system as au_llava
-from mien.models.emola import system as emola
-from mien.train.recipe import load_recipe
+from mien.models.au_llava import words as au_llava_words
+from mien.models.emola import words as emola_words
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*mtime may not be reliable.*")
@@ -151,7 +151,7 @@ RAFDB = (
         ("emola-faba-emotion", "emotion-description", faba, None, 2, ()),
         ("au-llava", "disfa", disfa, AU_SETS["disfa8"], 3, DISFA),
         ("au-llava-bp4d", "bp4d", bp4d, AU_SETS["bp4d12"], 3, ()),
-        ("au-llava-feafa", "feafa", feafa, au_llava.units("feafa"), 2, ()),
+        ("au-llava-feafa", "feafa", feafa, au_llava_words.units("feafa"), 2, ()),
     ],
 )
 def test_each_data_set_is_trained_and_asked_in_its_own_terms(
@@ -192,10 +192,10 @@ def test_faba_instruct_trains_on_its_own_questions_and_is_asked_the_fixed_one(
     faba(tmp_path / "data", Faces(repository / "examples"))
     drawn = Run(recipe, tmp_path / "run", tmp_path / "cache")
     items = drawn._items(drawn._faces(recipe.data))
-    assert {item.turns[0].text for item in items} == {emola.LAYOUTS["after"] + "Which units move here?"}
+    assert {item.turns[0].text for item in items} == {emola_words.LAYOUTS["after"] + "Which units move here?"}
     folder = run("emola-faba-au", faba, repository, tmp_path / "trained")
     rows = read_predictions(folder / "predictions.jsonl")
-    assert {row["questions"][0] for row in rows} == {emola.ask("au")}
+    assert {row["questions"][0] for row in rows} == {emola_words.ask("au")}
     present = [[key for key, there in row["truth"]["aus"].items() if there] for row in rows]
     # The label counts, not the text, which names AU6 and AU12.
     assert present == [["AU01", "AU04"], ["AU12"]]

@@ -18,9 +18,10 @@ from mien.core.errors import BadConfig, MissingWeights
 from mien.core.run_record import RunRecord
 from mien.evaluate.scoring import read_predictions, score
 from mien.models.composite.facial_lm import FacialLM
-from mien.models.composite.systems import SYSTEMS, open_system
+from mien.models.registry import SYSTEMS, open_system
 from mien.train.composite import build_composite, configure
-from mien.train.recipe import Recipe, load_recipe, recipe_names, resolve_stage
+from mien.train.recipe import Recipe, resolve_stage
+from mien.train.recipe_files import load_recipe, recipe_names
 from mien.train.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*mtime may not be reliable.*")

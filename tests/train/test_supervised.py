@@ -20,7 +20,8 @@ from mien.models.composite.adapters import merge_adapters
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.processing import IGNORED
-from mien.models.composite.systems import Lora, Stage, open_system, prepare
+from mien.models.composite.systems import Lora, Stage, prepare
+from mien.models.registry import open_system
 from mien.train.data.faces import Faces, taught
 from mien.train.data.instructions import (
     Instruction,

@@ -19,7 +19,8 @@ from mien.core.errors import BadConfig, OutputFailed
 from mien.core.run_record import RunRecord
 from mien.models.composite.adapters import adapter_folders
 from mien.models.composite.processor import FacialProcessor
-from mien.train.recipe import Recipe, load_recipe
+from mien.train.recipe import Recipe
+from mien.train.recipe_files import load_recipe
 from mien.train.run_folder import RECIPE, claim
 from mien.train.runs import Run
 

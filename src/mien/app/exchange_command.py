@@ -191,7 +191,7 @@ def export_dialogues(
     Args:
         samples: the samples, in the order of the file.
         out: the file.
-        task: one of `mien.dialogue.say.builders.TASKS`, of ``mien.models.dialogues.TASKS[system]``, or of
+        task: one of `mien.dialogue.say.builders.TASKS`, of the system's ``builders``, or of
             `mien.dialogue.files.faba_eval.TASKS` for format ``faba``.
         system: whose words to use; None for mien's own.
         format: one of `mien.dialogue.files.exchange.RECORDS` or ``faba``; None takes it from the suffix.
@@ -295,9 +295,9 @@ def _build(system: str | None, task: str, sample: Sample, rng: random.Random) ->
 
     if system is None:
         return builders.build(task, sample, rng)
-    from mien.models import dialogues
+    from mien.models.registry import open_system
 
-    said = dialogues.build(system, task, sample, rng)
+    said = open_system(system).build(task, sample, rng)
     # Where a system's own template shows the picture, its words do not, and another trainer would see none.
     if said is None or any(_SHOWN.search(turn.text) for turn in said.turns):
         return said

@@ -28,14 +28,12 @@ from mien.dialogue.say.narrator import narrate
 from mien.dialogue.say.questions import classify_question
 from mien.face.clips import middle
 from mien.metrics.calibration import Scaling
-from mien.models.au_llava import system as au_llava
 from mien.models.composite.assemble import PRECISIONS
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs, expert_words, needed_experts
 from mien.models.composite.experts import require_experts
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.readouts import Readouts, calibrated, grammar_tokens
-from mien.models.composite.systems import LabelTask, System, open_system
-from mien.models.expllm import system as expllm
+from mien.models.composite.systems import Arrays, LabelTask, System
 from mien.models.formats.loading import (
     model_folder,
     open_facial,
@@ -43,6 +41,7 @@ from mien.models.formats.loading import (
     open_tokenizer_file,
     read_card,
 )
+from mien.models.registry import open_system
 
 __all__ = ["Shown", "TorchReader", "open_torch"]
 
@@ -173,13 +172,14 @@ class TorchReader:
         self.readouts = Readouts(self.model, int(card.get("pad_id", 0)))
         scaling = card.get("calibration")
         self.scaling = None if scaling is None else Scaling(scaling["temperature"], tuple(scaling["bias"]))
-        self._codes = self.system.name == "au-llava"
-        self.array_task = self.task if self.task in au_llava.TASKS else "bp4d"
+        self.arrays = self.system.arrays
+        forms = {} if self.arrays is None else self.arrays.forms
+        self.array_task = self.task if self.task in forms else next(iter(forms), "")
         # A folder that names no task is taken at the paper's word: one model for all of them.
-        self.trained: tuple[str, ...] = tuple(
-            card.get("tasks", [self.task] if "task" in card else au_llava.TASKS)
+        self.trained: tuple[str, ...] = tuple(card.get("tasks", [self.task] if "task" in card else forms))
+        self.aus: tuple[str, ...] = (
+            AU_SETS["pocket"] if self.arrays is None else _units(self.arrays.units(self.array_task))
         )
-        self.aus: tuple[str, ...] = _units(self.array_task) if self._codes else AU_SETS["pocket"]
 
     # ---- reading
 
@@ -192,7 +192,7 @@ class TorchReader:
         """
         results: list[FaceResult] = []
         for part in self._parts(batch):
-            results += self._code(part) if self._codes else self._label(part)
+            results += self._label(part) if self.arrays is None else self._code(self.arrays, part)
         return results
 
     def _parts(self, batch: Sequence[Shown]) -> Iterator[list[Clip]]:
@@ -286,20 +286,21 @@ class TorchReader:
         instructions = [self.system.instruction(turns) for turns in dialogues]
         return evidence_inputs(self.model.config, self.inputs, batch, instructions, self.tokenizer)
 
-    def _code(self, clips: Sequence[Clip]) -> list[FaceResult]:
-        form = au_llava.TASKS[self.array_task][0]
-        values = self._array(clips, self.array_task)[1]
-        names = au_llava.units(self.array_task)
+    def _code(self, arrays: Arrays, clips: Sequence[Clip]) -> list[FaceResult]:
+        form, names = arrays.forms[self.array_task], arrays.units(self.array_task)
+        values = self._array(arrays, clips, self.array_task)[1]
         results = []
         for (evidence,), row in zip(clips, values, strict=True):
             aus = _readings(names, row, form)
             results.append(FaceResult(evidence.face, emotions_of(aus), aus))
         return results
 
-    def _array(self, clips: Sequence[Clip], task: str) -> tuple[list[str], npt.NDArray[np.float64]]:
+    def _array(
+        self, arrays: Arrays, clips: Sequence[Clip], task: str
+    ) -> tuple[list[str], npt.NDArray[np.float64]]:
         """The arrays as text, and (N, units) values: belief in presence, expected level, or intensity."""
-        form = au_llava.TASKS[task][0]
-        slots = au_arrays.slots(form, len(au_llava.units(task)))
+        form = arrays.forms[task]
+        slots = au_arrays.slots(form, len(arrays.units(task)))
         turns = [Turn("user", self.system.ask(task))]
         ids, free = grammar_tokens(
             lambda said: self.system.begun(turns, said, self.tokenizer, self.model.config), slots
@@ -324,7 +325,7 @@ class TorchReader:
         A text without the three parts stands whole under the observations. AU-LLaVA says no words: the narrator
         speaks for its readings.
         """
-        if self._codes:
+        if self.arrays is not None:
             return [narrate(result.aus, result.emotions, random.Random(0)) for result in results]
         found: list[Explanation] = []
         read = iter(results)
@@ -336,9 +337,8 @@ class TorchReader:
         return found
 
     def _explaining(self, label: str, frames: int = 1, agr: str | None = None) -> list[Turn]:
-        if self.system.name == "expllm":
-            said = Turn("assistant", label.capitalize())
-            return [Turn("user", expllm.ask("label")), said, Turn("user", expllm.ask("cot"))]
+        if self.system.explaining is not None:
+            return list(self.system.explaining(label))
         return [Turn("user", self._closed(frames, agr).question)]
 
     def _texts(self, clips: Sequence[Clip], dialogues: Sequence[Sequence[Turn]], **options: Any) -> list[str]:
@@ -371,27 +371,27 @@ class TorchReader:
             emotions = self._label([clip])[0].emotions
             label = max(emotions, key=lambda name: emotions[name])
             return Answer(label, "answered", labels=Labels(emotion=label), scores=emotions)
-        if self._codes:
-            return self._coded(clip, task, question)
-        if task == "explanation" and self.system.name == "expllm":
+        if self.arrays is not None:
+            return self._coded(self.arrays, clip, task, question)
+        if task == "explanation" and self.system.explaining is not None:
             turns = self._explaining(self._label([clip])[0].emotion)
         else:
             turns = self._wrapped(question, *self._about([clip])[0])
         return Answer(self._texts([clip], [turns])[0], "answered")
 
-    def _coded(self, clip: Clip, task: str, question: str) -> Answer:
+    def _coded(self, arrays: Arrays, clip: Clip, task: str, question: str) -> Answer:
         """An array in the form that is asked for; emotion and explanation follow from the readings by rules."""
         if task in ("emotion", "explanation"):
-            (result,) = self._code([clip])
+            (result,) = self._code(arrays, [clip])
             if task == "emotion":
                 labels = Labels(emotion=result.emotion)
                 return Answer(result.emotion, "answered", labels=labels, scores=dict(result.emotions))
             text = narrate(result.aus, result.emotions, random.Random(0)).text
             return Answer(text, "answered", labels=Labels(chain_of_thought=text))
-        wanted = au_llava.asked(task, question, self.trained)
+        wanted = arrays.asked(task, question, self.trained)
         if isinstance(wanted, Answer):
             return wanted
-        return au_llava.pick(self._array([clip], wanted[0])[0][0], *wanted)
+        return arrays.pick(self._array(arrays, [clip], wanted[0])[0][0], *wanted)
 
     def _wrapped(self, question: str, frames: int, agr: str | None = None) -> list[Turn]:
         found = [placeholder for placeholder in self.system.placeholders if placeholder in question]
@@ -451,10 +451,10 @@ def _pairs(row: Sequence[int]) -> Sequence[tuple[int, int]]:
     return list(zip(row[::2], row[1::2], strict=True))
 
 
-def _units(task: str) -> tuple[str, ...]:
-    """FACS keys that a task's array measures, in its order; FEAFA's sides are joined."""
+def _units(names: Sequence[str]) -> tuple[str, ...]:
+    """FACS keys of an array's values, in its order; FEAFA's sides are joined."""
     facs = {value.name: value.facs for value in FEAFA_24}
-    named = [facs.get(name, name) for name in au_llava.units(task)]
+    named = [facs.get(name, name) for name in names]
     return tuple(dict.fromkeys(key for key in named if key is not None and key in AUS))
 
 

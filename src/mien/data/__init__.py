@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mien.core.errors import BadConfig
+from mien.core.registry import find
 
 if TYPE_CHECKING:
     from mien.data.dataset import Dataset
@@ -42,14 +41,13 @@ DATASETS: tuple[str, ...] = (
 
 
 def open_dataset(name: str) -> Dataset:
-    """The dataset called ``name``.
+    """The dataset called ``name``: of `DATASETS`, of an entry point ``mien.datasets``, or ``module:NAME``.
 
     Raises:
         BadConfig: no such dataset.
     """
-    if name not in DATASETS:
-        raise BadConfig(
-            got=f"dataset {name!r}", expected=f"one of {', '.join(DATASETS)}", fix="See `mien data list`"
-        )
-    dataset: Dataset = import_module(f"mien.data.{name}").DATASET
+    from mien.data.dataset import Dataset
+
+    places = {own: f"mien.data.{own}:DATASET" for own in DATASETS}
+    dataset: Dataset = find(name, places, "mien.datasets", "dataset", Dataset)
     return dataset

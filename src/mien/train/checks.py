@@ -5,18 +5,16 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Labels, Sample
 from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.processing import TEMPLATES
-from mien.models.composite.systems import System, open_system
-from mien.models.dialogues import TASKS, build
+from mien.models.composite.systems import System
+from mien.models.registry import open_system
+from mien.train.recipe import Evaluation, Recipe
 from mien.train.values import read_fields, read_options
-
-if TYPE_CHECKING:
-    from mien.train.recipe import Evaluation, Recipe
 
 __all__ = ["check_entries"]
 
@@ -30,7 +28,7 @@ def check_entries(recipe: Recipe) -> Recipe:
         BadConfig: a task, option, input, layout or part of the weights that there is not.
     """
     system = open_system(recipe.system, recipe.scale)
-    tasks = TASKS[system.name]
+    tasks = system.builders
     for task in (*recipe.tasks, *recipe.dialogues):
         require_known(task, tasks, "task", of=system.name)
         _check_dialogue(system, task, recipe.dialogues.get(task, {}))
@@ -59,7 +57,7 @@ def check_entries(recipe: Recipe) -> Recipe:
 
 
 def _check_evaluation(system: System, wanted: Evaluation, where: str) -> None:
-    require_known(wanted.task, TASKS[system.name], f"{where}.task", of=system.name)
+    require_known(wanted.task, system.builders, f"{where}.task", of=system.name)
     _check_dialogue(system, wanted.task, wanted.dialogue)
     if wanted.template is not None:
         require_known(wanted.template, TEMPLATES, f"{where}.template")
@@ -73,9 +71,9 @@ def _check_evaluation(system: System, wanted: Evaluation, where: str) -> None:
 def _check_dialogue(system: System, task: str, options: Mapping[str, Any]) -> None:
     """Options of a task's dialogues, tried on a face without labels."""
     try:
-        build(system.name, task, _NOBODY, random.Random(0), **options)
+        system.build(task, _NOBODY, random.Random(0), **options)
     except (TypeError, ValueError, AttributeError) as error:
         raise BadConfig(
             got=f"dialogue options {dict(options)} of task {task!r} ({error})",
-            expected="values of the types that mien.models.dialogues.build names",
+            expected="values of the types that its builder names",
         ) from error

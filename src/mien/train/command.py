@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mien.train.recipe import DataPart, Recipe, load_recipe
+from mien.train.recipe import DataPart, Recipe
+from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
 from mien.train.terminal import StageLine, quiet_libraries
 

@@ -31,12 +31,14 @@ from mien.models.composite.backbones import tower_fields
 from mien.models.composite.evidence_inputs import Inputs, bring_experts
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
 from mien.models.composite.processor import FacialProcessor
-from mien.models.composite.systems import System, open_system
+from mien.models.composite.systems import System
 from mien.models.composite.text_tower import open_tokenizer_of
 from mien.models.formats.loading import quiet
 from mien.models.formats.model_folders import seal
+from mien.models.registry import open_system
 from mien.train.data.instructions import Instruction, open_tokenizer
-from mien.train.recipe import Recipe, merge, resolve_stage
+from mien.train.recipe import Recipe, resolve_stage
+from mien.train.recipe_files import merge
 
 __all__ = [
     "base_precision",

@@ -33,10 +33,10 @@ from mien.models.composite.experts import require_experts
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.precision import one_precision
 from mien.models.composite.quantised import quantise
-from mien.models.composite.systems import Stage, System, open_system, prepare
+from mien.models.composite.systems import Stage, System, prepare
 from mien.models.composite.text_tower import open_text_tower
-from mien.models.facephi.system import alignment_text
 from mien.models.formats.loading import MODEL_FOLDER
+from mien.models.registry import open_system
 from mien.train.align import AlignmentTask, ClassificationTask, FaceBatches, FaceRowsOf, emotion_frequency
 from mien.train.composite import (
     build_composite,
@@ -154,13 +154,7 @@ class Run:
                 )
 
     def _faces(self, parts: Sequence[Any]) -> Faces:
-        # InsightFace's net and FaceXFormer find their own points.
-        meshed = {
-            "facephi": True,
-            "emola": self.inputs.prior == "mesh106",
-            "emo-llama": self.inputs.face_rows == "gradients",
-        }
-        need = meshed.get(self.recipe.system, False)
+        need = self.system.needs_mesh(self.inputs)
         frames = self.recipe.frames if self.system.clips else None
         faces = gather(parts, self.inputs.crop_size, self.cache, need, frames)
         if self.inputs.attributes != "none":
@@ -252,7 +246,7 @@ class Run:
         )
         task: AlignmentTask | ClassificationTask
         if stage.objective == "contrastive":
-            texts = [alignment_text(label) for label in EMOTIONS]
+            texts = [self.system.alignment_text(label) for label in EMOTIONS]
             place = self.recipe.weights.get("text")
             opened = None if place is None else open_text_tower(place)
             task = AlignmentTask(model, name, texts, tokenizer, run.target, opened)

@@ -1,7 +1,7 @@
 """Sample -> Dialogue: one small builder per task, each None where the sample lacks the label.
 
 The functions with an ``asked`` argument take the question as it shall stand, evidence placeholders included, so that a
-published system brings its own words (`mien.models.dialogues`). `build` uses mien's own questions.
+published system brings its own words (``words.py`` of each system). `build` uses mien's own questions.
 """
 
 from __future__ import annotations

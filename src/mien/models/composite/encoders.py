@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from mien.core.errors import BadConfig
+from mien.core.registry import find
 
-__all__ = ["ENCODERS", "check_entry", "encode_items", "like_weights", "make_encoder"]
+__all__ = ["ENCODERS", "check_entry", "encode_items", "encoder_class", "like_weights", "make_encoder"]
 
-ENCODERS: dict[str, str] = {
+ENCODERS: Mapping[str, str] = {
     "cached": "mien.layers.cached:CachedRows",
     "face-rows": "mien.layers.face_rows:FaceRows",
     "facial-clues": "mien.layers.facial_clues:FacialClues",
@@ -43,12 +43,7 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> None:
             expected=f"an identifier with the keys {sorted(_ENTRY_KEYS)}",
             fix="Correct the entry",
         )
-    if kind not in ENCODERS:
-        raise BadConfig(
-            got=f"encoder type {kind!r} of evidence {name!r}",
-            expected=f"one of {', '.join(ENCODERS)}",
-            fix="Choose one of these, or add yours to mien.models.composite.encoders.ENCODERS before loading",
-        )
+    encoder_class(str(kind))
     if entry["rows"] < 1 or entry["width"] < 1:
         raise BadConfig(
             got=f"evidence {name!r} with rows {entry['rows']}, width {entry['width']}",
@@ -57,11 +52,19 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> None:
         )
 
 
+def encoder_class(kind: str) -> type[nn.Module]:
+    """The class of a type of encoder: of `ENCODERS`, of an entry point ``mien.encoders``, or ``module:Class``.
+
+    Raises:
+        BadConfig: none of this name, or it is no module of torch.
+    """
+    return cast(type[nn.Module], find(kind, ENCODERS, "mien.encoders", "encoder type", nn.Module))
+
+
 def make_encoder(options: Mapping[str, Any]) -> nn.Module:
     """The encoder of an entry, with new weights."""
-    module, _, class_name = ENCODERS[options["type"]].partition(":")
     arguments = {key: value for key, value in options.items() if key != "type"}
-    return cast(nn.Module, getattr(import_module(module), class_name)(**arguments))
+    return encoder_class(options["type"])(**arguments)
 
 
 def like_weights(tensor: Tensor, module: nn.Module, *, keep_precision: bool = False) -> Tensor:

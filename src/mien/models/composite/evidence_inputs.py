@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +19,24 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn import functional
 
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import CropTransform, Evidence, FloatArray, Image
 from mien.face.geometry import aligned_landmarks
-from mien.face.topology import DLIB68, MESH106
 from mien.layers.vision_tower import SQUARES, prepare_pixels
+from mien.models.composite.encoders import encoder_class
 from mien.models.composite.experts import (
     EXPERTS,
     EXPERTS_FOLDER,
     open_face_expert,
-    open_instruction_words,
-    open_landmark_net,
     require_experts,
     write_experts,
 )
 from mien.models.composite.facial_lm import EvidenceInput, FacialLMConfig
+from mien.models.registry import PREPARED, open_system
 
-__all__ = [
-    "Inputs",
-    "bring_experts",
-    "evidence_inputs",
-    "expert_words",
-    "gradient_rows",
-    "inherited_inputs",
-    "instruction_inputs",
-    "needed_experts",
-    "published_inputs",
-]
-
-_MOST_WORDS = 256
-"""Most tokens of an instruction (LLaMA-VID)."""
+__all__ = ["Inputs", "box_of", "bring_experts", "crop_of", "evidence_inputs", "expert_words", "inherited_inputs",
+           "mesh_of", "needed_experts", "pixels_of", "placed", "published_inputs", "reads_face"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +108,7 @@ class Inputs:
         Raises:
             BadConfig: an unknown field or value.
         """
-        published = _PUBLISHED.get(str(card.get("system")), {}) if "imported" in card else {}
+        published = open_system(card["system"]).published_inputs if "imported" in card else {}
         made = cls.of({**published, **card.get("inputs", {})})
         return replace(made, experts=str(folder / made.experts))
 
@@ -134,19 +121,12 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "instruction": ("decoder", "bert"),
     "attributes": ("none", "facexformer"),
 }
-_PUBLISHED: Mapping[str, Mapping[str, str]] = {
-    "emola": {"prior": "insightface"},
-    "emo-llama": {"face_rows": "facexformer", "instruction": "bert"},
-    "expllm": {"square": "pad-rounded"},
-}
-"""System -> what its published weights were trained on."""
 
 
 def published_inputs(system: str, config: FacialLMConfig) -> dict[str, str]:
     """Fields of `Inputs` for a system's published weights: padding, and the outside nets that they read."""
-    if system == "emola" and "prior" not in config.evidence:
-        return {}
-    return dict(_PUBLISHED.get(system, {}))
+    known = open_system(system).published_inputs
+    return {name: value for name, value in known.items() if name != "prior" or name in config.evidence}
 
 
 def inherited_inputs(place: str | Path | None) -> dict[str, Any]:
@@ -169,7 +149,7 @@ def needed_experts(config: FacialLMConfig, inputs: Inputs) -> tuple[str, ...]:
     for name, entry in config.evidence.items():
         encoder = entry["encoder"]
         if encoder["type"] == "facial-clues":
-            rows = inputs.face_rows != "gradients" and _reads_face(encoder)
+            rows = inputs.face_rows != "gradients" and reads_face(encoder)
             names += ["face"] if rows or inputs.attributes == "facexformer" else []
             names += ["instruction"] if inputs.instruction == "bert" else []
         elif name == "prior":
@@ -201,6 +181,8 @@ def evidence_inputs(
 ) -> dict[str, EvidenceInput]:
     """What `FacialLM` reads of N faces: evidence name -> N items.
 
+    An encoder with a static method ``prepare(entry, inputs, batch)`` says itself what it reads of the faces.
+
     Args:
         config: the composite's; its entries name the evidence.
         inputs: how to prepare it.
@@ -219,24 +201,33 @@ def evidence_inputs(
         if names is not None and name not in names:
             continue
         kind = entry["encoder"]["type"]
-        if kind == "facial-clues":
-            made[name] = _frames(entry["encoder"], inputs, batch, instructions, tokenizer)
+        own = getattr(encoder_class(kind), "prepare", None)
+        place = PREPARED.get(kind) or (PREPARED.get(name) if kind == "cached" else None)
+        if own is not None:
+            made[name] = own(entry, inputs, batch)
+        elif place is not None:
+            module, _, function = place.partition(":")
+            prepare = getattr(import_module(module), function)
+            made[name] = prepare(entry, inputs, batch, instructions, tokenizer)
         elif kind in ("pointmlp", "point-groups"):
             made[name] = torch.from_numpy(np.stack([_points(inputs, one) for one in batch]))
-        elif name == "prior":
-            made[name] = torch.from_numpy(_priors(inputs, batch))
         elif name == "image":
-            made[name] = _pixels(inputs, batch)
+            made[name] = pixels_of(inputs, batch)
         else:
             raise BadConfig(
                 got=f"evidence {name!r} of type {kind!r}",
                 expected="an image, landmarks for PointMLP, a prior or facial clues",
-                fix="Prepare this evidence yourself and call the model directly",
+                fix="Give its encoder a static method prepare(entry, inputs, batch), or call the model directly",
             )
     return made
 
 
-def _crop(evidence: Evidence) -> Image:
+def crop_of(evidence: Evidence) -> Image:
+    """The pixels of a face.
+
+    Raises:
+        BadInput: it has none.
+    """
     if evidence.crop is None:
         raise BadInput(
             got="a face without pixels",
@@ -246,7 +237,12 @@ def _crop(evidence: Evidence) -> Image:
     return evidence.crop
 
 
-def _mesh(evidence: Evidence) -> FloatArray:
+def mesh_of(evidence: Evidence) -> FloatArray:
+    """(478, 3) px.
+
+    Raises:
+        BadInput: a face without landmarks, or with some that are no numbers.
+    """
     if evidence.face.landmarks is None:
         raise BadInput(
             got="a face without landmarks",
@@ -263,8 +259,9 @@ def _mesh(evidence: Evidence) -> FloatArray:
     return mesh
 
 
-def _pixels(inputs: Inputs, batch: Sequence[Evidence]) -> Tensor:
-    crops = [_crop(one) for one in batch]
+def pixels_of(inputs: Inputs, batch: Sequence[Evidence]) -> Tensor:
+    """(N, 3, image_size, image_size) as a tower reads them."""
+    crops = [crop_of(one) for one in batch]
     if inputs.grey:
         weights = np.asarray([0.299, 0.587, 0.114], np.float32)
         crops = [np.repeat((crop @ weights + 0.5).astype(np.uint8)[..., None], 3, axis=2) for crop in crops]
@@ -272,13 +269,13 @@ def _pixels(inputs: Inputs, batch: Sequence[Evidence]) -> Tensor:
 
 
 def _points(inputs: Inputs, evidence: Evidence) -> FloatArray:
-    mesh = _mesh(evidence)
+    mesh = mesh_of(evidence)
     return (aligned_landmarks(mesh) if inputs.landmarks == "aligned" else mesh).astype(np.float32)
 
 
-def _placed(evidence: Evidence, points: Sequence[int]) -> FloatArray:
+def placed(evidence: Evidence, points: Sequence[int]) -> FloatArray:
     """(len(points), 2) x and y in -1..1 of the crop."""
-    mesh, transform = _mesh(evidence)[list(points), :2], _transform(evidence)
+    mesh, transform = mesh_of(evidence)[list(points), :2], _transform(evidence)
     return (2.0 * transform.place(mesh) / transform.size - 1.0).astype(np.float32)
 
 
@@ -292,17 +289,7 @@ def _transform(evidence: Evidence) -> CropTransform:
     return evidence.face.crop
 
 
-def _priors(inputs: Inputs, batch: Sequence[Evidence]) -> FloatArray:
-    """(N, 212) EmoLA's facial priors."""
-    if inputs.prior == "mesh106":
-        return np.stack([_placed(one, MESH106).ravel() for one in batch])
-    net = open_landmark_net(Path(inputs.experts) / EXPERTS["landmarks"].file)
-    if inputs.prior == "insightface-emola":
-        return net.prior([(_crop(one), None) for one in batch], "emola")
-    return net.prior([(_crop(one), _box(one)) for one in batch])
-
-
-def _box(evidence: Evidence) -> tuple[float, float, float, float]:
+def box_of(evidence: Evidence) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of the face in px of its crop: around the mesh, else what the box became.
 
     The mesh comes first, as the box of a given crop is the whole picture.
@@ -310,77 +297,11 @@ def _box(evidence: Evidence) -> tuple[float, float, float, float]:
     transform, face = _transform(evidence), evidence.face
     left, top, right, bottom = (float(edge) for edge in face.box)
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    points = corners if face.landmarks is None else _mesh(evidence)[:, :2]
-    scale = _crop(evidence).shape[0] / transform.size
+    points = corners if face.landmarks is None else mesh_of(evidence)[:, :2]
+    scale = crop_of(evidence).shape[0] / transform.size
     placed = scale * transform.place(points)
     low, high = placed.min(axis=0), placed.max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-
-def _reads_face(encoder: Mapping[str, Any]) -> bool:
-    return encoder["mining"] is not None or "landmarks" in encoder["rows"]
-
-
-def _frames(
-    encoder: Mapping[str, Any],
-    inputs: Inputs,
-    batch: Sequence[Evidence],
-    instructions: Sequence[str] | None,
-    tokenizer: Tokenizer | None,
-) -> dict[str, Tensor]:
-    if instructions is None or tokenizer is None or len(instructions) != len(batch):
-        raise BadInput(
-            got=f"{len(batch)} frames with {0 if instructions is None else len(instructions)} instructions",
-            expected="a question for each, and the tokenizer: the clue depends on what is asked",
-            fix="Pass instructions and tokenizer",
-        )
-    frames = {"pixels": _pixels(inputs, batch), **_questions(encoder, inputs, instructions, tokenizer)}
-    if _reads_face(encoder):
-        frames |= _facial(encoder, inputs, batch)
-    return frames
-
-
-def _questions(
-    encoder: Mapping[str, Any], inputs: Inputs, instructions: Sequence[str], tokenizer: Tokenizer
-) -> dict[str, Tensor]:
-    qformer = encoder["clue"]["qformer"]
-    limit = int(qformer.get("max_position_embeddings", 512))
-    if inputs.instruction == "bert":
-        words = open_instruction_words(Path(inputs.experts) / EXPERTS["instruction"].file)
-        made = _padded([words.encode(text, min(limit, _MOST_WORDS)) for text in instructions])
-    else:
-        made = instruction_inputs(instructions, tokenizer, limit)
-    known, highest = int(qformer.get("vocab_size", 30_522)), int(made["instruction_ids"].max())
-    if highest >= known:
-        raise BadConfig(
-            got=f"token {highest} of the question for a Q-Former of {known} words",
-            expected="the words that it was trained on",
-            fix="Write instruction: bert into the inputs and give BERT's tokenizer.json (see docs/systems.md)",
-        )
-    return made
-
-
-def _facial(encoder: Mapping[str, Any], inputs: Inputs, batch: Sequence[Evidence]) -> dict[str, Tensor]:
-    """``face`` (N, n², width), where it is mined, and ``landmarks`` (N, 68, 2) in -1..1 of the crop."""
-    width = int(encoder["face_width"])
-    if inputs.face_rows != "gradients":
-        expert = open_face_expert(Path(inputs.experts) / EXPERTS["face"].file)
-        features = "fused" if inputs.face_rows == "facexformer" else "last"
-        found = expert.widths[features]
-        if found != width:
-            raise BadConfig(
-                got=f"facial rows of {found} numbers for a model of {width}",
-                expected="the expert and the features that this model was built for",
-                fix=f"Build the model with face_width={found}, or choose other face_rows",
-            )
-        read = expert.read([_crop(one) for one in batch], features)
-        made = {"face": read.face, "landmarks": read.landmarks}
-    else:
-        made = {"landmarks": torch.from_numpy(np.stack([_placed(one, DLIB68) for one in batch]))}
-        if encoder["mining"] is not None:
-            rows = [gradient_rows(_crop(one), inputs.face_map, width) for one in batch]
-            made["face"] = torch.from_numpy(np.stack(rows))
-    return made if encoder["mining"] is not None else {"landmarks": made["landmarks"]}
 
 
 def expert_words(inputs: Inputs, batch: Sequence[Evidence]) -> tuple[str, ...]:
@@ -394,40 +315,11 @@ def expert_words(inputs: Inputs, batch: Sequence[Evidence]) -> tuple[str, ...]:
     """
     return (
         open_face_expert(Path(inputs.experts) / EXPERTS["face"].file)
-        .read([_crop(one) for one in batch])
+        .read([crop_of(one) for one in batch])
         .words
     )
 
 
-def instruction_inputs(texts: Sequence[str], tokenizer: Tokenizer, limit: int) -> dict[str, Tensor]:
-    """``instruction_ids`` and ``instruction_mask`` (N, T); a long question loses its beginning, as in LLaMA-VID."""
-    kept = min(limit, _MOST_WORDS)
-    return _padded([tokenizer.encode(text, add_special_tokens=False).ids[-kept:] for text in texts])
-
-
-def _padded(ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-    longest = max(len(one) for one in ids)
-    return {
-        "instruction_ids": torch.tensor([[*one, *[0] * (longest - len(one))] for one in ids]),
-        "instruction_mask": torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids]),
-    }
-
-
-def gradient_rows(crop: Image, side: int, width: int) -> FloatArray:
-    """(S, S, 3) crop -> (side², width) rows: histograms of signed gradient directions per cell (Dalal & Triggs 2005).
-
-    Each row has length 1 up to a small constant, so that contrast weighs little.
-    """
-    grey = torch.from_numpy(crop.astype(np.float32).mean(axis=2) / 255.0)
-    down, across = torch.gradient(grey)
-    strength = torch.sqrt(down.square() + across.square())
-    place = (torch.atan2(down, across) / (2.0 * torch.pi) % 1.0) * width
-    low = place.floor()
-    share = place - low
-    bins = torch.zeros(width, *grey.shape)
-    first = low.long() % width
-    bins.scatter_(0, first[None], (strength * (1.0 - share))[None])
-    bins.scatter_add_(0, ((first + 1) % width)[None], (strength * share)[None])
-    cells = functional.adaptive_avg_pool2d(bins[None], side)[0].flatten(1).t()
-    rows: FloatArray = (cells / (cells.norm(dim=1, keepdim=True) + 0.01)).numpy()
-    return rows
+def reads_face(encoder: Mapping[str, Any]) -> bool:
+    """Whether facial clues of this configuration look at the face itself, for regions or for landmarks."""
+    return encoder["mining"] is not None or "landmarks" in encoder["rows"]

@@ -17,8 +17,9 @@ from mien.core.nouns import Answer, Evidence, Turn
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import FacialLMConfig
 from mien.models.composite.processing import collate
-from mien.models.composite.systems import System, open_system
+from mien.models.composite.systems import System
 from mien.models.formats.loading import CARD, model_folder, open_facial_config, open_tokenizer_file, read_card
+from mien.models.registry import open_system
 
 __all__ = ["FacialProcessor"]
 
@@ -32,7 +33,7 @@ class FacialProcessor(ProcessorMixin):
 
     Args:
         tokenizer: a fast transformers tokenizer.
-        system: a key of `mien.models.composite.systems.SYSTEMS`.
+        system: a key of `mien.models.registry.SYSTEMS`.
         scale: of the configuration.
         options: of ``system.configure``.
         inputs: fields of `mien.models.composite.evidence_inputs.Inputs`.

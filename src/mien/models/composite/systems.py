@@ -1,40 +1,32 @@
 """What every system is made of: configuration, layout of the dialogue, training stages, generation, reading.
 
-`SYSTEMS` is looked up lazily; a system's own file holds its facts and nothing of another's.
+A system's own folder holds its facts and nothing of another's; `mien.models.registry` finds it by name.
 """
 
 from __future__ import annotations
 
+import inspect
+import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from peft import LoraConfig, inject_adapter_in_model
 from tokenizers import Tokenizer
 from torch import nn
 
 from mien.core.errors import BadConfig, BadInput, require_known
-from mien.core.nouns import Answer, Turn
-from mien.models.composite.backbones import BASE_END
+from mien.core.nouns import Answer, Dialogue, Sample, Turn
+from mien.dialogue.say.builders import show
 from mien.models.composite.facial_lm import FacialLMConfig
 from mien.models.composite.precision import freeze_in, learn_in_float32
 from mien.models.composite.processing import TEMPLATES, Encoded, Template, encode, lay_out
 
-__all__ = ["SYSTEMS", "Generation", "LabelTask", "Lora", "Stage", "System", "open_system", "prepare"]
+__all__ = ["Arrays", "Builder", "Generation", "LabelTask", "Lora", "Stage", "System", "prepare"]
 
-SYSTEMS: Mapping[str, str] = MappingProxyType(
-    {
-        "facephi": "mien.models.facephi.system:SYSTEM",
-        "emola": "mien.models.emola.system:SYSTEM",
-        "emo-llama": "mien.models.emo_llama.system:SYSTEM",
-        "au-llava": "mien.models.au_llava.system:SYSTEM",
-        "expllm": "mien.models.expllm.system:SYSTEM",
-    }
-)
-"""System name -> ``"module:SYSTEM"``."""
+Builder = Callable[..., Dialogue | None]
+"""``builder(sample, rng, **options)``: one training item, or None where the sample lacks the label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +99,20 @@ class LabelTask:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrays:
+    """How a system codes AUs: an array per task, read by its grammar."""
+
+    forms: Mapping[str, str]
+    """Task -> one of `mien.dialogue.read.au_arrays.FORMATS`."""
+    units: Callable[[str], tuple[str, ...]]
+    """Names of a task's values."""
+    asked: Callable[..., tuple[str, tuple[str, ...]] | Answer]
+    """``asked(kind, question, trained)``: task and values that answer a question, or what can be said instead."""
+    pick: Callable[[str, str, Sequence[str]], Answer]
+    """``pick(text, task, names)``: the values that were asked for, as an array of their own."""
+
+
+@dataclass(frozen=True, slots=True)
 class System:
     """One published system on the composite."""
 
@@ -122,15 +128,33 @@ class System:
     """A user's turn for a task, placeholders included."""
     read: Callable[..., Answer]
     """``read(text, task=…)``: what the answer says."""
+    builders: Mapping[str, Builder]
+    """Task -> what makes a training item of a sample. Where a task is one of ``read`` too, they agree."""
     wrap: Callable[[str, Mapping[str, Any]], str]
     """``wrap(question, options)``: a user's own question as a turn, for a model built with these options."""
     labels: Callable[[Mapping[str, Any]], LabelTask] | None = None
     """The closed question on the emotion, for a model built with these options; None where there is none."""
+    evidence: str = ""
+    """What `adapt` puts before the first question of a foreign dialogue; nothing where the template shows the face."""
+    mix: Mapping[str, float] = field(default_factory=dict)
+    """Share of each task among the training items, where published."""
+    arrays: Arrays | None = None
+    """How it measures AUs, for a system that answers with arrays of them."""
+    explaining: Callable[[str], Sequence[Turn]] | None = None
+    """The dialogue that asks for an explanation of a label; None: a free answer to the emotion question stands for
+    it."""
+    alignment_text: Callable[[str], str] = "A face with the emotion of {}.".format
+    """The text that a face of an emotion is aligned with, in a contrastive stage."""
+    needs_mesh: Callable[[Any], bool] = lambda inputs: False
+    """Whether it cannot read a face without landmarks, when prepared as these
+    `mien.models.composite.evidence_inputs.Inputs` say."""
+    published_inputs: Mapping[str, str] = field(default_factory=dict)
+    """Fields of `Inputs` that its published weights were trained on."""
     present_above: Mapping[str, float] = field(default_factory=dict)
     """Task -> value above which an AU counts as present when answers are scored; 0 for tasks that are not named."""
     clips: bool = False
     """Whether one answer may be about several frames of a video. Then the options of ``wrap`` and ``labels``, and those
-    of `mien.models.dialogues.build`, name their number as ``frames``, and each frame is an item of evidence."""
+    of its ``builders``, name their number as ``frames``, and each frame is an item of evidence."""
     max_length: int = 2048
     padding: Literal["left", "right"] = "right"
     """Side of padding in training; generation always pads left."""
@@ -142,6 +166,36 @@ class System:
     """How to make the one model that training at scale ``paper`` starts from, where its parts alone are not enough."""
     base_weights: Mapping[str, str] = field(default_factory=dict)
     """The same at scale ``base``."""
+
+    def build(self, task: str, sample: Sample, rng: random.Random, **options: object) -> Dialogue | None:
+        """One training item; None when the sample lacks the label that the task needs.
+
+        Args:
+            task: a key of ``builders``.
+            sample: the labelled face or clip.
+            rng: chooses question, answer template and order.
+            **options: of this task's builder; see the ``BUILDERS`` of the system's words.
+
+        Raises:
+            BadConfig: unknown task, option or value of one.
+        """
+        require_known(task, self.builders, "task", of=self.name)
+        known = tuple(inspect.signature(self.builders[task]).parameters)[2:]
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise BadConfig(
+                got=f"option {', '.join(unknown)} of {self.name} {task}",
+                expected=f"one of {', '.join(known)}" if known else "no options",
+                fix="Leave it out",
+            )
+        return self.builders[task](sample, rng, **options)
+
+    def adapt(self, dialogue: Dialogue) -> Dialogue:
+        """A dialogue of the data itself (FABA-Instruct's turns, a data engine's) with the evidence in its place.
+
+        Evidence goes to the front of the first question, wherever the data put it, as in the released preprocessing.
+        """
+        return show(dialogue, self.evidence)
 
     def laid_out(self, template: str | None) -> System:
         """The system with another of `mien.models.composite.processing.TEMPLATES`; None keeps its own.
@@ -227,24 +281,6 @@ class System:
                 fix="Shorten the question, or pass fewer frames",
             )
         return cut
-
-
-def open_system(name: str, scale: str | None = None) -> System:
-    """A system by name.
-
-    Args:
-        name: a key of `SYSTEMS`.
-        scale: at scale ``base`` answers end with the decoders' own end token, and no start token is added.
-
-    Raises:
-        BadConfig: the name is not in `SYSTEMS`.
-    """
-    require_known(name, SYSTEMS, "system")
-    module, _, attribute = SYSTEMS[name].partition(":")
-    system = cast(System, getattr(import_module(module), attribute))
-    if scale != "base":
-        return system
-    return replace(system, template=replace(system.template, end=BASE_END), special_tokens=False)
 
 
 def prepare(model: nn.Module, stage: Stage) -> list[str]:

@@ -21,10 +21,10 @@ from mien.core.options import options_of, typed_options
 from mien.layers.facexformer import FaceXFormer
 from mien.layers.pointmlp import PointMLP
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
-from mien.models.composite.systems import open_system
 from mien.models.formats.checkpoints import read_checkpoint
 from mien.models.formats.layouts import LAYOUTS, Layout, join_query_value_bias, own_keys, resample_positions
 from mien.models.formats.loading import quiet
+from mien.models.registry import open_system
 
 __all__ = [
     "LAYOUTS",

@@ -22,7 +22,6 @@ from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import EvidenceInput, FacialLMConfig
 from mien.models.composite.processing import Encoded, collate, lay_out
 from mien.models.composite.systems import System
-from mien.models.dialogues import build
 from mien.models.formats.loading import open_tokenizer_file
 from mien.train.data.augmented import augmented, tells_sides
 from mien.train.data.face_facts import placed_sample
@@ -60,12 +59,12 @@ def dialogue_about(
     """The dialogue of a task about one sample, with as many frames as are shown of it; None where it lacks the label.
 
     Raises:
-        BadConfig: see `build`.
+        BadConfig: see `System.build`.
     """
     shown: dict[str, Any] = {"frames": len(faces.frames(row))} if system.clips else {}
     if faces.attributes is not None:
         shown["attributes"] = faces.attributes[row]
-    return build(system.name, task, placed_sample(faces, row), rng, **{**options, **shown})
+    return system.build(task, placed_sample(faces, row), rng, **{**options, **shown})
 
 
 def draw_instructions(
@@ -86,7 +85,7 @@ def draw_instructions(
         tasks: task -> passes over the faces.
         balance: see `balanced`.
         seed: of every choice.
-        options: task -> options of `build`.
+        options: task -> options of `System.build`.
 
     Raises:
         BadConfig: no face gives a dialogue for a task.
