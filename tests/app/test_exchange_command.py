@@ -189,7 +189,8 @@ def test_embedded_pictures_need_no_file(faces: Path, tmp_path: Path) -> None:
 
 
 def test_clips_are_videos_in_every_format(tmp_path: Path) -> None:
-    (tmp_path / "manifest.csv").write_text("media,emotion\ntalk.MP4,happy\n")
+    (tmp_path / "manifest.csv").write_text("media,emotion\ntalk.MP4,happy\nframes,sad\n")
+    (tmp_path / "frames").mkdir()
     for format, key in (
         ("llava", "video"),
         ("sharegpt", "videos"),
@@ -199,7 +200,10 @@ def test_clips_are_videos_in_every_format(tmp_path: Path) -> None:
         out = tmp_path / "out.json"
         invoke("export", "manifest", out, "--root", tmp_path, "--split", "all", "--format", format)
         text = out.read_text()
-        assert f'"{key}"' in text and '"image' not in text and "<image>" not in text
+        assert f'"{key}"' in text and '"image' not in text and "<image>" not in text and 'frames/"' in text
+    for place in (tmp_path, tmp_path / "manifest.csv"):
+        with pytest.raises(BadConfig, match="the table they come from"):
+            invoke("export", "manifest", tmp_path / "manifest.csv", "--root", place, "--format", "llava")
 
 
 @pytest.mark.slow

@@ -107,6 +107,14 @@ def export_command(
             expected="openai",
             fix="Leave it out: trainers open the files",
         )
+    if root is not None and (
+        _same(out, root) or (out.name.startswith("manifest.") and _same(out.parent, root))
+    ):
+        raise BadConfig(
+            got=f"{out} for the dialogues, which is the table they come from",
+            expected="a file of its own",
+            fix="Name another file",
+        )
     samples = open_dataset(name).read(split, root, **split_options(option or ()))
     default = out.with_name(f"{out.stem}-landmarks")
     with MediaReader() as reader:
@@ -125,6 +133,10 @@ def export_command(
     for line in _report(done, media, out, task):
         typer.echo(line)
     raise typer.Exit(1 if done.failed else 0)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _report(done: Exported, media: Media, out: Path, task: str) -> Iterator[str]:

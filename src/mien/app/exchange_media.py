@@ -92,7 +92,9 @@ class Media:
             return Placed(self._told(path), landmark=landmark)
         self.members += member
         self.boxes += box is not None
-        return Placed(self._told(sample.media), box, landmark)
+        # The slash tells a folder of frames from a picture without a suffix.
+        clip = "/" if os.path.isdir(sample.media) else ""
+        return Placed(self._told(sample.media) + clip, box, landmark)
 
     def _told(self, path: str | Path) -> str:
         return str(path) if self._beside is None else os.path.relpath(path, self._beside)

@@ -13,5 +13,9 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def is_clip(media: str) -> bool:
-    """Whether a name or data URL means a whole video; ``clip.mp4!12`` is one of its frames."""
-    return media.startswith("data:video/") or media[media.rfind(".") :].lower() in VIDEO_SUFFIXES
+    """Whether a name or data URL means a whole clip: a video, or ``frames/``; ``clip.mp4!12`` is one of its frames."""
+    return (
+        media.startswith("data:video/")
+        or media.endswith("/")
+        or media[media.rfind(".") :].lower() in VIDEO_SUFFIXES
+    )
