@@ -150,6 +150,29 @@ def disfa(root: Path) -> None:
         write(root / "Videos_LeftCamera" / f"LeftVideo{subject}_comp.avi", film())
 
 
+def emonet_face(root: Path) -> None:
+    """Rows as in the authors' binary.csv, and in hq.csv as their notebook reads it."""
+    hq: list[list[object]] = [["image", "annotator", "annotations", "human"]]
+    families = {"Elation": "Positive High-Energy Emotions", "Anger": "Negative High-Energy Emotions",
+                "Pain": "Physical and Exhaustive States"}  # fmt: skip
+    for index, best in enumerate(("Elation", "Anger", "Pain", "Elation")):
+        for rater in (1, 2, 3):
+            told = {
+                f"{family}|{word}": 5 + rater % 2 if word == best else 1 for word, family in families.items()
+            }
+            hq.append([f"{index}.png", f"human-{rater}", repr(told | {"Extra Dimensions|Valence": -3}), True])
+        hq.append([f"{index}.png", "Hume Face*", repr({"Physical and Exhaustive States|Pain": 0.9}), False])
+        write(root / "hq" / f"{index}.png")
+    table(root / "data/hq.csv", hq)
+    binary = [["path", "annotator", "value", "emotion"], ["00000", "human-1", "True", "Anger"],
+              ["00000", "human-3", "False", "Contentment"], ["00005", "human-1", "False", "Fear"],
+              ["00005", "human-3", "False", "Concentration"], ["00009", "human-1", "True", "Fatigue/Exhaustion"],
+              ["00009", "human-5", "True", "Longing"], ["00070", "human-1", "True", "Sadness"]]  # fmt: skip
+    table(root / "data/binary.csv", binary)
+    for name in ("00000", "00005", "00009", "00070"):
+        write(root / "binary" / f"{name}.jpg")
+
+
 def emotionet(root: Path) -> None:
     header = ["URL", "URL orig", *(f"'AU {unit}'" for unit in range(1, 61))]
     rows = [header]
@@ -368,8 +391,8 @@ def rafdb(root: Path) -> None:
 COPIES: dict[str, Callable[[Path], None]] = {
     build.__name__: build
     for build in (
-        affectnet, bp4d, casme2, cmma, dfew, disfa, emotionet, expllm, expw, faba_instruct, feafa, ferplus, ferv39k,
-        folder, gft, hf_dataset, mafw, manifest, meld, mer2023, rafdb,
+        affectnet, bp4d, casme2, cmma, dfew, disfa, emonet_face, emotionet, expllm, expw, faba_instruct, feafa,
+        ferplus, ferv39k, folder, gft, hf_dataset, mafw, manifest, meld, mer2023, rafdb,
     )
 }  # fmt: skip
 PACKS = ("genki4k", "lfw_emotion", "london")

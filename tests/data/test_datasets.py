@@ -298,6 +298,13 @@ DAMAGES = [
       "ActionUnit_Labels/SN001/SN001_au26.txt", 0, "cannot be read"),
     D("disfa", "out of protocol", rename("ActionUnit_Labels/SN001", "ActionUnit_Labels/SN099"),
       "ActionUnit_Labels/SN099", 0, "in no fold"),
+    D("emonet_face", "missing image", lose("hq/1.png"), "data/hq.csv", 6, "no file"),
+    D("emonet_face", "wrong rating", edit("data/hq.csv", "Elation': 6", "Elation': 8"), "data/hq.csv", 2, "rating 8"),
+    D("emonet_face", "wrong value", edit("data/binary.csv", "human-1,True,Sad", "human-1,Maybe,Sad"), "data/binary.csv",
+      8, "value 'Maybe'"),
+    D("emonet_face", "annotations", edit("data/hq.csv", "{'Positive", "['Positive"), "data/hq.csv", 2, "no dict"),
+    D("emonet_face", "encoding", edit("data/binary.csv", "00070", b"0007\xe9"), "data/binary.csv", 8, "not UTF-8"),
+    D("emonet_face", "duplicate", edit("data/hq.csv", "0.png,human-2", "0.png,human-1"), "data/hq.csv", 3, "again"),
     D("emotionet", "missing image", lose("images/N_0000000001_00001/N_0000000002.jpg"), NET, 4, "no file"),
     D("emotionet", "wrong label", edit(NET, "origin/a.jpg,1,", "origin/a.jpg,2,"), NET, 2, "AU01=2"),
     D("emotionet", "encoding", edit(NET, "origin/a", b"orig\xe9n/a"), NET, 2, "not UTF-8"),
@@ -459,6 +466,7 @@ KINDS = {
 # What cannot happen to a dataset, and why.
 IMPOSSIBLE = {
     "casme2": {"in two parts": "one split"},
+    "emonet_face": {"in two parts": "two sets, each with names of its own"},
     "emotionet": {"in two parts": "one split"},
     "expw": {"in two parts": "`test` is drawn from `all`"},
     "expllm": {"in two parts": "each list stands alone; names repeat across its sources"},
@@ -474,24 +482,3 @@ def test_every_kind_of_damage_is_done_to_every_dataset(name: str) -> None:
     done = [damage.kind for damage in DAMAGES if damage.name == name]
     missing = {kind for kind, words in KINDS.items() if not any(re.search(words, one) for one in done)}
     assert missing == set(IMPOSSIBLE.get(name, {}))
-
-
-def test_deep_check_tries_every_picture(copy_of: CopyOf) -> None:
-    root = copy_of("rafdb")
-    tried: list[str] = []
-
-    def can_open(media: str) -> str | None:
-        tried.append(media)
-        return "no picture" if media.endswith("test_00002_aligned.jpg") else None
-
-    problems = open_dataset("rafdb").check(root, can_open)
-    assert len(tried) == 14
-    assert [str(problem) for problem in problems] == [f"{RAF}:9: no picture"]
-
-
-def test_empty_split_is_a_problem(copy_of: CopyOf) -> None:
-    root = copy_of("ferv39k")
-    (root / FERV).write_text("")
-    assert [str(problem) for problem in open_dataset("ferv39k").check(root)] == [
-        ".: split train holds no sample"
-    ]

@@ -11,6 +11,8 @@ import pytest
 from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import Sample
 from mien.data import DATASETS, open_dataset
+from mien.data.emonet_face import ratings
+from mien.face.media import open_media
 
 CopyOf = Callable[[str], Path]
 
@@ -183,3 +185,47 @@ def test_options_come_as_text_or_as_values(copy_of: CopyOf) -> None:
     root = copy_of("bp4d")
     for units in (4, "4"):
         assert list(read("bp4d", "fold1", root, units=units)[0].labels.au_presence or {}) == ["AU04"]
+
+
+def test_emonet_face_by_its_own_words_and_by_the_eight(copy_of: CopyOf) -> None:
+    root = copy_of("emonet_face")
+    test = read("emonet_face", "test", root)
+    assert [(s.id, s.labels.emotion) for s in test] == [
+        ("0.png", "happiness"),
+        ("1.png", "anger"),
+        ("3.png", "happiness"),
+    ]
+    votes = test[0].labels.votes
+    assert votes is not None and votes["happiness"] == pytest.approx(17 / 3) and votes["anger"] == 1
+    every = read("emonet_face", "test", root, classes=40)
+    assert [s.labels.emotion for s in every] == ["elation", "anger", "pain", "elation"]
+    binary = read("emonet_face", "binary", root)
+    assert [(Path(s.media).name, s.labels.emotion) for s in binary] == [
+        ("00000.jpg", "anger"),
+        ("00070.jpg", "sadness"),
+    ]
+    own = read("emonet_face", "binary", root, classes=40)
+    assert [s.labels.emotion for s in own] == ["anger", None, None, "sadness"]
+    name, given = next(ratings(root))
+    assert (
+        name == "0.png"
+        and list(given) == ["human-1", "human-2", "human-3"]
+        and given["human-1"]["elation"] == 6
+    )
+    with pytest.raises(BadConfig, match="8 or 40"):
+        read("emonet_face", "test", root, classes=7)
+
+
+def test_emonet_face_as_the_hub_has_it(tmp_path: Path, jpeg_bytes: bytes) -> None:
+    """The picture is a struct in ``path``, the ratings a text in ``label``: a list of one dict per rater."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    told = [{"human-1": {"Negative Low-Energy Emotions|Sadness": 6.0}}, {"Hume Face": {"x|Anger": 1}}]
+    rows = {"path": [{"bytes": jpeg_bytes, "path": None}] * 2, "label": [repr(told), "nonsense"]}
+    (tmp_path / "data").mkdir()
+    parquet.write_table(arrow.table(rows), tmp_path / "data/train-00000-of-00001.parquet")
+    found = open_dataset("emonet_face").audit(tmp_path)
+    assert found.counts["test"] == 1
+    assert any("train-00000-of-00001.parquet:2: label holds no ratings" in str(one) for one in found.problems)
+    first = next(iter(open_dataset("emonet_face").read("test", tmp_path)))
+    assert first.labels.emotion == "sadness" and first.media.endswith(".parquet!0")
+    assert open_media(first.media).shape[2] == 3

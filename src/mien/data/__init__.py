@@ -18,6 +18,7 @@ DATASETS: tuple[str, ...] = (
     "cmma",
     "dfew",
     "disfa",
+    "emonet_face",
     "emotionet",
     "expllm",
     "expw",

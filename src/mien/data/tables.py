@@ -220,8 +220,8 @@ def _text(root: Path, name: str) -> str | Problem:
         return Problem(name, line, f"byte 0x{data[error.start]:02x} is not UTF-8; convert the file")
 
 
-def parquet_items(root: Path, name: str) -> Iterator[Item | Problem]:
-    """Rows of a Parquet file, batch by batch.
+def parquet_items(root: Path, name: str, columns: Sequence[str] | None = None) -> Iterator[Item | Problem]:
+    """Rows of a Parquet file, batch by batch; with ``columns`` only those are read.
 
     Raises:
         MissingDependency: pyarrow is not installed.
@@ -231,7 +231,7 @@ def parquet_items(root: Path, name: str) -> Iterator[Item | Problem]:
     number = 0
     try:
         with parquet.ParquetFile(root / name) as file:
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(columns=None if columns is None else list(columns)):
                 for values in batch.to_pylist():
                     number += 1
                     yield Item(number, values)
