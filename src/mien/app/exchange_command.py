@@ -107,14 +107,7 @@ def export_command(
             expected="openai",
             fix="Leave it out: trainers open the files",
         )
-    if root is not None and (
-        _same(out, root) or (out.name.startswith("manifest.") and _same(out.parent, root))
-    ):
-        raise BadConfig(
-            got=f"{out} for the dialogues, which is the table they come from",
-            expected="a file of its own",
-            fix="Name another file",
-        )
+    _keep_table(root, out)
     samples = open_dataset(name).read(split, root, **split_options(option or ()))
     default = out.with_name(f"{out.stem}-landmarks")
     with MediaReader() as reader:
@@ -133,6 +126,17 @@ def export_command(
     for line in _report(done, media, out, task):
         typer.echo(line)
     raise typer.Exit(1 if done.failed else 0)
+
+
+def _keep_table(root: Path | None, out: Path) -> None:
+    if root is not None and (
+        _same(out, root) or (out.name.startswith("manifest.") and _same(out.parent, root))
+    ):
+        raise BadConfig(
+            got=f"{out} for the dialogues, which is the table they come from",
+            expected="a file of its own",
+            fix="Name another file",
+        )
 
 
 def _same(one: Path, other: Path) -> bool:
