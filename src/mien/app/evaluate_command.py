@@ -205,7 +205,9 @@ def reproduce(
             where = f" below {data}" if data is not None else ""
             absent[name] = f"data: {suite.data.dataset} not found{where} (from its owners; --data DIR)"
             continue
-        config = {"model": str(weights), "readout": None, "device": "cpu", "precision": None, "seed": None}
+        # In words, as the papers asked; the embedded readers have no such questions.
+        words = "text" if weights.is_dir() else None
+        config = {"model": str(weights), "readout": words, "device": "cpu", "precision": None, "seed": None}
         plan = Plan([suite], out / f"{weights.name}-{name}", {"": place}, limit)
         results.append(run_suites(plan, _opener(config, [suite], None, 1, None), config, _Watch()))
     for line in lines_of(paper, tables(paper, results, row, absent)):
@@ -362,7 +364,7 @@ def _opener(
                 for part in (fold,) if "{fold}" in model else suite.data.parts:
                     refuse_leak(Path(name), suite, part)
             reader = open_reader(name, threads, config["device"], config["precision"])
-            opened[name] = ReaderAnswers(reader, config["readout"])
+            opened[name] = ReaderAnswers(reader, config["readout"], seed=config["seed"])
         return opened[name]
 
     return open_model

@@ -13,7 +13,7 @@ from PIL import Image as pillow
 from mien.backends.base import Reader
 from mien.backends.chat import ChatFailed, ChatImage, ChatMessage, ChatRequest, Teacher
 from mien.core.errors import BackendFailed, MienError
-from mien.core.nouns import AuReading, Evidence, FaceResult, Image, Sample
+from mien.core.nouns import Answer, AuReading, Evidence, FaceResult, Image, Sample
 from mien.evaluate.forms import measured, say
 from mien.evaluate.suite import Suite
 from mien.face.clips import middle
@@ -79,11 +79,13 @@ class ReaderAnswers:
         reader: of `mien.backends.base.open_reader`.
         readout: ``likelihood`` or ``text`` in place of the suite's.
         instrument: measures faces for audits of explanations; the reader itself by default.
+        seed: of sampled answers.
     """
 
     reader: Reader
     readout: str | None = None
     instrument: Reader | None = None
+    seed: int | None = None
     name: str = field(init=False)
     crop_size: int | None = field(init=False)
     clips: bool = field(init=False)
@@ -121,13 +123,20 @@ class ReaderAnswers:
         return said
 
     def _told(self, shown: Sequence[Shown], suite: Suite) -> list[Said]:
-        system, own = getattr(self.reader, "system", None), suite.asks.get(self.name)
         faces = self._faces(shown)
-        if system is not None and own is None:
-            how = {"max_new_tokens": suite.max_new_tokens, **_sampled(suite.sampling)}
+        if getattr(self.reader, "system", None) is None:
+            return [_said(self.reader.ask(face, suite.asked)) for face in faces]
+        how = {"max_new_tokens": suite.max_new_tokens, **_sampled(suite.sampling)}
+        how |= {} if self.seed is None else {"seed": self.seed}
+        own = suite.asks.get(self.name)
+        if own is None:
             texts = self.reader.answer(faces, [suite.asked] * len(faces), **how)  # type: ignore[attr-defined]
             return [Said(text) for text in texts]
-        return [Said(self.reader.ask(face, suite.asked).text) for face in faces]
+        from mien.backends.torch_rounds import own_rounds
+
+        how |= own.options
+        told = own_rounds(self.reader, faces, own.rounds, own.template, **how)  # type: ignore[arg-type]
+        return [Said(answers[-1]) for answers in told]
 
     def _explained(self, shown: Sequence[Shown]) -> list[Said]:
         faces = self._faces(shown)
@@ -137,6 +146,12 @@ class ReaderAnswers:
         return [
             Said(text.text, measured=_intensities(result)) for text, result in zip(texts, seen, strict=True)
         ]
+
+
+def _said(answer: Answer) -> Said:
+    if answer.status == "declined":
+        return Said(answer.text, f"declined: {answer.reason}")
+    return Said(answer.text)
 
 
 def _sampled(sampling: Mapping[str, float]) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from mien.core.emotions import canonical
+from mien.core.emotions import EMOTIONS, canonical
 from mien.core.errors import BadData
 from mien.core.nouns import AuReading, FaceResult, Labels
 from mien.dialogue.read import au_arrays
 from mien.dialogue.read.cot import Unparsed, read_explanation
+from mien.dialogue.read.emotion import read_emotion
 from mien.dialogue.say.au_texts import read_units
 from mien.evaluate.suite import Suite
 from mien.metrics import rege
@@ -112,36 +113,32 @@ def _exact(text: str, suite: Suite) -> Read:
 
 
 _CHOICE = re.compile(r"my choice is\s*:?\s*", re.IGNORECASE)
-_SPLIT = re.compile(r"[.!?;\n]|\bbut\b|\brather\b|\binstead\b|\bhowever\b", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]+(?:['’]t)?")
-_DENIAL = frozenset(
-    {"not", "no", "never", "neither", "nor", "without", "cannot", "isn't", "doesn't", "hardly"}
-)
-
-
-def _affirmed(text: str, suite: Suite) -> list[str]:
-    """The suite's labels that a text affirms, in any spelling, in order of first mention."""
-    spelt = {word.lower(): label for label, word in suite.labels.items()}
-    found: dict[str, None] = {}
-    for piece in _SPLIT.split(text):
-        denied = False
-        for word in _WORD.findall(piece.lower().replace("’", "'")):
-            denied = denied or word in _DENIAL
-            label = spelt.get(word) or canonical(word)
-            if label in suite.labels and not denied:
-                found.setdefault(label)
-    return list(found)
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 def _word(text: str, suite: Suite) -> Read:
-    """The one label that is affirmed; behind the guard's "My choice is:" the first one."""
+    """The one label that a text affirms, in any spelling; behind the guard's "My choice is:" the first one."""
     guarded = _CHOICE.split(text, maxsplit=1)
-    found = _affirmed(guarded[-1], suite)
-    if len(found) == 1 or (len(guarded) > 1 and found):
+    if len(guarded) > 1:
+        first = next((label for word in _WORD.findall(guarded[1]) if (label := _label(word, suite))), None)
+        return ({"emotion": first}, None) if first else (None, "no label")
+    # Words that only the data set knows are found as such, and are no synonyms of the eight.
+    own = dict.fromkeys(
+        word for word in _WORD.findall(text.lower()) if word in suite.labels and word not in EMOTIONS
+    )
+    rest = re.sub(rf"\b(?:{'|'.join(own)})\b", " ", text, flags=re.IGNORECASE) if own else text
+    told = read_emotion(rest)
+    found = [*own, *([told.emotion] if told.emotion in suite.labels else [])]
+    if len(found) == 1:
         return {"emotion": found[0]}, None
-    if found:
-        return None, f"several labels: {', '.join(found)}"
-    return None, "no label" if text.strip() else "empty answer"
+    return None, f"several labels: {', '.join(found)}" if found else told.reason or "no label of the suite"
+
+
+def _label(word: str, suite: Suite) -> str | None:
+    """The suite's label that a word spells."""
+    spelt = {shown.lower(): label for label, shown in suite.labels.items()}
+    label = spelt.get(word.lower()) or canonical(word)
+    return label if label in suite.labels else None
 
 
 def _conclusion(text: str, suite: Suite) -> Read:
@@ -154,9 +151,7 @@ def _conclusion(text: str, suite: Suite) -> Read:
 
 def _keywords(text: str, suite: Suite) -> Read:
     """Every label word that occurs, wherever; right is who names the true one (lenient)."""
-    spelt = {word.lower(): label for label, word in suite.labels.items()}
-    words = (spelt.get(word) or canonical(word) for word in _WORD.findall(text.lower()))
-    found = list(dict.fromkeys(word for word in words if word in suite.labels))
+    found = list(dict.fromkeys(label for word in _WORD.findall(text) if (label := _label(word, suite))))
     return ({"any": found}, None) if found else (None, "no keyword")
 
 

@@ -24,7 +24,7 @@ from mien.core.aus import AU_SETS, FEAFA_24
 from mien.core.emotions import ORDERS, canonical
 from mien.core.errors import BadConfig, require
 
-__all__ = ["FORMS", "Data", "Suite", "open_suite", "suite_names"]
+__all__ = ["FORMS", "Data", "Own", "Suite", "open_suite", "suite_names"]
 
 _FOLDER = Path(__file__).with_name("suites")
 FORMS: tuple[str, ...] = (
@@ -62,6 +62,27 @@ class Data(_Strict):
         return self.folds or (self.split,)
 
 
+class Own(_Strict):
+    """How a system is asked by its own published evaluation."""
+
+    rounds: tuple[dict[str, Any], ...]
+    """Arguments of the system's ``ask``, one for each question; the last answer is read."""
+    template: str | None = None
+    max_new_tokens: int | None = None
+    sampling: dict[str, float] | None = None
+    """Empty: greedy; None: as the suite says."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of generation."""
+        found: dict[str, Any] = {}
+        if self.max_new_tokens is not None:
+            found["max_new_tokens"] = self.max_new_tokens
+        if self.sampling is not None:
+            found |= {"do_sample": bool(self.sampling), **self.sampling}
+        return found
+
+
 class Suite(_Strict):
     """One protocol."""
 
@@ -78,8 +99,8 @@ class Suite(_Strict):
     """FACS level from which an AU is present, where truth or reading is a level."""
     question: str
     """May hold ``{words}``: the words with commas."""
-    asks: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """System -> the task of its own that stands in for the question, with its options."""
+    asks: dict[str, Own] = Field(default_factory=dict)
+    """System -> its own questions, which stand in for this one when it answers in words."""
     form: Literal[FORMS]  # type: ignore[valid-type]
     """What an answer looks like."""
     readings: dict[str, str]
