@@ -8,7 +8,7 @@
     Refinement    three heads, at most 130 words, no AU indices, no pronouns
 
 What the paper leaves open, and what is done here: the limit is three rounds of Reflection and one with the label;
-a text passes Verification only if the teacher says "Correct" **and** mien's own checks find nothing; a refined text
+a text passes Verification only if the teacher says "Correct" **and** mien's own checks pass it; a refined text
 that breaks the rules is sent back, twice at most. Values count to two decimals, as they are printed in the prompts.
 """
 
@@ -22,8 +22,10 @@ from typing import Any
 from mien.annotate.engine import Item, Kept, Rejected, Steps
 from mien.annotate.exp_cot import prompts
 from mien.annotate.exp_cot.gates import (
+    PROFILES,
     Fault,
     description_faults,
+    fails,
     read_expression,
     read_verdict,
     refined_faults,
@@ -33,7 +35,7 @@ from mien.annotate.exp_cot.items import AuSource, FeafaReading, file_name, from_
 from mien.backends.chat import ChatMessage, ChatRequest, Reply
 from mien.core.aus import FEAFA_24
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadConfig, BadInput, require_range
+from mien.core.errors import BadConfig, BadInput, require_known, require_range
 from mien.core.nouns import Sample
 from mien.dialogue.read.cot import Unparsed, read_explanation, say_explanation
 
@@ -63,8 +65,11 @@ class ExpCotOptions:
     seed: int | None = 0
     """Every item gets a seed of its own from this one, so that faces with the same values and label need not get the
     same text. None sends no seed: such faces share their requests, and are paid for once."""
+    profile: str = "strict"
+    """How the checks judge, a key of `mien.annotate.exp_cot.gates.PROFILES`: ``strict`` or ``paper``."""
 
     def __post_init__(self) -> None:
+        require_known(self.profile, PROFILES, "profile of the checks")
         if self.rounds < 0 or self.hints < 0 or self.refinements < 1 or self.max_tokens < 1:
             raise BadConfig(
                 got=f"rounds {self.rounds}, hints {self.hints}, refinements {self.refinements}",
@@ -183,7 +188,7 @@ class ExpCot:
         facts |= {"aus": dict(told.values), "expression": expression, "label": told.label}
         # The question names the true label, so it stays out of the memory.
         verdict = yield self._request(told, "verify", [*told.memory, question], facts)
-        faults = description_faults(told.description, told.values)
+        faults = description_faults(told.description, told.values, self.options.profile)
         if expression is None:
             faults.append(Fault("no single label", answer.text.strip()[:80]))
         elif expression != told.label:
@@ -193,7 +198,7 @@ class ExpCot:
             faults.append(Fault("no verdict", verdict.text.strip()[:80]))
         elif not said and not faults:
             faults.append(Fault("teacher disagrees"))
-        return faults
+        return _worst_first(faults)
 
     def _refine(self, told: _Told) -> Generator[ChatRequest, Reply, list[Fault]]:
         """Refinement until a text keeps the rules; returns the faults of the last one."""
@@ -206,9 +211,10 @@ class ExpCot:
             facts = {"description": told.description, "expression": told.label}
             reply = yield self._request(told, "refine", messages, facts, attempt)
             told.refined, told.refinements = reply.text, attempt + 1
-            faults = refined_faults(reply.text, told.values, told.label)
+            faults = refined_faults(reply.text, told.values, told.label, self.options.profile)
             if reply.finish == "length":
                 faults.insert(0, Fault("cut off"))
+            faults = _worst_first(faults)
             if not faults:
                 break
         return faults
@@ -257,9 +263,15 @@ class ExpCot:
         }
 
 
+def _worst_first(faults: list[Fault]) -> list[Fault]:
+    """The faults that reject a text, the dearest first; none when they are only scored and within the budget."""
+    return sorted(faults, key=lambda fault: -fault.cost) if fails(faults) else []
+
+
 def exp_cot_engine(
     samples: Iterable[Sample], aus: AuSource, rounds: int = 3, hints: int = 1, *, refinements: int = 3,
-    temperature: float = 0.0, max_tokens: int = 700, seed: int | None = 0, root: str | None = None,
+    temperature: float = 0.0, max_tokens: int = 700, seed: int | None = 0, profile: str = "strict",
+    root: str | None = None,
 ) -> ExpCot:  # fmt: skip
     """The engine over ``samples``.
 
@@ -272,10 +284,11 @@ def exp_cot_engine(
         temperature: of the teacher, 0..2.
         max_tokens: of one reply.
         seed: from which each item gets its own; None sends none.
+        profile: ``strict``, every fault of a text rejects it, or ``paper``, looser in degree and coverage.
         root: folder that ``file_name`` of the rows is relative to.
 
     Raises:
         BadConfig: an option out of its range.
     """
-    options = ExpCotOptions(rounds, hints, refinements, temperature, max_tokens, seed)
+    options = ExpCotOptions(rounds, hints, refinements, temperature, max_tokens, seed, profile)
     return ExpCot(tuple(samples), aus, root, options)

@@ -8,23 +8,28 @@ either side of the named range, as in `mien.metrics.faithfulness`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
-from mien.core.emotions import EMOTIONS, canonical
-from mien.dialogue.read.cot import Unparsed, read_explanation, say_explanation
-from mien.dialogue.read.emotion import read_emotion_answer
+from mien.core.emotions import EMOTIONS
+from mien.dialogue.read.cot import Unparsed, read_explanation, read_label, say_explanation
+from mien.dialogue.read.emotion import read_emotion
 from mien.dialogue.read.feafa_words import MOVEMENTS_24, NAME_PLACES, level_of
-from mien.dialogue.read.movements import OPEN_MOUTH, OTHER_MOVEMENTS, MovementClaim, read_movements
+from mien.dialogue.read.movements import OPEN_MOUTH, MovementClaim, read_movements
 from mien.metrics.faithfulness import TOLERANCE
 
 __all__ = [
+    "BUDGET",
     "MAX_WORDS",
+    "PROFILES",
     "Fault",
+    "Profile",
     "claims_of",
     "concluded_labels",
     "description_faults",
+    "fails",
     "movement_faults",
     "read_expression",
     "read_verdict",
@@ -47,13 +52,26 @@ _REFUSAL = re.compile(
     r"i (?:can(?:no|'|\u2019)t|am (?:not able|unable)|won['\u2019]t|will not)\b)",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"[a-z]+", re.IGNORECASE)
-_LOOKS = {"smile", "smiling", "calm"}
-_CLAUSE = re.compile(r"[.!?;:,\n]|\b(?:but|while|although|though|yet)\b", re.IGNORECASE)
-_ASIDE = re.compile(
-    r"\b(?:no|not|never|without|neither|nor|rather\s+than|instead\s+of|despite|unlike|absence|ruling\s+out|rules?\s+out)\b",
-    re.IGNORECASE,
+_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How strict the checks are."""
+
+    most_words: int
+    """Words above which a refined text fails."""
+    loose: bool
+    """Whether degrees, unnamed movements, pronouns and mere impressions are scored instead of forbidden."""
+
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {"strict": Profile(MAX_WORDS, False), "paper": Profile(220, True)}
 )
+"""``strict``: every fault fails. ``paper``: texts as the paper keeps them. There hard faults fail (label, form, a
+movement denied or invented from FACS level B on), and the others cost a part of `BUDGET`."""
+BUDGET = 1.0
+"""Cost of scored faults at which a text fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,8 @@ class Fault:
     ``"refused"``, ``"empty"``, ``"heads missing"``, ``"too long"``, ``"AU index"``, ``"personal pronoun"``,
     ``"label not concluded"``."""
     detail: str = ""
+    cost: float = BUDGET
+    """Part of `BUDGET` that it takes; a hard fault takes all of it."""
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
@@ -83,54 +103,61 @@ def word_count(text: str) -> int:
 
 def read_expression(reply: str) -> str | None:
     """The one label word of a Des2Exp reply, however it is quoted or spelled; None when there is no single one."""
-    labels = read_emotion_answer(reply).labels
-    return labels.emotion if labels is not None else None
+    return read_emotion(reply).emotion
 
 
 def read_verdict(reply: str) -> bool | None:
     """True for "Correct", False for "Incorrect" (or "not correct"), None when the reply says neither or both."""
-    words = [word.lower() for word in _LABEL.findall(reply)]
+    words = [word.lower() for word in _WORD.findall(reply)]
     wrong = "incorrect" in words or ("correct" in words and "not" in words)
     right = "correct" in words and "not" not in words
     return None if right == wrong else right
 
 
 def concluded_labels(conclusion: str) -> set[str]:
-    """Labels that a conclusion affirms: their nouns or adjectives, but not behind "no", "rather than", "despite" …
-
-    "Smile" and "calm" are looks here and no labels.
-    """
-    found = set()
-    for clause in _CLAUSE.split(conclusion):
-        aside = _ASIDE.search(clause)
-        for match in _LABEL.finditer(clause, 0, aside.start() if aside else len(clause)):
-            found.add(canonical(match.group()) if match.group().lower() not in _LOOKS else None)
-    return {label for label in found if label is not None}
+    """Labels that a conclusion affirms, as one or beside another (`mien.read_emotion`)."""
+    read = read_emotion(conclusion)
+    return {label for label in (read.emotion, *read.secondary) if label is not None}
 
 
-def description_faults(text: str, values: Mapping[str, float]) -> list[Fault]:
+def fails(faults: Sequence[Fault]) -> bool:
+    """Whether faults together use up `BUDGET`; one hard fault does."""
+    return sum(fault.cost for fault in faults) > BUDGET - 1e-9
+
+
+def description_faults(text: str, values: Mapping[str, float], profile: str = "strict") -> list[Fault]:
     """Faults of an AU2Des description against the values 0..1 by FEAFA name (names left out are 0)."""
     if not text.strip():
         return [Fault("empty")]
     if _REFUSAL.search(text):
         return [Fault("refused", text.strip()[:80])]
-    return movement_faults(text, values)
+    return movement_faults(text, values, profile)
 
 
-def movement_faults(text: str, values: Mapping[str, float]) -> list[Fault]:
-    """AU coverage and degrees: every positive value stated, at its degree, and nothing stated that is not positive."""
-    claims = claims_of(text)
-    stated = {(c.movement, side) for c in claims if c.present for side in _sides(c)}
+def movement_faults(
+    text: str, values: Mapping[str, float], profile: str = "strict", rest: str = ""
+) -> list[Fault]:
+    """AU coverage and degrees: every positive value stated, at its degree, and nothing stated that is not positive.
+
+    Args:
+        text: a description, or the observations of a refined text.
+        values: 0..1 by FEAFA name; names left out are 0.
+        profile: one of `PROFILES`.
+        rest: interpretation and conclusion, which may name what was observed and are read more loosely.
+    """
+    loose = PROFILES[profile].loose
+    here, there = claims_of(text), claims_of(rest) if rest else ()
+    stated = {(c.movement, side) for c in (*here, *there) if c.present for side in _sides(c)}
     faults = [
-        Fault("AU missing", name)
+        Fault("AU missing", name, _missing_cost(value) if loose else BUDGET)
         for name, value in values.items()
         if value > 0 and NAME_PLACES[name] not in stated
     ]
-    for claim in claims:
-        fault = _fault_of(claim, values)
-        if fault is not None and fault not in faults:
+    for claim, observed in (*((one, True) for one in here), *((one, False) for one in there)):
+        fault = _fault_of(claim, values, loose, observed)
+        if fault is not None and all((fault.reason, fault.detail) != (one.reason, one.detail) for one in faults):
             faults.append(fault)
-    return faults
+    return [fault for fault in faults if fault.cost > 0]
 
 
 def _sides(claim: MovementClaim) -> tuple[str, ...]:
@@ -140,32 +167,121 @@ def _sides(claim: MovementClaim) -> tuple[str, ...]:
     return ("left", "right") if claim.side == "both" else (claim.side,)
 
 
-def _fault_of(claim: MovementClaim, values: Mapping[str, float]) -> Fault | None:
+def _values_of(claim: MovementClaim, values: Mapping[str, float]) -> list[float]:
+    """Positive values of the claim's movement, on its sides."""
+    if claim.movement not in MOVEMENTS_24:
+        keys = _OPENS_MOUTH if claim.movement == OPEN_MOUTH else ()
+        names = [name for key in keys for name in MOVEMENTS_24[key].names.values()]
+    else:
+        names = [MOVEMENTS_24[claim.movement].names[side] for side in _sides(claim)]
+    return [values[name] for name in names if values.get(name, 0.0) > 0]
+
+
+def _fault_of(
+    claim: MovementClaim, values: Mapping[str, float], loose: bool, observed: bool
+) -> Fault | None:  # fmt: skip
+    """What is wrong with one claim."""
     what = claim.movement if claim.side == "both" else f"{claim.side} {claim.movement}"
-    if claim.movement in OTHER_MOVEMENTS:
-        return Fault("movement not given", what) if claim.present else None
-    if claim.movement == OPEN_MOUTH:
-        opens = any(
-            values.get(name, 0.0) > 0 for key in _OPENS_MOUTH for name in MOVEMENTS_24[key].names.values()
-        )
-        return Fault("movement not given", what) if claim.present and not opens else None
-    names = MOVEMENTS_24[claim.movement].names
-    levels = [level_of(values[names[side]]) for side in _sides(claim) if values.get(names[side], 0.0) > 0]
+    here = _values_of(claim, values)
+    if claim.present and not here:
+        return Fault(
+            "movement not given", what, _invented_cost(claim, values, observed) if loose else BUDGET
+        )  # fmt: skip
     if not claim.present:
         # A denial of both sides is wrong as soon as one of them moves.
-        return Fault("AU denied", what) if levels else None
-    if not levels:
-        return Fault("movement not given", what)
-    if claim.level is None:
+        if not here or claim.movement not in MOVEMENTS_24:
+            return None
+        return Fault("AU denied", what, _denied_cost(max(here), observed) if loose else BUDGET)
+    levels = [level_of(value) for value in here]
+    if claim.level is None or claim.movement not in MOVEMENTS_24:
+        return None
+    cost = _degree_cost(claim, values, observed) if loose else BUDGET
+    if not loose and any(_miss(claim.level, level) <= TOLERANCE for level in levels):
         return None
     low, high = claim.level
-    if any(low - TOLERANCE <= level <= high + TOLERANCE for level in levels):
-        return None
-    return Fault("degree mismatch", f"{what}: said {low}-{high}, measured {'/'.join(map(str, levels))}")
+    return Fault("degree mismatch", f"{what}: said {low}-{high}, measured {'/'.join(map(str, levels))}", cost)
 
 
-def refined_faults(text: str, values: Mapping[str, float], label: str) -> list[Fault]:
-    """Faults of a refined text: three heads, length, wording, movements, and the one label of its conclusion."""
+def _miss(claimed: tuple[int, int], level: int) -> int:
+    """Levels between a measured one and the nearest that was claimed."""
+    return max(claimed[0] - level, level - claimed[1], 0)
+
+
+# -- what a fault costs in a loose profile -------------------------------------------------------------
+
+_KIN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "lip corner depress": ("lower lip depress", "lip corner stretch", "chin raise"),
+        "lip press": ("upper lip suck", "lower lip suck", "lip pucker", "chin raise"),
+        "cheek raise": ("lip corner pull", "eye close", "nose wrinkle", "cheek puff"),
+        OPEN_MOUTH: _OPENS_MOUTH,
+        "eye close": ("brow lower",),
+        "lid raise": ("brow raise",),
+        "brow raise": ("lid raise",),
+        "lip corner pull": ("lip corner stretch",),
+        "lip corner stretch": ("lip corner pull",),
+        "upper lip raise": ("nose wrinkle",),
+        "nose wrinkle": ("upper lip raise",),
+        "jaw drop": ("lower lip depress",),
+        "lower lip depress": ("jaw drop",),
+        "upper lip suck": ("lower lip suck",),
+        "lower lip suck": ("upper lip suck",),
+        "jaw slide left": ("jaw slide right",),
+        "jaw slide right": ("jaw slide left",),
+    }
+)
+"""Movements that look alike or come together: one may be called by the other's name."""
+_TRACE, _WEAK, _LEVEL_B = 0.04, 0.1, 0.3
+"""Values 0..1: what nobody need see, what few would name, and where FACS level B begins."""
+_OVER, _UNDER = 1.9, 1.4
+"""Levels by which the middle of a claimed range may lie above or below the value; teachers exaggerate."""
+
+
+def _missing_cost(value: float) -> float:
+    """An unnamed movement: dearer the stronger it is."""
+    return 0.05 if value < _WEAK else 0.15 if value < _LEVEL_B else 0.35
+
+
+def _denied_cost(value: float, observed: bool) -> float:
+    """A denied movement."""
+    if value >= (_TRACE if observed else _LEVEL_B):
+        return BUDGET
+    return 0.6 if value >= _WEAK else 0.2
+
+
+def _invented_cost(claim: MovementClaim, values: Mapping[str, float], observed: bool) -> float:
+    """A movement that is not given: hard where it is observed, cheap where it is the look of one that is given."""
+    names = [name for key in _KIN.get(claim.movement, ()) for name in MOVEMENTS_24[key].names.values()]
+    kin = any(values.get(name, 0.0) >= _WEAK for name in names)
+    slight = claim.level is not None and claim.level[0] < 2
+    if not observed:
+        return 0.1 if kin else 0.4
+    if claim.movement in MOVEMENTS_24:
+        return 0.6 if slight else BUDGET
+    return 0.25 if kin else 0.6
+
+
+def _degree_cost(claim: MovementClaim, values: Mapping[str, float], observed: bool) -> float:
+    """A degree word that is off by about two levels, on all sides that it speaks of."""
+    here = _values_of(claim, values)
+    if claim.level is None or not claim.present or not here or claim.movement not in MOVEMENTS_24:
+        return 0.0
+    off = [sum(claim.level) / 2.0 - 5.0 * value for value in here]
+    wrong = all(one >= _OVER or one <= -_UNDER for one in off)
+    return (BUDGET if observed else 0.4) if wrong else 0.0
+
+
+def refined_faults(
+    text: str, values: Mapping[str, float], label: str, profile: str = "strict"
+) -> list[Fault]:
+    """Faults of a refined text: three heads, length, wording, movements, and the one label of its conclusion.
+
+    Args:
+        text: the teacher's reply.
+        values: 0..1 by FEAFA name; names left out are 0.
+        label: the true one, of `EMOTIONS`.
+        profile: one of `PROFILES`; `fails` tells whether the faults reject the text.
+    """
     if not text.strip():
         return [Fault("empty")]
     if _REFUSAL.search(text):
@@ -173,19 +289,26 @@ def refined_faults(text: str, values: Mapping[str, float], label: str) -> list[F
     parts = read_explanation(text)
     if isinstance(parts, Unparsed):
         return [Fault("heads missing", parts.reason)]
+    limits = PROFILES[profile]
     # Words before the first head are dropped with the rest of the wrapping.
-    text = say_explanation(parts)
+    clean = say_explanation(parts)
     faults: list[Fault] = []
-    words = word_count(text)
-    if words > MAX_WORDS:
-        faults.append(Fault("too long", f"{words} words, at most {MAX_WORDS}"))
-    index, pronoun = _INDEX.search(text), _PRONOUN.search(text)
+    words = word_count(clean)
+    if words > limits.most_words:
+        faults.append(Fault("too long", f"{words} words, at most {limits.most_words}"))
+    index, pronoun = _INDEX.search(clean), _PRONOUN.search(clean)
     if index:
         faults.append(Fault("AU index", index.group()))
     if pronoun:
-        faults.append(Fault("personal pronoun", pronoun.group()))
-    labels = concluded_labels(parts.conclusion)
-    if labels != {label}:
-        said = ", ".join(sorted(labels, key=EMOTIONS.index)) or "none"
-        faults.append(Fault("label not concluded", f"{said} instead of {label}"))
-    return faults + movement_faults(text, values)
+        faults.append(Fault("personal pronoun", pronoun.group(), 0.05 if limits.loose else BUDGET))
+    said = concluded_labels(parts.conclusion)
+    if limits.loose:
+        arrived = read_label(text)
+        said = set() if arrived is None else {arrived}
+    if said != {label}:
+        named = ", ".join(sorted(said, key=EMOTIONS.index)) or "none"
+        faults.append(Fault("label not concluded", f"{named} instead of {label}"))
+    rest = f"{parts.interpretation}\n\n{parts.conclusion}"
+    if limits.loose:
+        return faults + movement_faults(parts.observations, values, profile, rest)
+    return faults + movement_faults(clean, values)

@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 
 from mien.core.nouns import Explanation
 from mien.dialogue.read.claims import read_claims
+from mien.dialogue.read.emotion import read_emotion, weigh_emotions
 
-__all__ = ["Unparsed", "read_explanation", "say_explanation"]
+__all__ = ["Unparsed", "read_explanation", "read_label", "say_explanation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +140,36 @@ def read_explanation(text: str) -> Explanation | Unparsed:
         if not part:
             return Unparsed(text, f"empty {name}")
     return _build(parts)
+
+
+_BOLD = re.compile(r"(?:\*\*|__)([^*_\n]{1,60})(?:\*\*|__)")
+_SHARES = (0.15, 0.4, 1.0)
+"""How much an emotion's words count by part, when the conclusion names several."""
+
+
+def read_label(text: str) -> str | None:
+    """The label that a chain of thought arrives at, one of `EMOTIONS`; None when it names none, or two alike.
+
+    The conclusion's one main emotion (`read_emotion`), else the one it sets in bold, else the one that weighs most in
+    its conclusion and, for what that leaves open, in the parts before.
+    """
+    read = read_explanation(text)
+    if isinstance(read, Unparsed):
+        parts = ["", "", text]
+    else:
+        parts = [read.observations, read.interpretation, read.conclusion]
+    main = read_emotion(parts[2]).emotion
+    if main is not None:
+        return main
+    last = text[max(text.lower().rfind("conclusion"), 0) :]
+    bold = {label for word in _BOLD.findall(last) if (label := read_emotion(word).emotion)}
+    if len(bold) == 1:
+        return bold.pop()
+    total: dict[str, float] = {}
+    for share, part in zip(_SHARES, parts, strict=True):
+        for label, weight in weigh_emotions(part).items():
+            total[label] = total.get(label, 0.0) + share * weight
+    ranked = sorted(total.items(), key=lambda one: -one[1])
+    if not ranked or (len(ranked) > 1 and ranked[0][1] - ranked[1][1] < 1e-9):
+        return None
+    return ranked[0][0]

@@ -19,7 +19,7 @@ from mien.dialogue.read.scan import Atom, scan, sentences
 from mien.dialogue.read.scope import Mark, after, find_scopes, joined
 from mien.dialogue.read.statements import ANSWER
 
-__all__ = ["SYNONYMS", "EmotionReading", "read_emotion", "read_emotion_answer"]
+__all__ = ["SYNONYMS", "EmotionReading", "read_emotion", "read_emotion_answer", "weigh_emotions"]
 
 SYNONYMS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
@@ -84,7 +84,7 @@ _SMALL = {
         "state|like|label|sense|sense of|state of|signs of|sign of|person|person's|expressive|being|clear|"
         "apparent|visible|really|particularly|necessarily|likely|probably|presumably|seemingly|arguably|probable|"
         "i think|i guess|i believe|display of|look|experience|experiencing|feel|feels|felt|at all|in any way|"
-        "anything|kind|type|suspect*"
+        "anything|kind|type|suspect*|positive|negative|otherwise"
     ),
     "n": (
         "hardly|barely|scarcely|rarely|opposite of|nothing|rule* out|exclude*|conceal*|mask*|hide|hides|hiding|"
@@ -282,7 +282,7 @@ def read_emotion(text: str) -> EmotionReading:
         return EmotionReading(
             None, _unique(firm), supposed, refused, f"several emotions: {', '.join(several)}"
         )
-    beside = tuple(one for one in _unique(firm) if one != main)
+    beside = tuple(one for one in _unique(mention for mention in firm if mention.tier < 3) if one != main)
     return EmotionReading(main, beside, supposed, refused)
 
 
@@ -315,6 +315,23 @@ def _differ(leading: Sequence[_Mention], kinds: str) -> bool:
     """Whether two joined mentions are of different emotions."""
     pairs = pairwise(leading)
     return any(one.emotion != two.emotion and joined(kinds, one.place, two.place) for one, two in pairs)
+
+
+_TIERS = (0.0, 3.0, 1.5, 0.5)
+_RANKS = (2.0, 1.0, 0.5, 0.2)
+
+
+def weigh_emotions(text: str) -> dict[str, float]:
+    """How much each emotion weighs in a text, by number, closeness and rank of its words; denied ones weigh nothing.
+
+    For texts that discuss several emotions; what is only supposed counts a third.
+    """
+    weights: dict[str, float] = {}
+    for one in _mentions(text)[0]:
+        if Mark.DENIED not in one.mark:
+            sure = 1.0 if one.mark == Mark.NONE else 1.0 / 3.0
+            weights[one.emotion] = weights.get(one.emotion, 0.0) + _TIERS[one.tier] * _RANKS[one.rank] * sure
+    return weights
 
 
 def read_emotion_answer(text: str) -> Answer:

@@ -267,7 +267,7 @@ _SMALL = {
     "r": "or|nor|and or",
     ";": (
         "but|while|whereas|although|though|however|yet|but rather|but instead|whilst|even though|nevertheless|"
-        "nonetheless|on the other hand|by contrast|conversely|otherwise"
+        "nonetheless|on the other hand|by contrast|conversely"
     ),
     "t": "with|as|where|when|thereby|thus|hence|therefore|giving|so",
     "T": "which|that|who",

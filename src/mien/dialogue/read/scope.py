@@ -21,10 +21,10 @@ _VERBAL = frozenset(
     "not never cannot fail fails failed failing isn't aren't wasn't weren't doesn't don't didn't hasn't haven't can't "
     "won't".split()
 )
-_END = r"(?=[.,;)|?:!-]|$|[jrt][^x])"
+_END = r"(?=[.,;)|?:!-]|$|(?(mark)(?!)|[jrt][^x]))"
 _ONE = r"[pcaFVE]"
 _AFTER = re.compile(
-    rf"[)fx]*[,:(-]?[)f]*(?:"
+    rf"[)fx]*(?P<mark>[,:(-])?[)f]*(?:"
     rf"(?P<double>(?:[bh]f*)?n[fd]*z)"
     rf"|(?P<deny>(?:[bhx][fdjxb]*)?(?:z(?![fsdo]*{_ONE})|n[fbdh]*(?:x(?![fsdo]*{_ONE})|{_END})|n[fb]*(?P<vague>d)x?{_END})|!)"
     rf"|(?P<yes>\+)"
@@ -34,7 +34,7 @@ _AFTER = re.compile(
 _LIST = re.compile(r"[)fs]*(?:,[jr]?|[jr])[fsdonx(z]*")
 _CLAUSE = re.compile(
     rf",?[jr]?[fsdxo]*{_ONE}(?:[fsdo]*[,jr][jr]?[fsdo]*{_ONE}){{0,3}}[fsdxqo]*(?:[bh]|n[bhxaz]|q[bh])"
-    r"|,[jr]?(?:f*w{1,2}|f{1,4})[bhg]|,?j[fd]*g"
+    r"|,[jr]?[fw]{1,4}[bhg]|,?j[fd]*g"
 )
 _ABSENT = re.compile(rf"zf*{_ONE}")
 _MORE = re.compile(r",?[jr]?[fdn]*[aV]")
@@ -166,9 +166,12 @@ class _Walk:
         """ "May", "possibly"."""
         self.hedge.start("hedge")
 
-    def conditional(self, _place: int) -> None:
-        """ "If", "would": to the end of the sentence."""
-        self.condition = True
+    def conditional(self, place: int) -> None:
+        """ "If": to the end of the sentence; "would": as far as a hedge."""
+        if self.atoms[place].value == "would":
+            self.hedge.start("hedge")
+        else:
+            self.condition = True
 
     def exception(self, place: int) -> None:
         """ "Except AU4" says the opposite of what is said of the others; "apart from" says it only of a denial."""
@@ -226,7 +229,8 @@ class _Walk:
         if hedge.kind and (clause or comma or (hedge.seen and hedge.verb)):
             hedge.kind = "" if hedge.seen or kinds[place - 1] not in "nqk" else hedge.kind
         if deny.kind and not deny.seen:
-            deny.kind = "" if clause and kinds[place - 1] not in "nqk" else deny.kind
+            lost = clause or kind == ","
+            deny.kind = "" if lost and kinds[place - 1] not in "nqk" else deny.kind
         elif deny.kind == "not":
             more = _MORE.match(kinds, place, self.last) or (kind == "j" and follows == "c")
             deny.kind = "" if deny.verb or clause or not more else deny.kind

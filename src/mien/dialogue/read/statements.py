@@ -49,6 +49,7 @@ _TIED = re.compile(
 )
 _CHAIN = re.compile(r"[fdos]*(?:,[jr]?|[jr]|,?;|,?k|,?;?n)[fsdnqxb]*")
 _DEGREE = re.compile(r"\)?[,:(-]?[ftohbxl]*(?P<degree>d(?:[fr]d)*)(?=[fxlb]*(?:[.,;()|?:jrtT-]|$))")
+_LOOKS = frozenset(("appearance", "look", "impression", "effect"))
 _PLACE = re.compile(r"[)fobxdlwh]{0,5}of?s")
 _ECHO = re.compile(r"[fsbh]*(?:(?P<no>n)[fb]*(?=[.,;|]|$)|M)")
 ANSWER = re.compile(
@@ -356,6 +357,10 @@ class _Sentence:
         if move is not None:
             item = self._item(move, [node], False, (node, node))
             item.side = item.side or side
+            ahead = self.atoms[node + 1] if node + 1 < self.last else None
+            word = "" if ahead is None else self.text[ahead.start : ahead.end].lower()
+            # "A furrowed appearance" is what raised brows make, and not yet a frown.
+            item.hedged = item.hedged or (act.action == "furrow" and word in _LOOKS)
             yield item
 
     def _echo(self, place: int, last: _Item) -> Iterator[_Item]:
