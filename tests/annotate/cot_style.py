@@ -10,17 +10,37 @@ import random
 from dataclasses import dataclass, field
 
 _SIDED = {
-    "lid raise": ("eyelid", ("elevated", "raised", "lifted"), ("elevation", "lift"), ("alertness", "heightened attention")),
-    "brow raise": ("eyebrow", ("raised", "elevated", "lifted"), ("lift", "elevation"), ("curiosity", "openness")),
-    "brow lower": ("brow", ("lowered", "furrowed", "pulled downward"), ("lowering", "downward pull"), ("tension", "strain")),
-    "eye close": ("eye", ("closed", "shut"), ("closure", "closing"), ("withdrawal", "introspection")),
-    "lip corner pull": ("lip corner", ("lifted", "pulled upward", "upturned"), ("upward pull", "lift"), ("warmth", "amusement")),
-    "lip corner stretch": ("lip corner", ("stretched sideways", "stretched"), ("lateral stretch", "stretch"), ("unease", "strain")),
+    "lid raise": (
+        "eyelid", ("elevated", "raised", "lifted"), ("elevation", "lift"),
+        ("alertness", "heightened attention"),
+    ),
+    "brow raise": (
+        "eyebrow", ("raised", "elevated", "lifted"), ("lift", "elevation"),
+        ("curiosity", "openness"),
+    ),
+    "brow lower": (
+        "brow", ("lowered", "furrowed", "pulled downward"), ("lowering", "downward pull"),
+        ("tension", "strain"),
+    ),
+    "eye close": (
+        "eye", ("closed", "shut"), ("closure", "closing"),
+        ("withdrawal", "introspection"),
+    ),
+    "lip corner pull": (
+        "lip corner", ("lifted", "pulled upward", "upturned"), ("upward pull", "lift"),
+        ("warmth", "amusement"),
+    ),
+    "lip corner stretch": (
+        "lip corner", ("stretched sideways", "stretched"), ("lateral stretch", "stretch"),
+        ("unease", "strain"),
+    ),
 }  # fmt: skip
 _SINGLE = {
     "jaw drop": ("jaw", ("dropped", "lowered"), ("drop", "lowering"), ("loosened control", "a sudden reaction")),
     "upper lip raise": ("upper lip", ("raised", "lifted"), ("raise", "lift"), ("rejection", "displeasure")),
-    "lower lip depress": ("lower lip", ("depressed", "lowered", "pulled down"), ("depression", "drop"), ("displeasure", "distress")),
+    "lower lip depress": (
+        "lower lip", ("depressed", "lowered", "pulled down"), ("depression", "drop"), ("displeasure", "distress"),
+    ),
     "nose wrinkle": ("nose", ("wrinkled", "scrunched"), ("wrinkle", "wrinkling"), ("distaste", "aversion")),
     "chin raise": ("chin", ("raised", "pushed up"), ("raise", "lift"), ("restraint", "doubt")),
     "lip pucker": ("lips", ("puckered", "pursed"), ("puckering", "pursing"), ("hesitation", "thought")),
@@ -73,7 +93,9 @@ class Case:
     end: str = ""
 
     def value(self, movement: str, side: str) -> float:
-        return self.values.get(f"{'left' if side == 'both' else side} {movement}", self.values.get(movement, 0.0))
+        return self.values.get(
+            f"{'left' if side == 'both' else side} {movement}", self.values.get(movement, 0.0)
+        )
 
     def text(self) -> str:
         observations = " ".join(sentence for _, _, sentence, _ in self.sentences)
@@ -90,8 +112,18 @@ def _level(value: float) -> int:
 def _part(movement: str, side: str) -> tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     part, done, nouns, hints = (_SIDED | _SINGLE)[movement]
     if movement in _SINGLE:
-        return part, "are" if part.endswith("s") and part != "lips" or part == "lips" else "is", done, nouns, hints
-    return (f"{part}s", "are", done, nouns, hints) if side == "both" else (f"{side} {part}", "is", done, nouns, hints)
+        return (
+            part,
+            "are" if (part.endswith("s") and part != "lips") or part == "lips" else "is",
+            done,
+            nouns,
+            hints,
+        )
+    return (
+        (f"{part}s", "are", done, nouns, hints)
+        if side == "both"
+        else (f"{side} {part}", "is", done, nouns, hints)
+    )
 
 
 def sentence(movement: str, side: str, level: int | None, rng: random.Random, denied: bool = False) -> str:
@@ -99,9 +131,19 @@ def sentence(movement: str, side: str, level: int | None, rng: random.Random, de
     part, be, done, nouns, hints = _part(movement, side)
     tail = rng.choice((f", suggesting {rng.choice(hints)}", f", indicating {rng.choice(hints)}", ""))
     if denied:
-        return rng.choice((f"The {part} {be} not {rng.choice(done)}{tail}.", f"There is no {rng.choice(nouns)} of the {part}."))
+        return rng.choice(
+            (
+                f"The {part} {be} not {rng.choice(done)}{tail}.",
+                f"There is no {rng.choice(nouns)} of the {part}.",
+            )
+        )
     if level is None:
-        return rng.choice((f"The {part} {be} {rng.choice(done)}{tail}.", f"The {rng.choice(nouns)} of the {part} stands out{tail}."))
+        return rng.choice(
+            (
+                f"The {part} {be} {rng.choice(done)}{tail}.",
+                f"The {rng.choice(nouns)} of the {part} stands out{tail}.",
+            )
+        )
     adverb, adjective = rng.choice(_ADVERBS[level - 1]), rng.choice(_ADJECTIVES[level - 1])
     show = "show" if be == "are" else "shows"
     return rng.choice(
@@ -145,7 +187,9 @@ def make(rng: random.Random) -> Case:
         name = max(values, key=lambda one: values[one]).removeprefix("left ").removeprefix("right ")
         case.sentences.append((name, "both", sentence(name, "both", None, rng), 1))
     named = [movement for movement, *_ in case.sentences][:2]
-    signs = " and ".join(f"{(_SIDED | _SINGLE)[one][1][0]} {_part(one, 'both')[0]}" for one in dict.fromkeys(named))
+    signs = " and ".join(
+        f"{(_SIDED | _SINGLE)[one][1][0]} {_part(one, 'both')[0]}" for one in dict.fromkeys(named)
+    )
     mood, other = rng.choice(_IMPRESSIONS[label]), rng.choice([one for one in LABELS if one != label])
     fill = {"x": label, "y": other, "mood": mood, "signs": signs}
     case.link, case.end = rng.choice(_LINKS).format(**fill), rng.choice(_CONCLUSIONS).format(**fill)
@@ -155,10 +199,14 @@ def make(rng: random.Random) -> Case:
 def plant(case: Case, fault: str, rng: random.Random) -> str:
     """The text with one planted fault: ``label``, ``swap``, ``negation`` or ``degree``; empty where it has no place."""
     if fault == "label":
-        other = rng.choice([one for one in LABELS if one not in (case.label, "neutral") and one not in case.end])
+        other = rng.choice(
+            [one for one in LABELS if one not in (case.label, "neutral") and one not in case.end]
+        )
         return Case(case.values, other, case.sentences, case.link, case.end.replace(case.label, other)).text()
     least = 0.3 if fault == "degree" else 0.05
-    places = [at for at, (movement, side, *_) in enumerate(case.sentences) if case.value(movement, side) >= least]
+    places = [
+        at for at, (movement, side, *_) in enumerate(case.sentences) if case.value(movement, side) >= least
+    ]
     if not places:
         return ""
     at = rng.choice(places)

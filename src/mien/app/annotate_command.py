@@ -54,6 +54,13 @@ def exp_cot(
     rounds: Annotated[int, typer.Option(help="Reflections without the label.", min=0)] = 3,
     hints: Annotated[int, typer.Option(help="Reflections with the label.", min=0)] = 1,
     temperature: Annotated[float, typer.Option(help="Of the teacher.", min=0, max=2)] = 0.0,
+    gates: Annotated[
+        str, typer.Option(help="strict: every fault rejects; paper: degrees and coverage are scored.")
+    ] = "strict",
+    pilot: Annotated[
+        Path | None,
+        typer.Option(help="With --dry-run: rows of your teacher (items.jsonl), to see what share is kept."),
+    ] = None,
 ) -> None:
     """Verified chains of thought, from AU values and the label (ExpLLM's Exp-CoT engine)."""
     from mien.annotate.exp_cot.engine import exp_cot_engine
@@ -62,8 +69,17 @@ def exp_cot(
 
     root = None if job.root is None else str(job.root)
     source = open_aus(aus, job.threads)
-    engine = exp_cot_engine(open_samples(job), source, rounds, hints, temperature=temperature, root=root)
-    _leave(lambda: annotate(job, engine))
+    engine = exp_cot_engine(
+        open_samples(job), source, rounds, hints, temperature=temperature, profile=gates, root=root
+    )
+
+    def forecast() -> list[str]:
+        from mien.annotate.exp_cot.pilot import pilot as judge
+        from mien.annotate.exp_cot.pilot import pilot_rows
+
+        return [] if pilot is None else judge(pilot_rows(pilot)).lines(gates)
+
+    _leave(lambda: annotate(job, engine, forecast=forecast))
 
 
 @annotate_app.command("faba", epilog=_STATUS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RunWatch",
     "annotate",
+    "earlier_rate",
     "open_measurer",
     "open_samples",
     "open_teacher",
@@ -111,6 +112,7 @@ def annotate(
     teacher: Teacher | None = None,
     finish: Callable[[Path], Mapping[str, object]] | None = None,
     record: Mapping[str, JsonValue] | None = None,
+    forecast: Callable[[], list[str]] = list,
 ) -> int:
     """Run or plan the engine, print what came of it, and give the exit status.
 
@@ -120,6 +122,7 @@ def annotate(
         teacher: who replies; by the options when omitted.
         finish: makes further files in the run's folder; gives what to print about them.
         record: further options for ``run.json``.
+        forecast: what the plan says of the keep rate to expect.
     """
     from rich.console import Console
 
@@ -131,7 +134,8 @@ def annotate(
 
     console, prices = Console(), Prices(job.price_in, job.price_out)
     if job.dry_run:
-        show_plan(plan(engine, open_rules_teacher(engine.name), prices), prices, console)
+        expected = forecast() or earlier_rate(job.out)
+        show_plan(plan(engine, open_rules_teacher(engine.name), prices), prices, console, expected)
         return 0
     teacher = teacher or open_teacher(job, engine.name)
     with RunWatch(job.quiet, job.teacher != RULES) as watch:
@@ -228,8 +232,19 @@ def progress_line(progress: Progress, paid: bool) -> str:
     return "; ".join(parts)
 
 
-def show_plan(found: Plan, prices: Prices, console: Console) -> None:
-    """Print a plan; nothing was sent."""
+def earlier_rate(out: Path) -> list[str]:
+    """What an earlier run in the folder kept, a line; empty without one."""
+    try:
+        found = json.loads((out / "statistics.json").read_text(encoding="utf-8"))
+        items, kept = int(found["items"]), int(found["kept"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [f"Expected keep rate: {kept / items:.0%}, as of the {items:,} items in {out}"] if items else []
+
+
+def show_plan(found: Plan, prices: Prices, console: Console, expected: Sequence[str] = ()) -> None:
+    """Print a plan; nothing was sent. ``expected`` tells the keep rate that is known of the teacher."""
+    kept = 1 - sum(found.rejected.values()) / found.sampled if found.sampled else 0.0
     lines = [
         f"{found.items:,} items; nothing was sent.",
         f"Steps per item, from {found.sampled:,} items answered by rules:",
@@ -243,6 +258,7 @@ def show_plan(found: Plan, prices: Prices, console: Console) -> None:
     else:
         lines.append("Cost: give --price-in and --price-out (per million tokens) to see it")
     lines += [f"Rejected in the sample: {number} {reason}" for reason, number in found.rejected.items()]
+    lines += expected or [f"Expected keep rate: {kept:.0%} by rules; a teacher's is known after --limit 20"]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     if found.example is not None:
         console.print(f"\nFirst request ({found.example.step}):", highlight=False)

@@ -19,10 +19,9 @@ from types import MappingProxyType
 from typing import Any
 
 from mien.backends.chat import ChatFailed, ChatMessage, ChatRequest, Reply, Teacher
-from mien.core.emotions import EMOTIONS, canonical
 from mien.core.errors import BadInput
 from mien.dialogue.read.cot import Unparsed, read_explanation
-from mien.dialogue.read.emotion import read_emotion_answer
+from mien.dialogue.read.emotion import read_emotion, weigh_emotions
 from mien.dialogue.read.movements import MovementClaim, read_movements
 from mien.metrics.exp_cot import HIGHEST_MARK, ExpCotMarks, ExpCotResult, exp_cot_score
 
@@ -209,7 +208,7 @@ def _agreement(ours: str, theirs: str) -> float:
 
 
 def _labels(text: str) -> set[str]:
-    return {label for word in re.findall(r"[a-z]+", text.lower()) if (label := canonical(word)) in EMOTIONS}
+    return set(weigh_emotions(text))
 
 
 def _overlap(first: set[str], second: set[str]) -> float:
@@ -217,8 +216,7 @@ def _overlap(first: set[str], second: set[str]) -> float:
 
 
 def _conclusion(text: str) -> str | None:
-    labels = read_emotion_answer(text).labels
-    return labels.emotion if labels else None
+    return read_emotion(text).emotion
 
 
 def _judge(request: ChatRequest) -> str:

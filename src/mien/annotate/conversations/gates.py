@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from mien.annotate.engine import Rejected
-from mien.annotate.faba.filters import refuses, tidy
+from mien.annotate.faba.filters import tidy
+from mien.annotate.refusals import refuses
 from mien.core.emotions import canonical
 from mien.core.errors import BadConfig
-from mien.dialogue.read.emotion import read_emotion_answer
+from mien.dialogue.read.emotion import count_words, read_emotion
 
 __all__ = ["REASONS", "ConversationLimits", "judge_caption", "judge_rounds", "names_label", "read_rounds"]
 
@@ -67,10 +68,14 @@ _NEAR: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """Basic emotions that may stand for MAFW's own labels beside them."""
-_STEMS: Mapping[str, str] = MappingProxyType(
-    {"anxiety": "anxi", "helplessness": "helpless", "disappointment": "disappoint"}
+_FORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "anxiety": ("anxiety", "anxious", "anxiously"),
+        "helplessness": ("helplessness", "helpless", "helplessly"),
+        "disappointment": ("disappointment", "disappointed", "disappointing", "disappointedly"),
+    }
 )
-"""What all forms of MAFW's own label words begin with."""
+"""Forms of MAFW's own label words."""
 _INTERROGATIVE = re.compile(
     r"(?:what|who|whom|whose|which|where|when|why|how|is|are|was|were|do|does|did|can|could|would|will|may|has|have)\b",
     re.IGNORECASE,
@@ -226,17 +231,13 @@ def _label_fault(answers: Sequence[str], label: str) -> Rejected | None:
 
 def _affirmed(text: str) -> set[str]:
     """The emotions of the eight that a text affirms, by any usual spelling."""
-    told = read_emotion_answer(text)
-    if told.labels is not None:
-        return {str(told.labels.emotion)}
-    listed = (told.reason or "").partition("several emotions: ")[2]
-    return set(listed.split(", ")) if listed else set()
+    told = read_emotion(text)
+    return {label for label in (told.emotion, *told.secondary) if label is not None}
 
 
 def names_label(text: str, label: str) -> bool:
-    """Whether a text affirms ``label``: any usual spelling of the eight, the stem of another word ("anxious")."""
+    """Whether a text affirms ``label``: any usual spelling of the eight, any form of another word ("anxious")."""
     ours = canonical(label)
     if ours is not None:
         return ours in _affirmed(text)
-    stem = re.escape(_STEMS.get(label.lower(), label.lower()))
-    return re.search(rf"(?<!\bnot )(?<!\bno )\b{stem}", text, re.IGNORECASE) is not None
+    return bool(count_words(text, {label: _FORMS.get(label.lower(), (label.lower(),))}))

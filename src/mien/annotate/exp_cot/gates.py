@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
+from mien.annotate.refusals import refuses
 from mien.core.emotions import EMOTIONS
 from mien.dialogue.read.cot import Unparsed, read_explanation, read_label, say_explanation
 from mien.dialogue.read.emotion import read_emotion
@@ -45,11 +46,6 @@ _INDEX = re.compile(r"\bA\.?U\.?\s*[-_#]?\s*\d+|\baction\s+units?\s+\d+", re.IGN
 _PRONOUN = re.compile(
     r"\b(?:I|me|my|mine|myself|we|us|our|ours|ourselves|you|your|yours|yourself|yourselves|he|him|his|himself|she|her|"
     r"hers|herself|they|them|their|theirs|themselves|themself)\b",
-    re.IGNORECASE,
-)
-_REFUSAL = re.compile(
-    r"^\W*(?:i(?:['\u2019]m| am) (?:very |really )?sorry|sorry,|as an ai\b|unfortunately, i\b|"
-    r"i (?:can(?:no|'|\u2019)t|am (?:not able|unable)|won['\u2019]t|will not)\b)",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[a-z]+", re.IGNORECASE)
@@ -129,7 +125,7 @@ def description_faults(text: str, values: Mapping[str, float], profile: str = "s
     """Faults of an AU2Des description against the values 0..1 by FEAFA name (names left out are 0)."""
     if not text.strip():
         return [Fault("empty")]
-    if _REFUSAL.search(text):
+    if refuses(text):
         return [Fault("refused", text.strip()[:80])]
     return movement_faults(text, values, profile)
 
@@ -155,7 +151,9 @@ def movement_faults(
     ]
     for claim, observed in (*((one, True) for one in here), *((one, False) for one in there)):
         fault = _fault_of(claim, values, loose, observed)
-        if fault is not None and all((fault.reason, fault.detail) != (one.reason, one.detail) for one in faults):
+        if fault is not None and all(
+            (fault.reason, fault.detail) != (one.reason, one.detail) for one in faults
+        ):
             faults.append(fault)
     return [fault for fault in faults if fault.cost > 0]
 
@@ -284,7 +282,7 @@ def refined_faults(
     """
     if not text.strip():
         return [Fault("empty")]
-    if _REFUSAL.search(text):
+    if refuses(text):
         return [Fault("refused", text.strip()[:80])]
     parts = read_explanation(text)
     if isinstance(parts, Unparsed):

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 
 from mien.annotate.engine import Rejected
 from mien.annotate.pictures import face_box
+from mien.annotate.refusals import describes, refuses
 from mien.core.aus import AU_SETS, AUS, au_key
 from mien.core.errors import BadConfig
 from mien.core.nouns import FaceResult, Image, Sample
 from mien.dialogue.read.claims import read_claims, split_sentences
+from mien.dialogue.read.statements import find_statements
 
 __all__ = ["PICTURE_REASONS", "REPLY_REASONS", "PictureLimits", "TextLimits", "affirmed_units", "judge_picture",
-           "judge_reply", "refuses", "tidy"]  # fmt: skip
+           "judge_reply", "tidy"]  # fmt: skip
 
 PICTURE_REASONS: tuple[str, ...] = (
     "no face", "low resolution", "occluded", "turned away", "empty picture",
@@ -118,17 +120,6 @@ def judge_picture(
     return None
 
 
-_REFUSAL = re.compile(
-    r"\bI(?:'|\N{RIGHT SINGLE QUOTATION MARK})?m\s+(?:very\s+|really\s+)?sorry\b|\bI\s+am\s+(?:very\s+)?sorry\b"
-    r"|\b(?:sorry|apologi[sz]e|apologies),?\s+(?:but\b|for\b)"
-    r"|\bI(?:(?:'|\N{RIGHT SINGLE QUOTATION MARK})m|\s+am)\s+(?:unable|not\s+able|not\s+allowed)\s+to\b"
-    r"|\b(?:I|we)\s+(?:can(?:no|\s*no|'|\N{RIGHT SINGLE QUOTATION MARK})t|won(?:'|\N{RIGHT SINGLE QUOTATION MARK})t"
-    r"|will\s+not|do(?:n't|\s+not)\s+(?:feel\s+comfortable|have\s+the\s+ability))\b"
-    r"|\bas\s+an?\s+(?:AI|artificial|language)\b"
-    r"|\bagainst\s+(?:my|our|the)\s+(?:policy|policies|guidelines)\b"
-    r"|\b(?:can(?:no|\s*no|')t|unable\s+to)\s+(?:assist|help|comply|fulfil\w*)\b",
-    re.IGNORECASE,
-)
 _UNUSABLE = re.compile(r"\A\W*UNUSABLE\b\W*(?P<why>[\w ,/-]*)", re.IGNORECASE)
 _BLURRED = re.compile(
     r"\b(?:low[\s-]+resolution|resolution\s+is\s+(?:too\s+)?low|too\s+(?:blurr(?:y|ed)|small|pixelated|dark|grainy)"
@@ -152,17 +143,7 @@ _EXPRESSIVE = re.compile(
 _UNIT = re.compile(
     r"\b(?:AU|Action\s+Units?)\s?0*(?P<number>\d{1,2})\b(?=(?P<after>[^.\n]{0,60}))", re.IGNORECASE
 )
-_DENIED = re.compile(
-    r"[^.\n:,;]{0,32}?[\s:*_)\N{EN DASH}\N{EM DASH}-]*(?:(?:is|are|was|were|appears?|seems?)\s+)?"
-    r"(?:not\s+(?:clearly\s+|really\s+)?(?:visible|present|observed|active|activated|seen|apparent|evident)|absent|inactive)\b",
-    re.IGNORECASE,
-)
 _NAME_BY_KEY = {key: info.name for key, info in AUS.items()}
-
-
-def refuses(text: str) -> bool:
-    """Whether a reply speaks of the teacher's own inability or unwillingness instead of the face."""
-    return _REFUSAL.search(text) is not None
 
 
 def tidy(text: str) -> str:
@@ -219,7 +200,7 @@ def judge_reply(
 
 def _inability(text: str, words: int) -> Rejected | None:
     unusable = _UNUSABLE.match(text)
-    helpless = words < 60 and _HELPLESS.search(text) is not None
+    helpless = words < 60 and _HELPLESS.search(text) is not None and not describes(text)
     if unusable is not None or helpless or refuses(text):
         if _BLURRED.search(text):
             return Rejected("teacher saw low resolution", text[:120])
@@ -257,11 +238,11 @@ def affirmed_units(text: str, units: Iterable[str] = AU_SETS["faba20"]) -> tuple
     claims = read_claims(text)
     denied = {claim.au for claim in claims if not claim.present}
     here = {claim.au for claim in claims if claim.present}
-    named = {
-        (au_key(match["number"]), _DENIED.match(match["after"]) is None) for match in _UNIT.finditer(text)
-    }
-    # Further numbers of a list, "AU 6 + 12", are claims that begin with their number.
-    listed = {claim.au for claim in claims if claim.present and text[claim.start : claim.start + 1].isdigit()}
+    numbered = [one for one in find_statements(text) if one.code and not one.hedged]
     # A text that names its AUs by number counts by number: its prose mentions others in comparison.
-    said = ({key for key, stands in named if stands} | listed) & here if named else here - denied
+    said = (
+        here & {au for one in numbered if not one.denied for au in one.move.aus}
+        if numbered
+        else here - denied
+    )
     return tuple(key for key in units if key in said)

@@ -17,39 +17,12 @@ from typing import Any
 from mien.annotate.faba.filters import affirmed_units
 from mien.core.aus import AU_SETS
 from mien.core.emotions import canonical, order
-from mien.dialogue.read.claims import split_sentences
+from mien.dialogue.read.emotion import count_words
+from mien.metrics.rege import SYNONYMS
 
-__all__ = ["PUBLISHED", "SYNONYMS", "FabaStatistics", "described_emotion", "faba_statistics"]
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
+__all__ = ["PUBLISHED", "FabaStatistics", "described_emotion", "faba_statistics"]
 
 
-SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "happiness": _split(
-            "happiness happy smiling smile pleasant content contentment relaxed relaxation cheerful joy amusement "
-            "amused positivity positive lightheartedness joyful friendly warmth bright"
-        ),
-        "sadness": _split("sadness crying distress concern discomfort anguish somber"),
-        "surprise": _split(
-            "surprise surprised startled puzzled astonishment disbelief wonder curiosity curious confusion "
-            "bewilderment skepticism excitement uncertainty"
-        ),
-        "anger": _split(
-            "anger mad irate outraged agitation irritated enraged annoyed incensed serious frustration displeased stern"
-        ),
-        "neutral": _split("neutral neutrality calm contemplative concerned thoughtful focused solemn mild"),
-        "disgust": _split(
-            "disgust distaste disgusted discomfort displeasure displeased disapproval disdain contempt"
-        ),
-        "fear": _split(
-            "fear shock anxiety apprehension tension panic alertness focus worry alarm curiosity contemplation"
-        ),
-    }
-)
-"""The released evaluation's synonyms of FABA's seven emotions (facts on papers, 5.5), in FABA's index order."""
 PUBLISHED: Mapping[str, float] = MappingProxyType(
     {
         "Total images": 19_877,
@@ -64,7 +37,6 @@ PUBLISHED: Mapping[str, float] = MappingProxyType(
 """The paper's Table 2, for comparison."""
 
 _EMOTIONS: tuple[str, ...] = tuple(str(canonical(word)) for word in order("faba"))
-_NEGATION = re.compile(r"\b(?:not|no|nothing|cannot|neither|nor|never|without|\w+n't)\b", re.IGNORECASE)
 _WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*")
 _EDGES = (25, 50, 75, 100, 150, 200, 250, 300, 400)
 _CLOUD = 60
@@ -81,16 +53,10 @@ _STOP = frozenset(
 def described_emotion(text: str) -> str | None:
     """The emotion of FABA's seven that a description tells, by the paper's rule (section 3.2).
 
-    Sentences with a negation are left out (whole words; the released code also drops "nose" and "know"), then the
-    emotion with most synonyms wins; the one named first in a tie. None when no synonym is left.
+    The emotion with most synonyms wins, the one named first in a tie; denied words do not count, where the released
+    code leaves out whole sentences (and takes "nose" for a negation). None when no synonym is left.
     """
-    kept = [text[start:end] for start, end in split_sentences(text)]
-    kept = [sentence for sentence in kept if not _NEGATION.search(sentence)] or kept
-    counts: dict[str, int] = {}
-    for word in _WORD.findall(" ".join(kept).lower()):
-        for emotion, synonyms in SYNONYMS.items():
-            if word in synonyms:
-                counts[emotion] = counts.get(emotion, 0) + 1
+    counts = count_words(text, SYNONYMS)
     return max(counts, key=lambda emotion: counts[emotion]) if counts else None
 
 

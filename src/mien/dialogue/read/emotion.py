@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise, product
 from types import MappingProxyType
 
@@ -19,7 +20,14 @@ from mien.dialogue.read.scan import Atom, scan, sentences
 from mien.dialogue.read.scope import Mark, after, find_scopes, joined
 from mien.dialogue.read.statements import ANSWER
 
-__all__ = ["SYNONYMS", "EmotionReading", "read_emotion", "read_emotion_answer", "weigh_emotions"]
+__all__ = [
+    "SYNONYMS",
+    "EmotionReading",
+    "count_words",
+    "read_emotion",
+    "read_emotion_answer",
+    "weigh_emotions",
+]
 
 SYNONYMS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
@@ -83,8 +91,8 @@ _SMALL = {
         "expression|expressions|emotion|emotions|emotional|emotionally|feeling|feelings|face|faces|look of|mood|"
         "state|like|label|sense|sense of|state of|signs of|sign of|person|person's|expressive|being|clear|"
         "apparent|visible|really|particularly|necessarily|likely|probably|presumably|seemingly|arguably|probable|"
-        "i think|i guess|i believe|display of|look|experience|experiencing|feel|feels|felt|at all|in any way|"
-        "anything|kind|type|suspect*|positive|negative|otherwise"
+        "happy to|glad to|pleased to|i think|i guess|i believe|display of|look|experience|experiencing|feel|"
+        "feels|felt|at all|in any way|anything|kind|type|suspect*|positive|negative|otherwise"
     ),
     "n": (
         "hardly|barely|scarcely|rarely|opposite of|nothing|rule* out|exclude*|conceal*|mask*|hide|hides|hiding|"
@@ -125,7 +133,8 @@ _CALLED = (
 ).split()
 
 
-def _entries() -> Iterator[tuple[str, str, object]]:
+def _small() -> Iterator[tuple[str, str, object]]:
+    """The words of scope, as they work around emotions."""
     for known in LEXICON.values():
         for words, kind, value in known:
             if kind in "nkqyejrbhxzfoTt;+!l":
@@ -140,13 +149,16 @@ def _entries() -> Iterator[tuple[str, str, object]]:
     ):
         yield f"{modal} {best}be {verb}{end}", "f", ""
         yield f"{modal} be {best}{verb}{end}", "f", ""
+
+
+def _own() -> Iterator[tuple[str, str, object]]:
     for emotion, tiers in SYNONYMS.items():
         for tier, source in enumerate(tiers, 1):
             for phrase in phrases_of(source):
                 yield phrase, "E", (emotion, tier)
 
 
-_WORDS: Mapping[str, tuple[Entry, ...]] = MappingProxyType(table_of(_entries()))
+_WORDS: Mapping[str, tuple[Entry, ...]] = MappingProxyType(table_of((*_small(), *_own())))
 _NODES = frozenset("E")
 _LISTED = re.compile(r",[jr]?[fS]*E")
 _CONCLUSION = re.compile(r"\bconclusions?\s*[*_]*\s*:\s*", re.IGNORECASE)
@@ -184,9 +196,11 @@ class _Mention:
 _PRIMARY, _PLAIN, _BESIDE, _CONCEDED = range(4)
 
 
-def _mentions(text: str) -> tuple[list[_Mention], str]:
+def _mentions(
+    text: str, lexicon: Mapping[str, tuple[Entry, ...]] = _WORDS
+) -> tuple[list[_Mention], str]:  # fmt: skip
     """All emotion words of ``text``, and the kinds of its atoms."""
-    atoms = scan(text, _WORDS)
+    atoms = scan(text, lexicon)
     kinds = "".join(atom.kind for atom in atoms)
     found: list[_Mention] = []
     asked = 0
@@ -332,6 +346,31 @@ def weigh_emotions(text: str) -> dict[str, float]:
             sure = 1.0 if one.mark == Mark.NONE else 1.0 / 3.0
             weights[one.emotion] = weights.get(one.emotion, 0.0) + _TIERS[one.tier] * _RANKS[one.rank] * sure
     return weights
+
+
+@lru_cache(maxsize=16)
+def _lexicon_of(words: tuple[tuple[str, tuple[str, ...]], ...]) -> Mapping[str, tuple[Entry, ...]]:
+    named: dict[str, list[str]] = {}
+    for name, phrases in words:
+        for phrase in phrases:
+            named.setdefault(phrase, []).append(name)
+    own = ((phrase, "E", (tuple(names), 1)) for phrase, names in named.items())
+    return MappingProxyType(table_of((*_small(), *own)))
+
+
+def count_words(text: str, words: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """How often a text affirms words of a list, by name in order of first mention; denied ones do not count.
+
+    Args:
+        text: any text.
+        words: name -> lower-case words; one may stand under several names.
+    """
+    counts: dict[str, int] = {}
+    for one in _mentions(text, _lexicon_of(tuple(words.items())))[0]:
+        if Mark.DENIED not in one.mark:
+            for name in one.emotion:
+                counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def read_emotion_answer(text: str) -> Answer:
