@@ -14,7 +14,8 @@ DESCRIPTIONS = (
     "I\u2019m unable to say who this is, but the face shows a broad smile with raised cheeks and narrowed eyes.",
     "She seems sorry. Her lip corners are pulled down and her inner brows are raised, which conveys sadness.",
     "The boy may feel apologies are due; his lowered gaze and frown speak of sadness.",
-    "\u0427\u0435\u043b\u043e\u0432\u0435\u043a \u0432\u044b\u0433\u043b\u044f\u0434\u0438\u0442 \u0440\u0430\u0441\u0441\u0442\u0440\u043e\u0435\u043d\u043d\u044b\u043c.",
+    "\u0427\u0435\u043b\u043e\u0432\u0435\u043a \u0432\u044b\u0433\u043b\u044f\u0434\u0438\u0442 "
+    "\u0440\u0430\u0441\u0441\u0442\u0440\u043e\u0435\u043d\u043d\u044b\u043c.",
     "\u4eba\u7269\u306f\u60b2\u3057\u305d\u3046\u306b\u898b\u3048\u307e\u3059\u3002",
     "\u0627\u0644\u0634\u062e\u0635 \u064a\u0628\u062f\u0648 \u062d\u0632\u064a\u0646\u0627",
 )
