@@ -37,7 +37,7 @@ def refuses(text: str) -> bool:
     first = _REFUSAL.search(plain)
     if first is None:
         return False
-    rest = []
+    rest: list[str] = []
     for start, end in split_sentences(plain):
         sentence = plain[start:end]
         match = _REFUSAL.search(sentence)
