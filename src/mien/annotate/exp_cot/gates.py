@@ -14,6 +14,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from mien.annotate.refusals import refuses
+from mien.core.aus import level_position
 from mien.core.emotions import EMOTIONS
 from mien.dialogue.read.cot import Unparsed, read_explanation, read_label, say_explanation
 from mien.dialogue.read.emotion import read_emotion
@@ -264,7 +265,7 @@ def _degree_cost(claim: MovementClaim, values: Mapping[str, float], observed: bo
     here = _values_of(claim, values)
     if claim.level is None or not claim.present or not here or claim.movement not in MOVEMENTS_24:
         return 0.0
-    off = [sum(claim.level) / 2.0 - 5.0 * value for value in here]
+    off = [(sum(claim.level) + 1.0) / 2.0 - level_position(value) for value in here]
     wrong = all(one >= _OVER or one <= -_UNDER for one in off)
     return (BUDGET if observed else 0.4) if wrong else 0.0
 

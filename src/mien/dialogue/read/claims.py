@@ -91,7 +91,8 @@ class _Found:
 
 def _same(text: str, kept: list[_Found], found: _Found) -> _Found | None:
     """A claim of the same AU in the same words or right before: "AU6 (cheek raiser)"."""
-    for other in reversed(kept[-_REACH:]):
+    for place in range(1, min(len(kept), _REACH) + 1):
+        other = kept[-place]
         if other.au != found.au or other.uncertain != found.uncertain:
             continue
         apart = other.end <= found.start

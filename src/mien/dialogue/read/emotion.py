@@ -17,7 +17,7 @@ from mien.core.emotions import EMOTIONS
 from mien.core.nouns import Answer, Labels
 from mien.dialogue.read.lexicon import LEXICON, Entry, phrases_of, table_of
 from mien.dialogue.read.scan import Atom, scan, sentences
-from mien.dialogue.read.scope import Mark, after, find_scopes, joined
+from mien.dialogue.read.scope import DENIED, HEDGED, NONE, Mark, after, find_scopes, joined
 from mien.dialogue.read.statements import ANSWER
 
 __all__ = [
@@ -208,7 +208,7 @@ def _mentions(
         answer = ANSWER.match(kinds, first, last) if asked else None
         if answer is not None:
             for one in found[-asked:]:
-                one.mark = Mark.DENIED if answer["no"] is not None else Mark.NONE
+                one.mark = DENIED if answer["no"] is not None else NONE
         if last - first > 1:
             asked = 0
         if "E" not in kinds[first:last]:
@@ -216,7 +216,7 @@ def _mentions(
         mine = _of_sentence(text, atoms, kinds, first, last)
         if kinds[last - 1] == "?":
             for one in mine:
-                one.mark |= Mark.HEDGED
+                one.mark |= HEDGED
             asked = len(mine)
         found += mine
     return found, kinds
@@ -224,7 +224,7 @@ def _mentions(
 
 def _of_sentence(text: str, atoms: Sequence[Atom], kinds: str, first: int, last: int) -> list[_Mention]:
     """The emotion words of one sentence, with what stands before and behind them."""
-    scopes = find_scopes(atoms, kinds, first, last, _NODES, Mark.NONE)
+    scopes = find_scopes(atoms, kinds, first, last, _NODES, NONE)
     ranks = _ranks(atoms, kinds, first, last)
     mark: Mark | None = None
     found: list[_Mention] = []
@@ -236,7 +236,7 @@ def _of_sentence(text: str, atoms: Sequence[Atom], kinds: str, first: int, last:
         emotion, tier = atoms[place].value
         share = _SHARE.match(text, atoms[place].end)
         number = None if share is None else float(share["number"]) / (100 if share["unit"] else 1)
-        settled = scopes.marks[place] if mark is None or mark == Mark.NONE else mark
+        settled = scopes.marks[place] if mark is None or mark == NONE else mark
         found.append(_Mention(emotion, tier, ranks[place], settled, place, number))
     return found[::-1]
 
@@ -277,9 +277,9 @@ def read_emotion(text: str) -> EmotionReading:
     """
     body = _CONCLUSION.split(text)[-1]
     mentions, kinds = _mentions(body)
-    firm = [one for one in mentions if one.mark == Mark.NONE]
-    uncertain = [one for one in mentions if Mark.HEDGED in one.mark and Mark.DENIED not in one.mark]
-    denied = [one for one in mentions if Mark.DENIED in one.mark]
+    firm = [one for one in mentions if one.mark == NONE]
+    uncertain = [one for one in mentions if bool(one.mark & HEDGED) and not one.mark & DENIED]
+    denied = [one for one in mentions if bool(one.mark & DENIED)]
     named = {one.emotion for one in firm}
     supposed = _unique(one for one in uncertain if one.emotion not in named)
     refused = _unique(one for one in denied if one.emotion not in named and one.emotion not in supposed)
@@ -342,8 +342,8 @@ def weigh_emotions(text: str) -> dict[str, float]:
     """
     weights: dict[str, float] = {}
     for one in _mentions(text)[0]:
-        if Mark.DENIED not in one.mark:
-            sure = 1.0 if one.mark == Mark.NONE else 1.0 / 3.0
+        if not one.mark & DENIED:
+            sure = 1.0 if one.mark == NONE else 1.0 / 3.0
             weights[one.emotion] = weights.get(one.emotion, 0.0) + _TIERS[one.tier] * _RANKS[one.rank] * sure
     return weights
 
@@ -367,7 +367,7 @@ def count_words(text: str, words: Mapping[str, tuple[str, ...]]) -> dict[str, in
     """
     counts: dict[str, int] = {}
     for one in _mentions(text, _lexicon_of(tuple(words.items())))[0]:
-        if Mark.DENIED not in one.mark:
+        if not one.mark & DENIED:
             for name in one.emotion:
                 counts[name] = counts.get(name, 0) + 1
     return counts

@@ -198,14 +198,14 @@ _DIRECTIONS = {
 }  # fmt: skip
 _SMALL = {
     "f": (
-        "the|a|an|his|her|their|its|your|my|our|this|these|those|person's|subject's|individual's|child's|man's|"
-        "woman's|two|to|then|now|just|quite|itself|any|some|sign|signs|sign of|signs of|evidence of|"
-        "indication of|indications of|degree|extent|rather|more|most|less|even|each|all|same|also|very|so|such|"
-        "other|along|once|again|facial|skin|muscle|muscles|following|one|ones|mere|having|by|movement of|"
-        "presence of|activation|activation of|kind of|sort of|pair of|certain|appearance of|not only|not just|"
-        "not merely|e.g|i.e|eg|ie|etc|into|onto|against|each other|one another|as if|position|state|entire|whole|"
-        "own|no doubt|no doubt that|without doubt|without a doubt|without question|of course|amount of|"
-        "engagement of|instance of|only"
+        "can|will|line|the|a|an|his|her|their|its|your|my|our|this|these|those|person's|subject's|individual's|"
+        "child's|man's|woman's|two|to|then|now|just|quite|itself|any|some|sign|signs|sign of|signs of|"
+        "evidence of|indication of|indications of|degree|extent|rather|more|most|less|even|each|all|same|also|"
+        "very|so|such|other|along|once|again|facial|skin|muscle|muscles|following|one|ones|mere|having|by|"
+        "movement of|presence of|activation|activation of|kind of|sort of|pair of|certain|appearance of|not only|"
+        "not just|not merely|e.g|i.e|eg|ie|etc|into|onto|against|each other|one another|as if|position|state|"
+        "entire|whole|own|no doubt|no doubt that|without doubt|without a doubt|without question|of course|"
+        "amount of|engagement of|instance of|only"
     ),
     "s": (
         "left|right|both|unilateral|bilateral|unilaterally|bilaterally|left and right|right and left|"
@@ -232,11 +232,11 @@ _SMALL = {
         "nil|unseen|ceased|deactivated|unengaged|uninvolved|negative|undetected|dormant"
     ),
     "n": (
-        "no|without|lack*|lack of|lacking|absence of|absences of|free of|free from|devoid of|neither|nor|"
-        "no longer|none of|without any|zero|void of|non|rule* out|exclude*|eliminate*|minus|hardly any|"
-        "scarcely any|little to no|little or no|not|never|cannot|can't|isn't|aren't|wasn't|weren't|doesn't|don't|"
-        "didn't|hasn't|haven't|fail* to|far from|won't|anything but|nothing like|nothing|un|not any|not a|"
-        "not a single|nothing of|nothing resembling|absent any|deny|denies|cease* to"
+        "could not|couldn't|no|without|lack*|lack of|lacking|absence of|absences of|free of|free from|devoid of|"
+        "neither|nor|no longer|none of|without any|zero|void of|non|rule* out|exclude*|eliminate*|minus|"
+        "hardly any|scarcely any|little to no|little or no|not|never|cannot|can't|isn't|aren't|wasn't|weren't|"
+        "doesn't|don't|didn't|hasn't|haven't|fail* to|far from|won't|anything but|nothing like|nothing|un|"
+        "not any|not a|not a single|nothing of|nothing resembling|absent any|deny|denies|cease* to"
     ),
     "k": "rather than|instead of|as opposed to|in place of|in lieu of|and not|but not",
     "q": (

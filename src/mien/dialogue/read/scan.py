@@ -39,7 +39,7 @@ class Code(NamedTuple):
     side: Side
 
 
-_ITEM = r"[LR]?\d{1,2}(?:[A-E](?![A-Za-z]))?[LR]?(?![\w%]|[.,]\d|\s?%)"
+_ITEM = r"[LR]?\d{1,2}(?:[A-E](?![A-Za-z]))?[LR]?(?:_[rci]\b)?(?![\w%]|[.,]\d|\s?%)"
 _TIES = (
     r"[ \t]*[,;][ \t]*(?:and[ \t]+|or[ \t]+)?|[ \t]+(?:and|or|nor)[ \t]+|[ \t]*[/&][ \t]*"
     r"|[ \t]+\+[ \t]*|\+(?![ \t])"
@@ -60,7 +60,8 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(
-    r"(?P<before>[LR]?)(?P<number>\d{1,2})(?P<letter>[A-E]?)(?P<after>[LR]?)(?![A-Za-z])", re.IGNORECASE
+    r"(?P<before>[LR]?)(?P<number>\d{1,2})(?P<letter>[A-E]?)(?P<after>[LR]?)(?:_[rci]\b)?(?![A-Za-z])",
+    re.IGNORECASE,
 )
 _MARKS = {
     "[": "(", "]": ")", "|": ":", "=": ":", "\u2013": "-", "\u2014": "-", "/": "j", "&": "j", "+": "j", "!": ".",
@@ -70,38 +71,47 @@ _MARKS |= dict.fromkeys("\u2717\u2718\u274c\u2715\u2716\u00d7\u2612", "!")
 _SIDES: dict[str, Side] = {"L": "left", "R": "right"}
 
 
-def _codes(text: str, token: re.Match[str]) -> Iterator[Atom]:
+def _codes(token: re.Match[str]) -> list[Atom]:
     """The AUs of one list; a range ("AU23 to AU25") names all in between, each with the words of the whole range."""
-    items = list(_CODE.finditer(text, *token.span()))
+    text, start = token.group(), token.start()
+    found = _short_list(text, token["glue"]) if len(text) < _SHORT else list(_code_list(text, token["glue"]))
+    return [Atom(kind, start + low, start + high, code) for kind, low, high, code in found]
+
+
+@lru_cache(maxsize=1024)
+def _short_list(text: str, glue: str | None) -> tuple[Atom, ...]:
+    return tuple(_code_list(text, glue))
+
+
+def _code_list(text: str, glue: str | None) -> Iterator[Atom]:
+    items = list(_CODE.finditer(text))
     numbers = [int(item["number"]) for item in items]
-    glue = token["glue"]
     listed = glue is not None and glue.strip() and (0 in numbers or len(set(numbers)) < len(numbers))
     if listed or (glue is None and not all(au_key(number) in AUS for number in set(numbers))):
         # "AUs: 0, 1, 1" is an array without its brackets; "3+3" a sum.
-        yield Atom("w", *token.span())
+        yield Atom("w", 0, len(text))
         return
-    ranges = _ranges(text, items, numbers) if _SPANS.search(token.group()) else frozenset()
-    start = token.start()
+    ranges = _ranges(text, items, numbers) if _SPANS.search(text) else frozenset()
+    start = 0
     for place, item in enumerate(items):
         if place in ranges:
             continue
-        if place:
-            start = item.start()
-            yield Atom(",", start, start)
+        start = item.start() if place else 0
         last = items[place + 1] if place + 1 in ranges else item
-        for number in range(numbers[place], int(last["number"]) + 1):
-            code = _code(number, last["letter"].upper(), (last["before"] or last["after"]).upper())
+        before, _, letter, after = last.groups()
+        for number in (
+            range(numbers[place], int(last["number"]) + 1) if last is not item else (numbers[place],)
+        ):
+            code = _code(number, letter, before or after)
             if code is not None:
-                if number > numbers[place]:
-                    yield Atom(",", start, start)
                 yield Atom("c", start, last.end(), code)
 
 
 @lru_cache(maxsize=512)
 def _code(number: int, letter: str, side: str) -> Code | None:
-    level = LEVEL_LETTERS.index(letter) if letter else 0
+    level = LEVEL_LETTERS.index(letter.upper()) if letter else 0
     key = au_key(number)
-    return Code(key, (level, level) if level else None, _SIDES.get(side)) if key in AUS else None
+    return Code(key, (level, level) if level else None, _SIDES.get(side.upper())) if key in AUS else None
 
 
 def _ranges(text: str, items: list[re.Match[str]], numbers: list[int]) -> frozenset[int]:
@@ -116,6 +126,8 @@ def _ranges(text: str, items: list[re.Match[str]], numbers: list[int]) -> frozen
     return frozenset(ends)
 
 
+_SHORT = 40
+"""Characters of a list that is worth remembering."""
 _SPANS = re.compile(r"[-\u2013]|to\b|through", re.IGNORECASE)
 _RANGE = re.compile(rf"(?:{_THROUGH})(?:{_UNIT}[ \t_-]?)?", re.IGNORECASE)
 
@@ -146,7 +158,7 @@ def scan(text: str, lexicon: Mapping[str, tuple[Entry, ...]] = LEXICON) -> list[
         elif group == "mark":
             atoms.append(_mark(text, match, atoms))
         elif group == "codes":
-            atoms += _codes(text, match)
+            atoms += _codes(match)
         elif group == "number":
             atoms.append(Atom("#", match.start(), match.end(), float(match.group())))
         elif group == "line":

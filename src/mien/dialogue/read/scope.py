@@ -10,46 +10,42 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import Flag
 
 from mien.dialogue.read.scan import Atom
 
-__all__ = ["Mark", "Scopes", "after", "find_scopes", "joined"]
+__all__ = ["DENIED", "EXCEPTED", "HEDGED", "NONE", "Mark", "Scopes", "after", "find_scopes", "joined"]
 
 # "no" and "without" deny the things behind them, "not" and "never" the verb or adjective.
 _VERBAL = frozenset(
     "not never cannot fail fails failed failing isn't aren't wasn't weren't doesn't don't didn't hasn't haven't can't "
-    "won't".split()
+    "won't could couldn't".split()
 )
 _END = r"(?=[.,;)|?:!-]|$|(?(mark)(?!)|[jrt][^x]))"
 _ONE = r"[pcaFVE]"
 _AFTER = re.compile(
     rf"[)fx]*(?P<mark>[,:(-])?[)f]*(?:"
     rf"(?P<double>(?:[bh]f*)?n[fd]*z)"
-    rf"|(?P<deny>(?:[bhx][fdjxb]*)?(?:z(?![fsdo]*{_ONE})|n[fbdh]*(?:x(?![fsdo]*{_ONE})|{_END})|n[fb]*(?P<vague>d)x?{_END})|!)"
+    rf"|(?P<deny>(?<=c)z|(?:[bhx][fdjxb]*)?(?:z(?![fsdo]*{_ONE})|n[fbdh]*x(?![fsdo]*{_ONE})|n[fbh]*{_END}"
+    rf"|n[fb]*(?P<vague>d)x?{_END})|!)"
     rf"|(?P<yes>\+)"
     rf"|(?P<hedge>y|q[fn]*[bh]?[fdbn]*(?:x|{_END})|b[fdn]*q(?:[fbd]*x|f*{_END}))"
     rf")"
 )
 _LIST = re.compile(r"[)fs]*(?:,[jr]?|[jr])[fsdonx(z]*")
 _CLAUSE = re.compile(
-    rf",?[jr]?[fsdxo]*{_ONE}(?:[fsdo]*[,jr][jr]?[fsdo]*{_ONE}){{0,3}}[fsdxqo]*(?:[bh]|n[bhxaz]|q[bh])"
+    rf",?[jr]?[fsdxo]*(?:c{{1,4}}|{_ONE})(?:[fsdo]*[,jr][jr]?[fsdo]*{_ONE}){{0,3}}[fsdxqo]*(?:[bh]|n[bhxaz]|q[bh])"
     r"|,[jr]?[fw]{1,4}[bhg]|,?j[fd]*g"
 )
-_ABSENT = re.compile(rf"zf*{_ONE}")
+_ABSENT = re.compile(rf"z[fu]*b?f*{_ONE}")
 _MORE = re.compile(r",?[jr]?[fdn]*[aV]")
 _DEGREES_DENIED = 3
 """Denying a degree word that begins here or lower, alone behind "is not" ("not evident"), denies the thing itself."""
 
 
-class Mark(Flag):
-    """What is said of a node."""
-
-    NONE = 0
-    DENIED = 1
-    HEDGED = 2
-    EXCEPTED = 4
-    """Taken out of what is said of all: denied, unless the others are."""
+Mark = int
+"""What is said of a node, as bits."""
+NONE, DENIED, HEDGED, EXCEPTED = 0, 1, 2, 4
+"""Bits of `Mark`. Excepted: taken out of what is said of all, so denied unless the others are."""
 
 
 @dataclass(slots=True)
@@ -124,11 +120,11 @@ class _Walk:
         """Mark a node by all that reaches it."""
         mark = self.head
         if self.deny.kind:
-            mark = mark | Mark.HEDGED if self.deny.kind == "hedge" else mark ^ Mark.DENIED
-            mark |= Mark.EXCEPTED if self.deny.kind == "except" else Mark.NONE
+            mark = mark | HEDGED if self.deny.kind == "hedge" else mark ^ DENIED
+            mark |= EXCEPTED if self.deny.kind == "except" else NONE
             self.deny.seen += 1
         if self.hedge.kind or self.condition:
-            mark |= Mark.HEDGED
+            mark |= HEDGED
             self.hedge.seen += 1
         self.scopes.marks[place] = mark
 
@@ -149,12 +145,15 @@ class _Walk:
         self.hedge.verb = self.hedge.verb or self.hedge.seen > 0
         if implied:
             self.hedge.start("implied")
+        if self.kinds[place] == "h" and self.deny.kind == "no" and self.deny.seen:
+            self.deny.kind = ""
 
     def denial(self, place: int) -> None:
         """ "No", "not", "rather than", "absent"; two in a row cancel out."""
         self.gone = True
         kind = self.kinds[place]
-        if kind == "z" and not _ABSENT.match(self.kinds, place, self.last):
+        behind = self.kinds[max(place - 1, self.first) : place]
+        if kind == "z" and (behind in self.nodes or not _ABSENT.match(self.kinds, place, self.last)):
             return
         if kind == "n" and self.deny.kind and not self.deny.seen:
             self.deny.kind = ""
@@ -180,6 +179,11 @@ class _Walk:
         if self.gone:
             self.hedge.kind = ""
 
+    def choice(self, place: int) -> None:
+        """ "Or" goes on with a list; "nor" denies by itself."""
+        if self.atoms[place].value == "nor" and not self.deny.kind:
+            self.deny.start("no")
+
     def taking_up(self, _place: int) -> None:
         """ "Does not match the smile" does not deny the smile."""
         self.deny.kind = ""
@@ -188,7 +192,7 @@ class _Walk:
         """A tick or cross that stands before what it marks."""
         marks = self.atoms[place].value in (None, "before")
         behind = any(self.kinds[one] in self.nodes for one in range(max(place - 2, self.segment), place))
-        if marks and not behind:
+        if marks and (self.scopes.before or not behind):
             self.scopes.before = self.scopes.before or not self.scopes.marks
             if self.scopes.before:
                 self.deny.start("no" if self.kinds[place] == "!" else "")
@@ -244,7 +248,7 @@ class _Walk:
 
 _STEPS: dict[str, Callable[[_Walk, int], None]] = {
     "w": _Walk.word, **dict.fromkeys("bhig", _Walk.verb), **dict.fromkeys("nkz", _Walk.denial),
-    "q": _Walk.supposition, "y": _Walk.conditional, "e": _Walk.exception, "M": _Walk.taking_up,
+    "q": _Walk.supposition, "y": _Walk.conditional, "e": _Walk.exception, "M": _Walk.taking_up, "r": _Walk.choice,
     "+": _Walk.tick, "!": _Walk.tick, ";": _Walk.stop, "-": _Walk.stop, ":": _Walk.colon,
     **dict.fromkeys("tT)", _Walk.link), ",": _Walk.joint, "j": _Walk.joint,
 }  # fmt: skip
@@ -254,8 +258,8 @@ def _heading(words: str) -> Mark:
     """Mark of a heading without nodes: "Absent", "Not present", "Active AUs", "Possible"."""
     odd = (words.count("z") + words.count("n")) % 2 == 1
     if odd and ("z" in words or "x" in words or len(words) <= 3):
-        return Mark.DENIED
-    return Mark.HEDGED if "q" in words and len(words) <= 4 else Mark.NONE
+        return DENIED
+    return HEDGED if "q" in words and len(words) <= 4 else NONE
 
 
 def after(atoms: Sequence[Atom], kinds: str, place: int, last: int, before: bool = False) -> Mark | None:
@@ -272,13 +276,13 @@ def after(atoms: Sequence[Atom], kinds: str, place: int, last: int, before: bool
     if match is None or (before and kinds[match.end() - 1] in "+!"):
         return None
     if match["hedge"]:
-        return Mark.HEDGED
+        return HEDGED
     if match["vague"]:
         low, _ = atoms[match.start("vague")].value
-        return Mark.DENIED if low <= _DEGREES_DENIED else Mark.HEDGED
-    return Mark.DENIED if match["deny"] else Mark.NONE
+        return DENIED if low <= _DEGREES_DENIED else HEDGED
+    return DENIED if match["deny"] else NONE
 
 
 def joined(kinds: str, one: int, other: int) -> bool:
     """Whether only a comma, "and" or "or" stands between two nodes."""
-    return _LIST.fullmatch(kinds, one + 1, other) is not None
+    return kinds[one:other] == "c" or _LIST.fullmatch(kinds, one + 1, other) is not None

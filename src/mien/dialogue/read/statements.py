@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from mien.core.aus import AUS
 from mien.dialogue.read.levels import Levels, level_at
 from mien.dialogue.read.lexicon import DEFAULT_PARTS, Act, Move, movement_of
 from mien.dialogue.read.phrases import compose, numbers_as_codes
 from mien.dialogue.read.scan import Atom, Code, Side, scan, sentences
-from mien.dialogue.read.scope import Mark, after, find_scopes, joined
+from mien.dialogue.read.scope import DENIED, EXCEPTED, HEDGED, NONE, Mark, after, find_scopes, joined
 
 __all__ = ["ANSWER", "Statement", "find_statements"]
 
@@ -42,9 +43,10 @@ class Statement(NamedTuple):
 
 
 _NODES = frozenset("caVFp")
+_NUMBERED = {key: Move((key,), ()) for key in AUS}
 _NEAR = re.compile(r"[fsdox(-]*")
 _TIED = re.compile(
-    r"(?:[,-][fwos]{1,5}[,-]|\([^()]{0,8}\))?,?T?:?[fsdnqxy]*"
+    r"(?:[,-][fwos;]{1,5}[,-]|\([^()]{0,8}\))?,?T?:?[fsdnqxy]*"
     r"(?:(?<=:)|(?<=:[fsdnqxy])|(?<=:[fsdnqxy]{2})|b[fsdnqxlobhTy]*(?:w[fsdnqxbh]*){0,2}|[hn][fsdnqxlobhTy]*)"
 )
 _CHAIN = re.compile(r"[fdos]*(?:,[jr]?|[jr]|,?;|,?k|,?;?n)[fsdnqxb]*")
@@ -53,7 +55,7 @@ _LOOKS = frozenset(("appearance", "look", "impression", "effect"))
 _PLACE = re.compile(r"[)fobxdlwh]{0,5}of?s")
 _ECHO = re.compile(r"[fsbh]*(?:(?P<no>n)[fb]*(?=[.,;|]|$)|M)")
 ANSWER = re.compile(
-    r"(?:w:)?f*(?:(?P<yes>\+|(?:w?b)?f*x(?=[.,;|]|$)|wb(?=[.,;|]|$))"
+    r"(?:[wf]{1,2}:)?f*(?:(?P<yes>\+|(?:w?b)?f*x(?=[.,;|]|$)|wb(?=[.,;|]|$))"
     r"|(?P<no>!|(?:w?b)?n[fobx]*(?=[.,;|]|$)|(?:wb)?z))"
 )
 
@@ -81,12 +83,12 @@ class _Item:
 
     def mark(self, mark: Mark) -> None:
         """What words behind it, or behind its list, say."""
-        if self.excepted and Mark.DENIED in mark:
-            mark = Mark.NONE
-        if Mark.HEDGED in mark:
+        if self.excepted and bool(mark & DENIED):
+            mark = NONE
+        if bool(mark & HEDGED):
             self.hedged = True
         else:
-            self.negated = Mark.DENIED in mark
+            self.negated = bool(mark & DENIED)
 
     def settle(self) -> Statement:
         absent = self.negated != self.move.denies
@@ -134,18 +136,18 @@ def find_statements(text: str) -> list[Statement]:
 class _Heading:
     """Which heading ("Absent:") the lines below it stand under."""
 
-    mark: Mark = Mark.NONE
+    mark: Mark = NONE
     fresh: bool = False
     stopped: bool = True
 
     def line(self, kind: str) -> None:
         if kind == "item" or self.fresh or (kind == "" and not self.stopped):
             return
-        self.mark = Mark.NONE
+        self.mark = NONE
 
     def sentence(self, opened: Mark | None, nodes: bool) -> None:
         if opened is not None:
-            self.mark, self.fresh = (Mark.NONE, False) if nodes else (opened, True)
+            self.mark, self.fresh = (NONE, False) if nodes else (opened, True)
         elif nodes:
             self.fresh = False
 
@@ -192,15 +194,19 @@ class _Sentence:
 
     # -- codes -------------------------------------------------------------------------------------
 
+    def _listed(self, node: int) -> bool:
+        """Whether nothing but another code stands behind a node."""
+        return self.kinds[node + 1 : node + 2] == "c"
+
     def _code(self, node: int) -> _Item:
         atom = self.atoms[node]
         code: Code = atom.value
         mark = self.marks[node]
         item = _Item(
-            Move((code.au,), ()), node, node, Mark.DENIED in mark, Mark.HEDGED in mark, code.level,
-            code.side, atom.start, atom.end, excepted=Mark.EXCEPTED in mark, code=True,
+            _NUMBERED[code.au], node, node, bool(mark & DENIED), bool(mark & HEDGED), code.level,
+            code.side, atom.start, atom.end, excepted=bool(mark & EXCEPTED), code=True,
         )  # fmt: skip
-        if self.kinds[node - 1 : node] != "," or self.kinds[node + 1 : node + 3] != ",c":
+        if self.kinds[max(node - 1, 0) : node] != "c" or not self._listed(node):
             item.side = item.side or self._side(node)
             if item.level is None:
                 self._level(item, self._before(node))
@@ -386,8 +392,8 @@ class _Sentence:
         if part < action or part != min((node for node in nodes if node > action), default=part):
             mark |= self.marks[part]
         item = _Item(
-            move, low, high, Mark.DENIED in mark, Mark.HEDGED in mark, None, self._side(part),
-            self.atoms[low].start, self.atoms[high].end, excepted=Mark.EXCEPTED in mark, clause=clause,
+            move, low, high, bool(mark & DENIED), bool(mark & HEDGED), None, self._side(part),
+            self.atoms[low].start, self.atoms[high].end, excepted=bool(mark & EXCEPTED), clause=clause,
         )  # fmt: skip
         degrees = [one for one in range(min(pair) + 1, max(pair)) if self.kinds[one] == "d"]
         if not clause:
@@ -456,7 +462,7 @@ class _Sentence:
         spread: Levels | None = None
         for place in reversed(range(len(items))):
             item = items[place]
-            listed = self.kinds[item.high + 1 : item.high + 3] == ",c"
+            listed = self._listed(item.high)
             own = None if listed else after(self.atoms, self.kinds, item.high, self.last, self.before)
             linked = listed or (place + 1 < len(items) and self._linked(item, items[place + 1]))
             same = place + 1 < len(items) and items[place + 1].high == item.high
