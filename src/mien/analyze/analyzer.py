@@ -18,7 +18,7 @@ from pathlib import Path
 from mien.analyze.answering import Seen, reply, without_faces, without_looking
 from mien.analyze.explaining import grounded
 from mien.analyze.sources import OneSource, Source, Sources, expand, read_landmarks
-from mien.backends.base import DEFAULT_MODEL, ClipReader, Reader, open_reader
+from mien.backends.base import DEFAULT_MODEL, ClipReader, Reader, RegionsReader, open_reader
 from mien.core.aus import check_cut_off
 from mien.core.errors import BadConfig, BadInput, MienError, require_range
 from mien.core.nouns import Answer, Evidence, Explanation, Face, FaceResult, FrameResult, Image
@@ -29,6 +29,7 @@ from mien.face.clips import middle
 from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder
 from mien.face.images import load_image
+from mien.face.quality import judge
 from mien.face.smooth import LandmarkSmoother
 from mien.face.tracks import FaceTracker
 from mien.face.video import read_frames
@@ -379,7 +380,7 @@ class Analyzer:
         results: list[FaceResult] = []
         for start in range(0, len(evidence), how.batch_size):
             batch = evidence[start : start + how.batch_size]
-            measured = [self._at_cut_off(result.without_hidden()) for result in self.reader.measure(batch)]
+            measured = self._judged(batch, self.reader.measure(batch))
             if how.explain:
                 texts = self.reader.explain(batch, measured)
                 pairs = zip(measured, texts, strict=True)
@@ -396,8 +397,15 @@ class Analyzer:
         claims = tuple(audit(read_claims(told.text), result.aus))
         return withhold(replace(told, claims=claims), result.hidden_aus)
 
-    def _at_cut_off(self, result: FaceResult) -> FaceResult:
-        return replace(result, aus={key: reading.at(self.cut_off) for key, reading in result.aus.items()})
+    def _judged(self, batch: Sequence[Evidence], measured: Sequence[FaceResult]) -> list[FaceResult]:
+        """The readings at the analyzer's cut-off, with what limits them; what is hidden has none."""
+        seen = self.reader.hidden(batch) if isinstance(self.reader, RegionsReader) else [{}] * len(batch)
+        judged = []
+        for one, covered, result in zip(batch, seen, measured, strict=True):
+            face = replace(result.face, quality=result.face.quality or judge(one.face, one.crop, covered))
+            aus = {key: reading.at(self.cut_off) for key, reading in result.aus.items()}
+            judged.append(replace(result, face=face, aus=aus).without_hidden())
+        return judged
 
 
 def load_model(

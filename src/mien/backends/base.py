@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import BadConfig, require
-from mien.core.nouns import Answer, Evidence, Explanation, FaceResult
+from mien.core.nouns import Answer, Evidence, Explanation, FaceResult, Region
 
-__all__ = ["DEFAULT_MODEL", "FOLDER_FILES", "READERS", "ClipReader", "Reader", "SidesReader", "open_reader"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "FOLDER_FILES",
+    "READERS",
+    "ClipReader",
+    "Reader",
+    "RegionsReader",
+    "SidesReader",
+    "open_reader",
+]
 
 
 READERS: dict[str, str] = {
@@ -57,6 +66,14 @@ class SidesReader(Protocol):
 
     sides: tuple[str, ...]
     """Keys of these AUs."""
+
+
+@runtime_checkable
+class RegionsReader(Protocol):
+    """A reader that sees what is covered."""
+
+    def hidden(self, batch: Sequence[Evidence]) -> Sequence[Mapping[Region, float]]:
+        """Of each face the probability by region that something covers it; empty where it cannot tell."""
 
 
 @runtime_checkable
