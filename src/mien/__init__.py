@@ -11,13 +11,61 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mien.analyze.analyzer import Analyzer, ask, load_model
     from mien.analyze.frame import to_frame
+    from mien.core.errors import (
+        BackendFailed,
+        BadConfig,
+        BadData,
+        BadInput,
+        MienError,
+        MissingDependency,
+        MissingWeights,
+        OutputFailed,
+    )
+    from mien.core.nouns import (
+        Answer,
+        AuReading,
+        Claim,
+        Explanation,
+        FaceResult,
+        FrameResult,
+        Quality,
+        Verification,
+    )
     from mien.dialogue.read.claims import read_claims
     from mien.dialogue.read.emotion import read_emotion
 
-__all__ = ["Analyzer", "__version__", "ask", "load_model", "read_claims", "read_emotion", "to_frame"]
+__all__ = [
+    "Analyzer",
+    "Answer",
+    "AuReading",
+    "BackendFailed",
+    "BadConfig",
+    "BadData",
+    "BadInput",
+    "Claim",
+    "Explanation",
+    "FaceResult",
+    "FrameResult",
+    "MienError",
+    "MissingDependency",
+    "MissingWeights",
+    "OutputFailed",
+    "Quality",
+    "Verification",
+    "__version__",
+    "ask",
+    "load_model",
+    "read_claims",
+    "read_emotion",
+    "to_frame",
+]
 
 __version__ = "0.1.0"
+_ERRORS = "BackendFailed BadConfig BadData BadInput MienError MissingDependency MissingWeights OutputFailed"
+_NOUNS = "Answer AuReading Claim Explanation FaceResult FrameResult Quality Verification"
 _HOMES = {
+    **dict.fromkeys(_ERRORS.split(), "mien.core.errors"),
+    **dict.fromkeys(_NOUNS.split(), "mien.core.nouns"),
     "read_claims": "mien.dialogue.read.claims",
     "read_emotion": "mien.dialogue.read.emotion",
     "to_frame": "mien.analyze.frame",

@@ -17,6 +17,7 @@ import typer
 
 from mien.core.errors import BadConfig, MienError, MissingWeights, OutputFailed, require, require_known
 from mien.core.options import split_options
+from mien.core.paths import write_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -311,7 +312,7 @@ def _write(model: nn.Module, out: Path, about: Mapping[str, object]) -> None:
         state = {key: value.contiguous() for key, value in model.state_dict().items()}
         save_file(state, out / _WEIGHTS)
     text = json.dumps(about, indent=2, sort_keys=True)
-    (out / _ABOUT).write_text(text + "\n", encoding="utf-8")
+    write_whole(out / _ABOUT, text + "\n")
 
 
 def _told(done: Imported, out: Path) -> list[str]:

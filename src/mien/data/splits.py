@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import Sample
+from mien.core.paths import write_whole
 
 __all__ = ["Split", "chosen", "protocol", "subject_folds"]
 
@@ -85,7 +86,7 @@ class Split:
             "hash": self.hash,
             "parts": {part: list(members) for part, members in self.parts.items()},
         }
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         return path
 
     @classmethod

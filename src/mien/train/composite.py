@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from mien.core.errors import BadConfig, MissingWeights, require_known
+from mien.core.paths import write_whole
 from mien.face.pose import mean_face
 from mien.layers.pointmlp import PointMLP
 from mien.models.composite.assemble import (
@@ -220,7 +221,7 @@ def write_model(
         "pad_id": 0 if pad_id is None else pad_id,
         "generation": {"max_new_tokens": most_tokens},
     }
-    (target / "mien.json").write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_whole(target / "mien.json", json.dumps(about, indent=2, sort_keys=True) + "\n")
     seal(target)
     return target
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mien.core.errors import BadConfig, MissingWeights
+from mien.core.paths import write_whole
 from mien.models.composite.systems import Lora, Stage, prepare
 
 __all__ = [
@@ -68,7 +69,7 @@ def save_adapters(model: nn.Module, stage: Stage, folder: str | Path) -> list[st
     state = trained_state(model)
     save_file(state, folder / WEIGHTS)
     about = {"lora": None if stage.lora is None else asdict(stage.lora), "names": learning}
-    (folder / SETTINGS).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / SETTINGS, json.dumps(about, indent=2) + "\n")
     return sorted(state)
 
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from mien.core.errors import MienError, MissingWeights
+from mien.core.paths import write_whole
 from mien.models.composite.evidence_inputs import Inputs, needed_experts
 from mien.models.composite.experts import EXPERTS, EXPERTS_FOLDER
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
@@ -76,7 +77,7 @@ def seal(folder: Path) -> None:
         **read_card(folder),
         _SUMS: {str(path.relative_to(folder)): _sum(path) for path in _files(folder)},
     }
-    (folder / CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_whole(folder / CARD, json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 
 def check_model(folder: Path) -> Iterator[FileState]:
