@@ -306,7 +306,15 @@ def _quality_columns() -> ColumnGroup:
         if one is None:
             return [None] * (len(numbers) + len(texts))
         said = " | ".join(f"{flag}: {reason}" for flag, reason in one.flags.items())
-        return [one.eyes, one.blur, one.light, one.turned, one.in_plane, " ".join(one.hidden), said]
+        return [
+            one.eyes,
+            one.blur,
+            one.light,
+            one.turned,
+            one.in_plane,
+            " ".join(one.hidden) or None,
+            said or None,
+        ]
 
     return of_face((*numbers, *texts), cells)
 
