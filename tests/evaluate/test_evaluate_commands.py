@@ -57,7 +57,7 @@ def test_the_embedded_model_from_the_command_line(data_root, tmp_path):
         "--threads", 1,
     )  # fmt: skip
     assert status == 0 and "official: accuracy" in text and "unparsed 0" in text and "absent" in text
-    assert {path.name for path in out.iterdir()} == {"run.json", "predictions.jsonl", "result.json"}
+    assert {path.name for path in out.iterdir()} == {".mien", "run.json", "predictions.jsonl", "result.json"}
     record = json.loads((out / "run.json").read_text())
     assert record["config"]["suites"][0]["name"] == "ferbench-ferplus-val" and record["counts"]["items"] == 5
     status, again = mien("score", out)

@@ -120,7 +120,7 @@ def evaluate(
         out,
         _roots(root or ()),
         limit,
-        _shard(shard),
+        shard,
         groups,
         landmarks_only,
         threads,
@@ -241,7 +241,7 @@ def _list_suites() -> None:
 
 def _evaluated(
     config: dict[str, Any], server: _Server, names: list[str], out: Path, roots: dict[str, Path], limit: int | None,
-    shard: tuple[int, int], by: tuple[str, ...], landmarks_only: bool, threads: int | None, quiet: bool,
+    shard: str, by: tuple[str, ...], landmarks_only: bool, threads: int | None, quiet: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Run the suites and print what came of it."""
     from contextlib import ExitStack
@@ -249,19 +249,21 @@ def _evaluated(
     from mien.evaluate.run import Plan
     from mien.evaluate.run import evaluate as run
     from mien.evaluate.suite import open_suite
+    from mien.work.loop import Shard
 
     suites = [open_suite(name) for name in names]
-    plan = Plan(suites, out, roots, limit, shard, by, landmarks_only, threads)
+    plan = Plan(suites, out, roots, limit, Shard.parse(shard), by, landmarks_only, threads)
+    replies = plan.journal.with_name(plan.journal.name.replace("journal", "replies"))
     model, judge = config["model"], config["judge"]
     with ExitStack() as stack:
         marks = None if judge is None else _judge(judge, config["judge_model"], server)
         asked: Teacher | None = None
         totals: Callable[[], str] = str
         if _is_address(model):
-            asked, totals = _remembered(stack, _teacher(model, config["served_as"], server), out, server)
+            asked, totals = _remembered(stack, _teacher(model, config["served_as"], server), replies, server)
         if marks is not None and _is_address(judge):
             # Both may be servers: each keeps its replies in a file of its own.
-            marks, judged = _remembered(stack, marks, out, server, "replies.sqlite.judge")
+            marks, judged = _remembered(stack, marks, replies.with_name(f"judge-{replies.name}"), server)
             totals = judged if asked is None else totals
         opened = _opener(config, suites, asked, server.workers, threads)
         result = run(plan, opened, config, None if quiet else _Watch(), marks)
@@ -287,13 +289,6 @@ def _roots(given: list[str] | tuple[str, ...]) -> dict[str, Path]:
     return roots
 
 
-def _shard(text: str) -> tuple[int, int]:
-    first, slash, count = text.partition("/")
-    if not (slash and first.isdecimal() and count.isdecimal()):
-        raise BadConfig(got=f"shard {text!r}", expected="i/n, such as 1/8", fix="Correct --shard")
-    return int(first), int(count)
-
-
 def _teacher(address: str, name: str | None, server: _Server) -> Teacher:
     from mien.backends.openai import OpenAITeacher
 
@@ -316,7 +311,7 @@ def _judge(judge: str, name: str | None, server: _Server) -> Teacher:
 
 
 def _remembered(
-    stack: ExitStack, teacher: Teacher, out: Path, server: _Server, file: str = "replies.sqlite"
+    stack: ExitStack, teacher: Teacher, file: Path, server: _Server
 ) -> tuple[Teacher, Callable[[], str]]:
     """A teacher whose replies are kept in the run's folder, within the limits; and the line about its cost."""
     from mien.backends.memory import Remembering
@@ -325,8 +320,8 @@ def _remembered(
     from mien.work.replies import Replies
 
     prices = Prices(server.price_in, server.price_out)
-    out.mkdir(parents=True, exist_ok=True)
-    memory = Replies(stack.enter_context(Journal(out / file)))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    memory = Replies(stack.enter_context(Journal(file)))
     used = memory.totals()
     limits = Limits(server.max_requests, None, server.max_cost)
     budget = Budget(limits, prices, used.requests + used.failures, used.tokens_in, used.tokens_out)

@@ -12,7 +12,6 @@ from PIL import Image as pillow
 
 from mien.backends.base import Reader
 from mien.backends.chat import ChatFailed, ChatImage, ChatMessage, ChatRequest, Teacher
-from mien.core.errors import BackendFailed, MienError
 from mien.core.nouns import Answer, AuReading, Evidence, FaceResult, Image, Sample
 from mien.evaluate.forms import measured, say
 from mien.evaluate.suite import Suite
@@ -237,10 +236,3 @@ def _encoded(image: Image, side: int | None) -> ChatImage:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
     return ChatImage(buffer.getvalue())
-
-
-def failed(error: BaseException) -> Said:
-    """An item that raised: its own error in three sentences, or a stranger's by its name."""
-    if isinstance(error, MienError) and not isinstance(error, BackendFailed):
-        return Said(None, str(error))
-    return Said(None, f"{type(error).__name__}: {error}")

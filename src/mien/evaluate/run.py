@@ -1,7 +1,7 @@
 """A run of suites: items in blocks, each block written down before the next, resumed after a kill to the same bytes.
 
 The folder holds ``run.json`` (what was run, the suites in full), ``predictions.jsonl`` (or one file per shard) and
-``result.json``; ``answers.partial.jsonl`` while it is under way, ``replies.sqlite`` of a server.
+``result.json``; in ``.mien`` a journal per shard, with the answers so far and what servers replied.
 """
 
 from __future__ import annotations
@@ -16,33 +16,24 @@ from typing import Any
 
 from mien.backends.chat import Teacher
 from mien.backends.patience import BudgetSpent, Stopped
-from mien.core.errors import BadConfig, BadData, MienError, OutputFailed
-from mien.core.paths import write_whole
+from mien.core.errors import BadConfig, BadData, MienError
+from mien.core.paths import output_errors, write_whole
 from mien.core.run_record import RunRecord
-from mien.evaluate.answering import Answerer, Said, Shown, failed
+from mien.evaluate.answering import Answerer, Said, Shown
 from mien.evaluate.exp_cot_judge import ExpCotCase, Unmarked, judge_cases
 from mien.evaluate.figures import score_suite
 from mien.evaluate.samples import Asked, Faces, asked_of
 from mien.evaluate.suite import Suite
+from mien.work.journal import JOURNAL, Entry, Journal, Row
+from mien.work.loop import Shard, attempt
 
 __all__ = ["BLOCK", "Plan", "evaluate", "read_rows", "score_run", "suites_of"]
 
 BLOCK = 32
 """Items that are answered together: always the same ones, so that a resumed run gives the same numbers."""
-_PARTIAL, _PREDICTIONS, _RESULT, _RECORD = (
-    "answers.partial{}.jsonl",
-    "predictions{}.jsonl",
-    "result.json",
-    "run.json",
-)
-_REPLIES = "replies.sqlite"
-_STOPS = (BadConfig, BudgetSpent, Stopped, OutputFailed)
+_PREDICTIONS, _RESULT, _RECORD = "predictions{}.jsonl", "result.json", "run.json"
+_STOPS = (BadConfig, BudgetSpent, Stopped)
 """What no other item would escape."""
-_BREAKS = (
-    MienError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError,
-    ValueError,
-)  # fmt: skip
-"""What one item may break."""
 Watch = Callable[[int, int], None]
 
 
@@ -55,7 +46,7 @@ class Plan:
         out: the run's folder.
         roots: dataset -> folder of the user's copy; ``""`` for all others.
         limit: at most so many faces per part of a suite.
-        shard: ``(i, n)``: only every n-th block, from 1; the folder is shared.
+        shard: which blocks; all shards share the folder.
         by: attributes of people to tell the figures by.
         landmarks_only: readers see points and no pixels.
         threads: of the face nets.
@@ -65,22 +56,23 @@ class Plan:
     out: Path
     roots: Mapping[str, Path] = field(default_factory=dict)
     limit: int | None = None
-    shard: tuple[int, int] = (1, 1)
+    shard: Shard = field(default_factory=Shard)
     by: Sequence[str] = ()
     landmarks_only: bool = False
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.shard[0] <= self.shard[1]:
-            raise BadConfig(
-                got=f"shard {self.shard[0]}/{self.shard[1]}", expected="1/n … n/n", fix="Correct it"
-            )
         if len({suite.name for suite in self.suites}) < len(self.suites) or not self.suites:
             raise BadConfig(
                 got=f"{len(self.suites)} suites",
                 expected="one or more, each once",
                 fix="Name each suite once",
             )
+
+    @property
+    def journal(self) -> Path:
+        """The journal of this shard."""
+        return self.out / JOURNAL.parent / f"journal{_mark(self.shard)}.sqlite"
 
     def root_of(self, suite: Suite) -> Path | None:
         """Folder of a suite's data."""
@@ -117,37 +109,33 @@ def evaluate(
     settings = _settings(plan, items, config)
     record = _begin(plan.out, settings, items)
     suites = {suite.name: suite for suite in plan.suites}
-    place = plan.out / _PARTIAL.format(_mark(plan.shard))
-    known = _known(place)
-    blocks = [
-        block for number, block in enumerate(_blocks(items)) if number % plan.shard[1] == plan.shard[0] - 1
-    ]
+    blocks = [block for number, block in enumerate(_blocks(items)) if plan.shard.takes(number)]
+    total = sum(map(len, blocks))
     rows: list[dict[str, Any]] = []
-    asker = _Asker(plan, open_model)
-    try:
-        with place.open("a", encoding="utf-8") as journal, closing(asker):
-            for block in blocks:
-                key = _key(block)
-                if key not in known:
-                    known[key] = asker.rows(block, suites[block[0].suite])
-                    journal.write(json.dumps({"key": key, "rows": known[key]}, ensure_ascii=False) + "\n")
-                    journal.flush()
-                rows += known[key]
-                if watch is not None:
-                    watch(len(rows), sum(map(len, blocks)))
-        if judge is not None:
-            _mark_all(rows, suites, judge)
-        write_whole(plan.out / _PREDICTIONS.format(_mark(plan.shard)), _lines(rows))
-    except OSError as error:
-        raise OutputFailed(
-            got=f"{error.strerror or error} while writing {plan.out}",
-            expected="a writable folder with free space",
-            fix="Free some space and run the same command again: what was answered is kept",
-        ) from error
-    place.unlink(missing_ok=True)
+    with output_errors(plan.journal):
+        plan.journal.parent.mkdir(parents=True, exist_ok=True)
+    with Journal(plan.journal) as journal, closing(_Asker(plan, open_model)) as asker:
+        known = journal.entries()
+        for block in blocks:
+            key = _key(block)
+            if key not in known:
+                answered = asker.rows(block, suites[block[0].suite])
+                kept = [
+                    Row(key, "row", number, json.dumps(row, ensure_ascii=False))
+                    for number, row in enumerate(answered)
+                ]
+                journal.add(kept, [Entry(key, key, place=block[0].place)])
+            rows += [json.loads(body) for _, body in journal.bodies([key], "row")]
+            if watch is not None:
+                watch(len(rows), total)
+    if judge is not None:
+        _mark_all(rows, suites, judge)
+    path = plan.out / _PREDICTIONS.format(_mark(plan.shard))
+    with output_errors(path):
+        write_whole(path, _lines(rows))
     failures = sum(row["status"] == "failed" for row in rows)
     record.finish(items=len(rows), failed=failures, left_out=sum(left_out.values())).write(plan.out / _RECORD)
-    return score_run(plan.out) if plan.shard[1] == 1 else {}
+    return score_run(plan.out) if plan.shard.of == 1 else {}
 
 
 def _mark_all(rows: Sequence[dict[str, Any]], suites: Mapping[str, Suite], judge: Teacher) -> None:
@@ -168,7 +156,7 @@ def _settings(plan: Plan, items: Sequence[Asked], config: Mapping[str, Any]) -> 
     return {
         **config,
         "suites": [suite.model_dump(mode="json") for suite in plan.suites],
-        "shards": plan.shard[1],
+        "shards": plan.shard.of,
         "by": list(plan.by),
         "limit": plan.limit,
         "landmarks_only": plan.landmarks_only,
@@ -192,19 +180,20 @@ def _begin(out: Path, settings: Mapping[str, Any], items: Sequence[Asked]) -> Ru
                 expected="an empty folder, or the same command again",
                 fix="Choose another --out",
             )
-    elif out.is_dir() and any(not path.name.startswith(_REPLIES) for path in out.iterdir()):
+    elif out.is_dir() and any(path.name != JOURNAL.parent.name for path in out.iterdir()):
         raise BadConfig(
             got=f"{out}, which holds files but no run.json",
             expected="an empty folder",
             fix="Choose another --out",
         )
-    out.mkdir(parents=True, exist_ok=True)
+    with output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
     record.write(out / _RECORD)
     return record
 
 
-def _mark(shard: tuple[int, int]) -> str:
-    return "" if shard[1] == 1 else f"-{shard[0]:04d}-of-{shard[1]:04d}"
+def _mark(shard: Shard) -> str:
+    return "" if shard.of == 1 else f"-{shard.number:04d}-of-{shard.of:04d}"
 
 
 def _blocks(items: Sequence[Asked]) -> Iterator[list[Asked]]:
@@ -224,22 +213,6 @@ def _key(block: Sequence[Asked]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _known(place: Path) -> dict[str, list[dict[str, Any]]]:
-    """Blocks that an earlier process answered; a torn last line is none."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    if place.is_file():
-        for line in place.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                found[entry["key"]] = entry["rows"]
-            except (ValueError, KeyError, TypeError):
-                continue
-        # Rewritten, so that what comes next does not continue a torn line.
-        kept = [{"key": key, "rows": rows} for key, rows in found.items()]
-        write_whole(place, _lines(kept))
-    return found
-
-
 @dataclass
 class _Asker:
     """Answers blocks; holds the model of the present fold and the open pictures."""
@@ -257,7 +230,7 @@ class _Asker:
             self._faces = Faces(self._model, self.plan.landmarks_only, self.plan.threads)
         shown = self._faces.of(block)
         answers = iter(_tried([one for one in shown if isinstance(one, Shown)], suite, self._model))
-        said = [failed(one) if isinstance(one, Exception) else next(answers) for one in shown]
+        said = [Said(None, str(one)) if isinstance(one, MienError) else next(answers) for one in shown]
         return [_row(item, suite, one) for item, one in zip(block, said, strict=True)]
 
     def close(self) -> None:
@@ -269,16 +242,14 @@ def _tried(ready: Sequence[Shown], suite: Suite, model: Answerer) -> list[Said]:
     """Answers of a block; should one item break it, each is asked alone."""
     if not ready:
         return []
-    try:
-        return model.answers(ready, suite)
-    except _STOPS:
-        raise
-    except _BREAKS as error:
-        if getattr(error, "fatal", False):
-            raise
-        if len(ready) == 1:
-            return [failed(error)]
-        return [said for one in ready for said in _tried([one], suite, model)]
+    found = attempt(lambda: model.answers(ready, suite), ready[0].sample.media, _STOPS)
+    if not isinstance(found, MienError):
+        return found
+    if getattr(found, "fatal", False):
+        raise found
+    if len(ready) == 1:
+        return [Said(None, str(found))]
+    return [said for one in ready for said in _tried([one], suite, model)]
 
 
 def _row(item: Asked, suite: Suite, said: Said) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from mien.evaluate.answering import Answerer, Shown
 from mien.evaluate.forms import Value, truth_of
 from mien.evaluate.suite import Suite
 from mien.face.crop import canonical_crop
-from mien.face.finder import FaceFinder, box_overlap
+from mien.face.finder import FaceFinder
 from mien.face.media import MediaReader, is_clip, split_media
 from mien.models.composite.frames import central_evidence, clip_evidence
+from mien.work.faces import face_of
+from mien.work.loop import attempt
 
 __all__ = ["Asked", "Faces", "asked_of", "refuse_leak"]
 
@@ -154,16 +156,16 @@ class Faces:
     _finder: FaceFinder | None = field(default=None, init=False)
     _media: MediaReader = field(default_factory=MediaReader, init=False)
 
-    def of(self, items: Sequence[Asked]) -> list[Shown | Exception]:
+    def of(self, items: Sequence[Asked]) -> list[Shown | MienError]:
         """One per item, in order."""
         size = self.answerer.crop_size
-        pictures: dict[int, Image | Exception] = {}
+        pictures: dict[int, Image | MienError] = {}
         for place, item in enumerate(items):
             if not (size is not None and self.answerer.clips and is_clip(item.sample.media)):
                 pictures[place] = self._tried(item.sample)
         if size is None:
             return [
-                one if isinstance(one, Exception) else Shown(items[place].sample, (), one)
+                one if isinstance(one, MienError) else Shown(items[place].sample, (), one)
                 for place, one in pictures.items()
             ]
         whole = self._whole(items, pictures)
@@ -180,35 +182,30 @@ class Faces:
             self._finder = FaceFinder(threads=self.threads)
         return self._finder
 
-    def _tried(self, sample: Sample) -> Image | Exception:
-        try:
-            return self._media.open(sample.media)
-        except (MienError, OSError, ValueError, MemoryError) as error:
-            return error
+    def _tried(self, sample: Sample) -> Image | MienError:
+        return attempt(lambda: self._media.open(sample.media), sample.media)
 
-    def _whole(self, items: Sequence[Asked], pictures: Mapping[int, Image | Exception]) -> dict[int, Face]:
+    def _whole(self, items: Sequence[Asked], pictures: Mapping[int, Image | MienError]) -> dict[int, Face]:
         """Faces of pictures that are crops already, found together."""
         places = [
             place
             for place, one in pictures.items()
-            if not isinstance(one, Exception)
+            if not isinstance(one, MienError)
             and items[place].sample.cropped
             and items[place].sample.landmarks is None
         ]
-        images = [one for place in places if not isinstance(one := pictures[place], Exception)]
+        images = [one for place in places if not isinstance(one := pictures[place], MienError)]
         return dict(zip(places, self.finder.find_cropped_batch(images), strict=True)) if images else {}
 
-    def _shown(self, item: Asked, picture: Image | Exception | None, face: Face | None) -> Shown | Exception:
-        try:
-            if picture is None:
-                return Shown(item.sample, self._clip(item.sample))
-            if isinstance(picture, Exception):
-                return picture
-            if face is None:
-                face = self._face(item.sample, picture)
-            return Shown(item.sample, (self._evidence(picture, face),))
-        except (MienError, ValueError, ArithmeticError) as error:
-            return error
+    def _shown(self, item: Asked, picture: Image | MienError | None, face: Face | None) -> Shown | MienError:
+        if isinstance(picture, MienError):
+            return picture
+        return attempt(lambda: self._looked(item.sample, picture, face), item.sample.media)
+
+    def _looked(self, sample: Sample, picture: Image | None, face: Face | None) -> Shown:
+        if picture is None:
+            return Shown(sample, self._clip(sample))
+        return Shown(sample, (self._evidence(picture, face or face_of(sample, picture, self.finder)),))
 
     def _clip(self, sample: Sample) -> tuple[Evidence, ...]:
         path = Path(split_media(sample.media)[0])
@@ -227,19 +224,6 @@ class Faces:
             return Evidence(face)
         crop, transform = canonical_crop(picture, face, size)
         return Evidence(replace(face, crop=transform), crop)
-
-    def _face(self, sample: Sample, picture: Image) -> Face:
-        height, width = picture.shape[:2]
-        if sample.landmarks is not None:
-            return self.finder.from_landmarks(sample.landmarks, (width, height))
-        faces = self.finder.find(picture)
-        if sample.box is not None:
-            box = np.asarray(sample.box, np.float32)
-            near = max(faces, key=lambda face: box_overlap(face.box, box), default=None)
-            return near if near is not None and box_overlap(near.box, box) > 0.1 else Face(box, 1.0)
-        if not faces:
-            raise _no_face(sample)
-        return faces[0]
 
 
 def _no_face(sample: Sample) -> BadInput:
