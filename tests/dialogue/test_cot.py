@@ -1,13 +1,14 @@
 """The three-part chain of thought: every published form is read, and round trips keep every word."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.core.nouns import Explanation
-from mien.dialogue.read.cot import Unparsed, read_explanation, say_explanation
+from mien.dialogue.read.cot import Unparsed, read_explanation, read_label, say_explanation
 
 A, B, C = "The cheeks are raised.", "This looks warm.", "The label is happiness."
 FORMS = (
@@ -114,3 +115,28 @@ def test_round_trip(observations, interpretation, conclusion, markdown):
     read = read_explanation(say_explanation(said, markdown=markdown))
     assert isinstance(read, Explanation)
     assert read.text == said.text
+
+
+def test_labels_of_conclusions_in_the_published_style():
+    lines = (Path(__file__).parent / "conclusions.tsv").read_text(encoding="utf-8").splitlines()
+    cases = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    head = "Key Observations: The face moves.\n\nOverall Emotional Interpretation: It looks so.\n\n"
+    wrong = [text for label, text in cases if read_label(head + text) != label]
+    assert not wrong
+
+
+def test_a_label_left_open_by_the_conclusion_is_taken_from_the_parts_before():
+    text = "Key Observations: {}\n\nOverall Emotional Interpretation: {}\n\nConclusion: {}"
+    assert (
+        read_label(text.format("The brows are low.", "This is anger.", "It is anger or **disgust**."))
+        == "disgust"
+    )
+    assert (
+        read_label(text.format("The brows are low.", "This is anger.", "A mix of anger and disgust."))
+        == "anger"
+    )
+    assert (
+        read_label(text.format("The brows are low.", "It is intense.", "A mix of anger and disgust.")) is None
+    )
+    assert read_label("It may be sadness.") == "sadness"
+    assert read_label("") is None

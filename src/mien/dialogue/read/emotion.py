@@ -161,7 +161,7 @@ def _own() -> Iterator[tuple[str, str, object]]:
 _WORDS: Mapping[str, tuple[Entry, ...]] = MappingProxyType(table_of((*_small(), *_own())))
 _NODES = frozenset("E")
 _LISTED = re.compile(r",[jr]?[fS]*E")
-_CONCLUSION = re.compile(r"\bconclusions?\s*[*_]*\s*:\s*", re.IGNORECASE)
+_CONCLUSION = re.compile(r"\bconclusions?\s*[*_]*\s*:\s*|<answer>", re.IGNORECASE)
 _SHARE = re.compile(r"[\s\"'*_]*[:=(,-]?[\s\"'*_]*(?P<number>\d+(?:\.\d+)?|\.\d+)\s*(?P<unit>%|per\s?cent)?")
 
 

@@ -150,7 +150,7 @@ _ACTIONS = {
     "slide": "slide*|shift*|deviate*|deviation",
     "blink": "blink*",
     "rest": (
-        "relaxed|relax*|at rest|resting|unmoved|motionless|still|neutral|unfurrowed|in a neutral position|"
+        "smooth|relaxed|relax*|at rest|resting|unmoved|motionless|still|neutral|unfurrowed|in a neutral position|"
         "in their neutral position|in its neutral position|in a resting position"
     ),
     "retract": "retract*|retraction",
@@ -275,6 +275,7 @@ _SMALL = {
         "except|except for|excepting|apart from|other than|aside from|with the exception of|save for|but for|"
         "excluding"
     ),
+    "O": "despite|in spite of|besides",
     "l": "level|levels|intensity|intensities|grade|score|density|strength|value",
     "+": "yes|yeah|yep|correct|indeed|affirmative|\u2713|\u2714|\u2705|\u2611",
     "!": "nope|incorrect|\u2717|\u2718|\u274c|\u2715|\u2716|\xd7|\u2612",

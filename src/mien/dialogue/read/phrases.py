@@ -41,12 +41,8 @@ def _points(atoms: list[Atom], place: int) -> bool:
     """Whether a direction stands there; "in" before a noun is a preposition."""
     if place >= len(atoms) or atoms[place].kind != "v":
         return False
-    return (
-        atoms[place].value != "in"
-        or place + 1 >= len(atoms)
-        or atoms[place + 1].kind not in "fspo"
-        or (atoms[place].end - atoms[place].start > 2)
-    )
+    whole = atoms[place].value != "in" or atoms[place].end - atoms[place].start > 2
+    return whole or place + 1 >= len(atoms) or atoms[place + 1].kind in ",.;:)(|jrdb?tT-"
 
 
 def _directions(atoms: list[Atom], place: int) -> tuple[list[str], int]:

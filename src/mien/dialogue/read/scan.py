@@ -65,7 +65,7 @@ _CODE = re.compile(
 )
 _MARKS = {
     "[": "(", "]": ")", "|": ":", "=": ":", "\u2013": "-", "\u2014": "-", "/": "j", "&": "j", "+": "j", "!": ".",
-    "<": "w", ">": "w",
+    "<": ";", ">": "w",
 } | dict.fromkeys("\u2713\u2714\u2705\u2611", "+")  # fmt: skip
 _MARKS |= dict.fromkeys("\u2717\u2718\u274c\u2715\u2716\u00d7\u2612", "!")
 _SIDES: dict[str, Side] = {"L": "left", "R": "right"}

@@ -13,7 +13,18 @@ from dataclasses import dataclass, field
 
 from mien.dialogue.read.scan import Atom
 
-__all__ = ["DENIED", "EXCEPTED", "HEDGED", "NONE", "Mark", "Scopes", "after", "find_scopes", "joined"]
+__all__ = [
+    "DENIED",
+    "EXCEPTED",
+    "HEDGED",
+    "NONE",
+    "Heading",
+    "Mark",
+    "Scopes",
+    "after",
+    "find_scopes",
+    "joined",
+]
 
 # "no" and "without" deny the things behind them, "not" and "never" the verb or adjective.
 _VERBAL = frozenset(
@@ -37,6 +48,7 @@ _CLAUSE = re.compile(
     r"|,[jr]?[fw]{1,4}[bhg]|,?j[fd]*g"
 )
 _ABSENT = re.compile(rf"z[fu]*b?f*{_ONE}")
+_SUBJECT = re.compile(r"(?<=c)c[fsdx]*[bh]")
 _MORE = re.compile(r",?[jr]?[fdn]*[aV]")
 _DEGREES_DENIED = 3
 """Denying a degree word that begins here or lower, alone behind "is not" ("not evident"), denies the thing itself."""
@@ -58,6 +70,8 @@ class Scopes:
     """Mark that a heading such as "Absent:" sets for what follows; None when the sentence has no heading."""
     before: bool = False
     """Ticks and crosses stand before what they mark."""
+    opened: bool = False
+    """The sentence begins with "instead of", "despite" … and a thing of its own."""
 
 
 @dataclass(slots=True)
@@ -75,6 +89,31 @@ class _Reach:
         self.kind, self.seen, self.verb, self.words = kind, 0, False, 0
 
 
+@dataclass(slots=True)
+class Heading:
+    """Which heading ("Absent:") the lines below it stand under."""
+
+    mark: Mark = NONE
+    fresh: bool = False
+    stopped: bool = True
+
+    def line(self, kind: str) -> None:
+        if kind == "item" or self.fresh or (kind == "" and not self.stopped):
+            return
+        self.mark = NONE
+
+    def sentence(self, opened: Mark | None, nodes: bool) -> None:
+        if opened is not None:
+            self.mark, self.fresh = (NONE, False) if nodes else (opened, True)
+        elif nodes:
+            self.fresh = False
+
+    def end(self, closing: Atom) -> None:
+        self.stopped = closing.kind != "|"
+        if closing.kind == "|":
+            self.line(str(closing.value))
+
+
 def find_scopes(
     atoms: Sequence[Atom], kinds: str, first: int, last: int, nodes: frozenset[str], head: Mark
 ) -> Scopes:
@@ -89,6 +128,7 @@ def find_scopes(
         head: mark of the heading that the sentence stands under.
     """
     walk = _Walk(atoms, kinds, first, last, nodes, head, first)
+    walk.scopes.opened = kinds[first] in "keO"
     for place in range(first, last):
         if kinds[place] in nodes:
             walk.node(place)
@@ -119,6 +159,8 @@ class _Walk:
     def node(self, place: int) -> None:
         """Mark a node by all that reaches it."""
         mark = self.head
+        if self.scopes.opened and self.deny.seen and _SUBJECT.match(self.kinds, place, self.last):
+            self.deny.kind = ""
         if self.deny.kind:
             mark = mark | HEDGED if self.deny.kind == "hedge" else mark ^ DENIED
             mark |= EXCEPTED if self.deny.kind == "except" else NONE
@@ -242,7 +284,7 @@ class _Walk:
             opens = kinds[self.first : self.first + 2].lstrip("f")[:1] == "n"
             subject = kind == "j" and not deny.verb and opens
             only = follows == "f" and self.atoms[place + 1].value in ("only", "just")
-            other = kind == "," and (only or follows in tuple("tTig"))
+            other = kind == "," and (only or follows in tuple("tTigw"))
             deny.kind = "" if deny.verb or other or (clause and not subject) else deny.kind
 
 

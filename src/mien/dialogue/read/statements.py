@@ -17,7 +17,7 @@ from mien.dialogue.read.levels import Levels, level_at
 from mien.dialogue.read.lexicon import DEFAULT_PARTS, Act, Move, movement_of
 from mien.dialogue.read.phrases import compose, numbers_as_codes
 from mien.dialogue.read.scan import Atom, Code, Side, scan, sentences
-from mien.dialogue.read.scope import DENIED, EXCEPTED, HEDGED, NONE, Mark, after, find_scopes, joined
+from mien.dialogue.read.scope import DENIED, EXCEPTED, HEDGED, NONE, Heading, Mark, after, find_scopes, joined
 
 __all__ = ["ANSWER", "Statement", "find_statements"]
 
@@ -47,7 +47,7 @@ _NUMBERED = {key: Move((key,), ()) for key in AUS}
 _NEAR = re.compile(r"[fsdox(-]*")
 _TIED = re.compile(
     r"(?:[,-][fwos;]{1,5}[,-]|\([^()]{0,8}\))?,?T?:?[fsdnqxy]*"
-    r"(?:(?<=:)|(?<=:[fsdnqxy])|(?<=:[fsdnqxy]{2})|b[fsdnqxlobhTy]*(?:w[fsdnqxbh]*){0,2}|[hn][fsdnqxlobhTy]*)"
+    r"(?:(?<=:)|(?<=:[fsdnqxy])|(?<=:[fsdnqxy]{2})|b[fsdnqxlobhTy]*(?:w[fsdnqxbh]*j?[fd]*){0,2}|[hn][fsdnqxlobhTy]*)"
 )
 _CHAIN = re.compile(r"[fdos]*(?:,[jr]?|[jr]|,?;|,?k|,?;?n)[fsdnqxb]*")
 _DEGREE = re.compile(r"\)?[,:(-]?[ftohbxl]*(?P<degree>d(?:[fr]d)*)(?=[fxlb]*(?:[.,;()|?:jrtT-]|$))")
@@ -104,7 +104,7 @@ def find_statements(text: str) -> list[Statement]:
     kinds = "".join(atom.kind for atom in atoms)
     found: list[Statement] = []
     asked = 0
-    heading = _Heading()
+    heading = Heading()
     for first, last in sentences(atoms):
         closing = atoms[last - 1]
         if last - first == 1 and closing.kind == "|":
@@ -122,7 +122,9 @@ def find_statements(text: str) -> list[Statement]:
         if nodes or ":" in kinds[first:last]:
             scopes = find_scopes(atoms, kinds, first, last, _NODES, heading.mark)
             heading.sentence(scopes.heading, bool(nodes))
-            items = _Sentence(text, atoms, kinds, last, nodes, scopes.marks, scopes.before).items()
+            items = _Sentence(
+                text, atoms, kinds, last, nodes, scopes.marks, scopes.before, scopes.opened
+            ).items()
             settled = [item.settle() for item in items]
             if closing.kind == "?":
                 settled = [one._replace(hedged=True) for one in settled]
@@ -130,31 +132,6 @@ def find_statements(text: str) -> list[Statement]:
             found += settled
         heading.end(closing)
     return found
-
-
-@dataclass(slots=True)
-class _Heading:
-    """Which heading ("Absent:") the lines below it stand under."""
-
-    mark: Mark = NONE
-    fresh: bool = False
-    stopped: bool = True
-
-    def line(self, kind: str) -> None:
-        if kind == "item" or self.fresh or (kind == "" and not self.stopped):
-            return
-        self.mark = NONE
-
-    def sentence(self, opened: Mark | None, nodes: bool) -> None:
-        if opened is not None:
-            self.mark, self.fresh = (NONE, False) if nodes else (opened, True)
-        elif nodes:
-            self.fresh = False
-
-    def end(self, closing: Atom) -> None:
-        self.stopped = closing.kind != "|"
-        if closing.kind == "|":
-            self.line(str(closing.value))
 
 
 @dataclass(slots=True)
@@ -168,6 +145,8 @@ class _Sentence:
     nodes: list[int]
     marks: dict[int, Mark]
     before: bool
+    opened: bool
+    """It begins with "instead of", "despite" … and a thing of its own."""
 
     def items(self) -> list[_Item]:
         """Its statements, in order."""
@@ -233,7 +212,8 @@ class _Sentence:
         """Statements of the action at one node, by the parts it belongs to."""
         node = self.nodes[place]
         act: Act = self.atoms[node].value
-        left, clause = self._left(place, act, tied)
+        known, clause = self._left(place, act, tied)
+        left = [part for part in known if movement_of(self._part(part), act.action)]
         right = self._right(place, act, tied, bool(left))
         if left and right:
             gap = self._gap(place - 1, place)
@@ -242,14 +222,14 @@ class _Sentence:
             if self.kinds[self.nodes[place - 1]] != "p":
                 keep_left = False
             elif clause and not ("h" in gap and "b" not in gap):
-                keep_left = True
+                keep_left = "j" not in gap
             elif clause:
                 keep_left = False
             else:
                 keep_left = (gap == "" and not ("f" in behind or "o" in behind)) or verb
             left, right = (left, []) if keep_left else ([], right)
-        if left:
-            tied[place] = left
+        if known and (left or not right):
+            tied[place] = known
         parts = left or right
         if not parts:
             yield from self._alone(place, act)
@@ -269,7 +249,7 @@ class _Sentence:
         before, kind = place - 1, self.kinds[self.nodes[place - 1]]
         if kind in "aV" and before in tied:
             if _CHAIN.fullmatch(self.kinds, self.nodes[before] + 1, self.nodes[place]):
-                return [part for part in tied[before] if movement_of(self._part(part), act.action)], True
+                return tied[before], True
             return [], False
         if kind != "p":
             return [], False
@@ -283,7 +263,10 @@ class _Sentence:
         clause = (
             not near and _TIED.fullmatch(self.kinds, self.nodes[before] + 1, self.nodes[place]) is not None
         )
-        if not near and (not clause or self.kinds[self.nodes[place]] == "V"):
+        alone = (
+            self.kinds[self.nodes[place]] == "V" and self.kinds[self.nodes[place] + 1 : self.nodes[place] + 2]
+        )
+        if not near and (not clause or (alone and alone not in ".,;)|j?")):
             return [], False
         parts = [before]
         while parts[-1] > 0 and self.kinds[self.nodes[parts[-1] - 1]] == "p":
@@ -298,7 +281,7 @@ class _Sentence:
             if one > 0 and self.kinds[self.nodes[one - 1]] in "aV" and self._near(one - 1, one):
                 break
             parts.append(one)
-        return [part for part in reversed(parts) if movement_of(self._part(part), act.action)], clause
+        return parts[::-1], clause
 
     def _aside(self, one: int, other: int) -> bool:
         """Whether two parts are joined by more than "and": "the brows, along with a jaw drop"."""
@@ -462,7 +445,7 @@ class _Sentence:
         spread: Levels | None = None
         for place in reversed(range(len(items))):
             item = items[place]
-            listed = self._listed(item.high)
+            listed = self._listed(item.high) and not self.opened
             own = None if listed else after(self.atoms, self.kinds, item.high, self.last, self.before)
             linked = listed or (place + 1 < len(items) and self._linked(item, items[place + 1]))
             same = place + 1 < len(items) and items[place + 1].high == item.high
@@ -480,7 +463,8 @@ class _Sentence:
     def _linked(self, one: _Item, other: _Item) -> bool:
         """Whether a list joins two statements, or the second names the first: "AU6 (cheek raiser)"."""
         if joined(self.kinds, one.high, other.low):
-            return True
+            # "Despite AU12, AU6 is missing": the comma ends what opens the sentence.
+            return not self.opened or not one.code or "," not in self.text[one.end : other.start]
         return one.move.aus == other.move.aus and self.kinds[one.high + 1 : other.low] in (
             "",
             "(",
