@@ -131,6 +131,22 @@ def test_the_table_that_mien_writes_is_a_manifest(tmp_path: Path, jpeg_bytes: by
     ]
 
 
+def test_openface_counts_frames_from_one(tmp_path: Path, jpeg_bytes: bytes) -> None:
+    text = (
+        "frame, face_id, timestamp, confidence, success, pose_Rx, gaze_angle_x, AU12_r, AU12_c, input\n"
+        "1,0,0.0,.98,1,.1,.0,2.50,1.0,clip.mp4\n1,1,0.0,.98,1,.1,.0,0.00,0.0,clip.mp4\n2,0,.04,.1,0,0,0,0,0,clip.mp4\n"
+    )
+    root = table(tmp_path, text, jpeg_bytes)
+    (root / "clip.mp4").write_bytes(b"clip")
+    first, second = MANIFEST.read("all", root)
+    assert first.id == "clip.mp4!0" and first.media.endswith("clip.mp4!0") and second.id == "clip.mp4!0#1"
+    assert first.labels == Labels(au_presence={"AU12": True}, au_intensity={"AU12": 0.5})
+    assert [note.what[:6] for note in MANIFEST.audit(root).notes] == ["1 rows"]
+    table(tmp_path, text.replace("\n1,0", "\n0,0"), jpeg_bytes)
+    with pytest.raises(BadData, match="frame is '0', expected a whole number from 1"):
+        list(MANIFEST.read("all", root))
+
+
 FORMS = {
     "semicolons.csv": "media;emotion;AU06\na.jpg;happy;1\n",
     "tabs.csv": "media\temotion\tAU06\na.jpg\thappy\t1\n",

@@ -279,6 +279,18 @@ FAULTS = {
 }
 
 
+HOSTILE = {"[" * 100_000: "nested too deep", '{"a": ' + "9" * 5000 + "}": "a number too long"}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+@pytest.mark.parametrize("content", HOSTILE, ids=HOSTILE.values())
+def test_hostile_json_is_a_fault_like_any_other(tmp_path, content, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_text(content if suffix == ".jsonl" else f"[{content}]")
+    with pytest.raises(BadData, match=f"line 1: no JSON: {HOSTILE[content]}"):
+        list(read_items(path, "llava"))
+
+
 @pytest.mark.parametrize("content", FAULTS)
 def test_faults_name_file_and_line_in_three_sentences(tmp_path, content):
     path = tmp_path / "bad.json"

@@ -11,9 +11,10 @@ your own), ``valence``, ``arousal`` (-1..1), ``description``, ``chain_of_thought
 ``au06`` or ``AU06_c`` (present: 0 or 1, 1.0, true or false, yes or no), ``AU06_level`` or ``AU06_l`` (0-5 or A-E),
 ``AU06_intensity`` or ``AU06_i`` (0..1), ``AU06_r`` (OpenFace's 0..5); ``age``, ``gender``, ``ethnicity`` for audits;
 ``left``, ``top``, ``right``, ``bottom`` (or ``box_left`` …; px) for the face that is meant; ``cropped`` (true, false).
-The tables that mien itself writes are manifests: ``frame`` picks the frame of a video, ``face`` goes into the id, and
-rows with ``success`` 0 are left out. Other columns are not read, and `mien data check` names them, as it names words
-that are none of the eight emotions and pictures outside the folder.
+The tables that mien itself writes are manifests: ``frame`` picks the frame of a video (counted from 0, and from 1
+beside OpenFace's ``timestamp``), ``face`` or ``face_id`` goes into the id, and rows with ``success`` 0 are left out.
+Other columns are not read, and `mien data check` names them, as it names words that are none of the eight emotions and
+pictures outside the folder.
 Splits: the words of the ``split`` column. A subject in two splits counts as a problem.
 """
 
@@ -84,10 +85,13 @@ class _Header:
             for one in columns
             if one.strip() and one.strip().lower() not in _OWN and not known_column(one)
         ]
-        self._at = {name: low[name] for name in _READ if name in low}
+        low.setdefault("face", low.get("face_id", ""))
+        self._at = {name: low[name] for name in _READ if low.get(name)}
+        self.first_frame = int("timestamp" in low and "time" not in low)
+        """0, or 1 where OpenFace has counted."""
         sides = [low.get(side, low.get(f"box_{side}")) for side in _SIDES]
         self._sides = [side for side in sides if side is not None]
-        self.plain = not self._sides and not any(name in low for name in _READ[2:])
+        self.plain = not self._sides and not any(name in self._at for name in _READ[2:])
 
     def told(self, name: str, values: Mapping[str, Any]) -> str:
         """The cell of a column as text, ``""`` without the column.
@@ -200,7 +204,7 @@ def _sample(split: str, base: str, header: _Header, values: Mapping[str, Any], k
     subject, labels = header.told("subject", values) or None, known.of(values)
     if header.plain:
         return Sample(media, "manifest", split, path, labels, subject)
-    shown = _frame(header.told("frame", values), media)
+    shown = _frame(header.told("frame", values), media, header.first_frame)
     face = header.told("face", values).removesuffix(".0")
     cropped = header.told("cropped", values)
     truth = as_truth(cropped)
@@ -211,14 +215,14 @@ def _sample(split: str, base: str, header: _Header, values: Mapping[str, Any], k
                   cropped=truth is True, box=header.box(values))  # fmt: skip
 
 
-def _frame(frame: str, media: str) -> str:
-    """``!12`` for frame 12 of a video; pictures have none."""
+def _frame(frame: str, media: str, first: int) -> str:
+    """``!12`` for frame 12 of a video, counted from 0 whatever the table counts from; pictures have none."""
     if not frame or not is_clip(media):
         return ""
     number = frame.removesuffix(".0")
-    if not number.isdecimal():
-        raise ValueError(f"frame is {frame!r}, expected a whole number")
-    return f"!{number}"
+    if not number.isdecimal() or int(number) < first:
+        raise ValueError(f"frame is {frame!r}, expected a whole number from {first}")
+    return f"!{int(number) - first}"
 
 
 DATASET = Dataset(

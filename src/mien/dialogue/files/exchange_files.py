@@ -163,10 +163,17 @@ def _json_lines(path: Path) -> Iterator[Located]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield f"line {number}", _object(path, f"line {number}", json.loads(line))
-    except json.JSONDecodeError as error:
-        raise _fault(path, f"line {number}", f"no JSON: {error.msg}", "one JSON object per line") from error
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise _fault(path, f"line {number}", f"no JSON: {_why(error)}", "one JSON object per line") from error
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    """What is wrong with a JSON text; a nest too deep and a number too long are no `JSONDecodeError`."""
+    return (
+        "nested too deep" if isinstance(error, RecursionError) else getattr(error, "msg", "a number too long")
+    )
 
 
 def _object(path: Path, place: str, value: object) -> Mapping[str, Any]:
@@ -217,6 +224,10 @@ def _array(path: Path, file: IO[str]) -> Iterator[Located]:
                 ) from error
             buffer, start = buffer[start:] + more, 0
             continue
+        except (ValueError, RecursionError) as error:
+            raise _fault(
+                path, f"line {line}", f"no JSON: {_why(error)}", "one JSON array of objects"
+            ) from error
         yield f"line {line}", _object(path, f"line {line}", value)
         line += buffer.count("\n", start, end)
         start = end
