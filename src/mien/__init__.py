@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mien.analyze.analyzer import Analyzer, ask, load_model
+    from mien.analyze.analyzer import Analyzer, ask, load_model, verify
     from mien.analyze.frame import to_frame
+    from mien.backends.audit import reward
     from mien.core.errors import (
         BackendFailed,
         BadConfig,
@@ -57,13 +58,16 @@ __all__ = [
     "load_model",
     "read_claims",
     "read_emotion",
+    "reward",
     "to_frame",
+    "verify",
 ]
 
 __version__ = "0.1.0"
 _ERRORS = "BackendFailed BadConfig BadData BadInput MienError MissingDependency MissingWeights OutputFailed"
 _NOUNS = "Answer AuReading Claim Explanation FaceResult FrameResult Quality Verification"
 _HOMES = {
+    "reward": "mien.backends.audit",
     **dict.fromkeys(_ERRORS.split(), "mien.core.errors"),
     **dict.fromkeys(_NOUNS.split(), "mien.core.nouns"),
     "read_claims": "mien.dialogue.read.claims",

@@ -50,7 +50,7 @@ def test_a_frame_without_a_face_is_passed_over(
     empty = encoder(tmp_path / "empty.mp4", [nobody] * 5, ticks)
     with pytest.raises(BadInput, match="no face was found"):
         analyzer.ask(empty, QUESTION)
-    with pytest.raises(BadConfig, match="0 frames"):
+    with pytest.raises(BadConfig, match="frames 0"):
         analyzer.ask(late, QUESTION, frames=0)
 
 

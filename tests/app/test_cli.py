@@ -183,3 +183,17 @@ def test_landmark_file(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
     (first,), (second,) = rows_of(tmp_path / "a" / "faces.csv"), rows_of(tmp_path / "b" / "faces.csv")
     assert abs(float(first["AU12_i"]) - float(second["AU12_i"])) < 1e-3
     assert first["emotion"] == second["emotion"]
+
+
+def test_verify_holds_a_text_against_a_face(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
+    done = mien(
+        "verify", "AU12 is strong and AU4 is present.", "--image", photos[0], "--fail-on-contradiction"
+    )
+    assert done.returncode == 1 and "1 supported, 1 contradicted" in done.stdout, done.stderr
+    rows = [{"text": "AU12 is strong.", "image": str(photos[0])}, {"text": "AU12", "image": "absent.jpg"}]
+    (tmp_path / "texts.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    several = mien("verify", tmp_path / "texts.jsonl", "--json")
+    assert several.returncode == 1 and json.loads(several.stdout)["supported"] == 1
+    assert "texts.jsonl:2" in several.stderr
+    assert mien("verify", "AU12").returncode == 2
+    assert mien("ask", photos[0], "How old is she?").returncode == 3

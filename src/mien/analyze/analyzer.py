@@ -15,13 +15,14 @@ from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 
-from mien.analyze.answering import Seen, reply, without_faces, without_looking
-from mien.analyze.explaining import grounded
+from mien.analyze.answering import Seen, main_face, reply, without_faces, without_looking
 from mien.analyze.sources import OneSource, Source, Sources, expand, read_landmarks
+from mien.backends.audit import grounded
+from mien.backends.audit import verify as verify_text
 from mien.backends.base import DEFAULT_MODEL, ClipReader, Reader, RegionsReader, open_reader
 from mien.core.aus import check_cut_off
 from mien.core.errors import BadConfig, BadInput, MienError, require_range
-from mien.core.nouns import Answer, Evidence, Explanation, Face, FaceResult, FrameResult, Image
+from mien.core.nouns import Answer, Evidence, Explanation, Face, FaceResult, FrameResult, Image, Verification
 from mien.dialogue.ask.inquiry import Inquiry
 from mien.dialogue.ask.understand import understand
 from mien.dialogue.read.claims import read_claims, withhold
@@ -37,7 +38,7 @@ from mien.metrics.faithfulness import audit
 from mien.models.composite.frames import central_evidence, clip_evidence
 from mien.work.loop import attempt, in_order
 
-__all__ = ["AnalysedFrame", "Analyzer", "ask", "load_model"]
+__all__ = ["AnalysedFrame", "Analyzer", "ask", "load_model", "verify"]
 
 _MAX_GROUP_FRAMES = 64
 _MAX_GROUP_BYTES = 64_000_000
@@ -205,6 +206,21 @@ class Analyzer:
             return nobody
         raise _no_face()
 
+    def verify(
+        self, text: str, source: OneSource, cropped: bool = False, landmarks_only: bool = False
+    ) -> Verification:
+        """Hold a text against the largest face of a picture, or of a clip's middle frame (`mien.backends.audit`).
+
+        Raises:
+            BadInput: the source cannot be read, or no face was found in it.
+        """
+        how = _How(cropped, False, landmarks_only, 16, 1, False, keep_images=False)
+        for item in expand(source):
+            seen = self._look(item, Inquiry("explain"), how)
+            if seen is not None:
+                return verify_text(text, main_face(seen))
+        raise _no_face()
+
     def _look(self, item: Source, inquiry: Inquiry, how: _How) -> Seen | None:
         """What an inquiry needs of one source, measured; None where it shows no face."""
         whole = inquiry.intent == "course" or inquiry.moment is not None
@@ -218,7 +234,7 @@ class Analyzer:
                 else [_Found(FrameResult(item.name, one.face.frame, one.face.time, ()), (one,), None)]
             )
         else:
-            shown = list(self._find(item, how))
+            shown = list(self._find(item, how) if item.kind == "video" else self._frames(item, how))
             failed = next((found.frame.error for found in shown if found.frame.error is not None), None)
             if failed is not None and not any(found.evidence for found in shown):
                 raise BadInput(got=f"{item.name}: {failed}", expected="a face", fix="See above")
@@ -432,6 +448,14 @@ def ask(
     return Analyzer(model, device, threads, precision=precision).ask(
         source, question, cropped, landmarks_only, frames=frames, decoder=decoder
     )
+
+
+def verify(
+    text: str, source: OneSource, model: str | Path | Reader = DEFAULT_MODEL, *, cropped: bool = False,
+    landmarks_only: bool = False, threads: int | None = None,
+) -> Verification:  # fmt: skip
+    """Hold a text about a face against what ``model`` measures on it; see `Analyzer.verify`."""
+    return Analyzer(model, threads=threads).verify(text, source, cropped, landmarks_only)
 
 
 def _no_face() -> BadInput:

@@ -22,7 +22,7 @@ from mien.dialogue.ask.inquiry import Inquiry
 from mien.dialogue.ask.movements import Condition
 from mien.study.events import Event, events, stretches
 
-__all__ = ["Seen", "reply", "without_faces", "without_looking"]
+__all__ = ["Seen", "main_face", "reply", "without_faces", "without_looking"]
 
 _CLEAR = level_edge(2)
 """Intensity from which a movement counts in a clip: level B, above the trembling of level A."""
@@ -62,6 +62,11 @@ def without_faces(inquiry: Inquiry) -> Answer | None:
     if inquiry.intent == "compare" and inquiry.quantifier == "count":
         return answered("0 faces.")
     return None
+
+
+def main_face(seen: Seen) -> FaceResult:
+    """The largest face of the frame that is meant where none is named."""
+    return _main(seen.frames[_frame(Inquiry("explain"), seen.frames)])
 
 
 def reply(inquiry: Inquiry, seen: Seen) -> Answer:

@@ -238,6 +238,34 @@ def ask(
 
 
 @app.command()
+def verify(
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="A text, a .txt file, or .jsonl with text and image per line.", show_default=False
+        ),
+    ],
+    image: Annotated[str | None, typer.Option(help="The picture or clip that the text is about.")] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    cropped: CroppedOption = False,
+    threads: ThreadsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per text.")] = False,
+    fail: Annotated[
+        bool, typer.Option("--fail-on-contradiction", help="Exit status 1 when a statement is contradicted.")
+    ] = False,
+) -> None:
+    """Hold what a text says about a face against what is measured on it.
+
+    Exit status 0, or 1 when a row could not be verified (or is contradicted, with --fail-on-contradiction).
+    """
+    from mien.analyze.analyzer import Analyzer
+    from mien.app.verify_command import run_verify
+
+    contradicted, failed = run_verify(text, image, Analyzer(model, threads=threads), as_json, cropped)
+    raise typer.Exit(1 if failed or (fail and contradicted) else 0)
+
+
+@app.command()
 def doctor() -> None:
     """Check this installation: versions, weights, optional packages, and a self-test with timings.
 

@@ -1,0 +1,90 @@
+"""``mien verify``: statements of a text about a face, each with its verdict against the measurement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mien.analyze.analyzer import Analyzer
+from mien.core.errors import BadInput, MienError
+from mien.core.nouns import Verification
+
+__all__ = ["run_verify"]
+
+
+def run_verify(
+    text: str, image: str | None, analyzer: Analyzer, as_json: bool, cropped: bool = False
+) -> tuple[int, int]:
+    """Verify one text, a text file, or a JSON-lines file of ``{"text": …, "image": …}``; print what was found.
+
+    Returns:
+        Contradicted statements, and rows that could not be verified (each is named on standard error).
+    """
+    contradicted = failed = 0
+    console, errors = Console(), Console(stderr=True)
+    for name, said, picture in _rows(text, image):
+        try:
+            found = analyzer.verify(said, picture, cropped)
+        except MienError as error:
+            failed += 1
+            errors.print(f"{name}: {error}", markup=False)
+            continue
+        contradicted += found.contradicted
+        if as_json:
+            console.print(
+                json.dumps({"row": name, "image": picture, **found.to_dict()}), markup=False, soft_wrap=True
+            )
+        else:
+            _show(console, name, said, found)
+    return contradicted, failed
+
+
+def _rows(text: str, image: str | None) -> Iterator[tuple[str, str, str]]:
+    path = Path(text)
+    if len(text) < 256 and path.suffix.lower() == ".jsonl" and path.is_file():
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+            if line.strip():
+                yield _row(f"{path.name}:{number}", line, image)
+        return
+    if image is None:
+        raise BadInput(
+            got="a text without a picture",
+            expected="--image, or a .jsonl file with text and image in each line",
+            fix="Add --image PHOTO",
+        )
+    is_file = len(text) < 256 and path.suffix.lower() in (".txt", ".md") and path.is_file()
+    yield "text", path.read_text("utf-8") if is_file else text, image
+
+
+def _row(name: str, line: str, image: str | None) -> tuple[str, str, str]:
+    try:
+        row: Any = json.loads(line)
+        return name, str(row["text"]), str(row.get("image") or image)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise BadInput(
+            got=f"{name}: {line[:60]!r}", expected='{"text": …, "image": …}', fix="Correct the line"
+        ) from error
+
+
+def _show(console: Console, name: str, text: str, found: Verification) -> None:
+    table = Table(title=escape(name), title_justify="left")
+    for column in ("statement", "AU", "says", "verdict"):
+        table.add_column(column)
+    for claim in found.claims:
+        verdict = "uncertain" if claim.uncertain else claim.verdict
+        table.add_row(
+            escape(text[claim.start : claim.end]), claim.au, "present" if claim.present else "absent", verdict
+        )
+    console.print(table)
+    shares = f"precision {found.precision:.2f}, recall {found.recall:.2f}"
+    console.print(
+        f"{found.supported} supported, {found.contradicted} contradicted, {found.unmeasured} unmeasured; {shares}"
+    )
+    for fault in found.faults:
+        console.print(escape(fault))
