@@ -64,10 +64,11 @@ def _blur(grey: npt.NDArray[np.float32]) -> float:
     """0 sharp … 1 nothing but blur; NaN for a picture of one colour."""
     shares = []
     for picture in (grey, grey.T):
-        sums = np.cumsum(picture, axis=0)
-        smooth = (sums[_WINDOW:] - sums[:-_WINDOW]) / _WINDOW
-        inner = picture[_WINDOW // 2 + 1 : len(picture) - _WINDOW // 2]
-        before, after = np.abs(np.diff(inner, axis=0)), np.abs(np.diff(smooth, axis=0))
-        lost, whole = float(np.maximum(before - after, 0.0).sum()), float(before.sum())
-        shares.append((whole - lost) / whole if whole else math.nan)
+        lines = np.ascontiguousarray(picture[::2])  # every second one tells as much
+        sums = np.cumsum(lines, axis=1)
+        smooth = (sums[:, _WINDOW:] - sums[:, :-_WINDOW]) / _WINDOW
+        inner = lines[:, _WINDOW // 2 + 1 : lines.shape[1] - _WINDOW // 2]
+        before, after = np.abs(np.diff(inner)), np.abs(np.diff(smooth))
+        whole = float(before.sum())
+        shares.append(float(np.minimum(before, after).sum()) / whole if whole else math.nan)
     return max(shares)
