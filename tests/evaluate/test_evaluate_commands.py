@@ -147,7 +147,7 @@ def test_tables_stand_beside_ours(miniature, gold, tmp_path):
 
     evaluate(Plan([open_suite("rafdb")], tmp_path / "run", {"": miniature("rafdb")}), lambda fold: gold, {})
     status, text = mien("reproduce", "expllm:I", "--run", tmp_path / "run")
-    assert status == 0 and "theirs 91.03 (95 %: 89.97 to 91.99), ours 100, outside" in text
+    assert status == 0 and "theirs RAF-DB 91.03 (95 %: 89.97 to 91.99), ours 100, outside" in text
     assert "starhiking/ExpLLM" in text and "conflict at SCN, RAF-DB" in text
     status, text = mien(
         "reproduce", "emola:3", "--weights", "rules", "--data", tmp_path, "--out", tmp_path / "made"

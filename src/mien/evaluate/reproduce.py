@@ -127,11 +127,16 @@ def _missing(key: str, table: Table, row: str, source: str | None, absent: Mappi
         parts.append(absent[suite])
     elif table.needs:
         parts.append(f"data: {', '.join(table.needs)} (from the owners)")
-    parts.append(f"weights: {papers()[key.split(':')[0]]['weights']}")
+    main = row == table.ours[-1]
+    parts.append(
+        f"weights: {papers()[key.split(':')[0]]['weights'] if main else 'none of this row was published'}"
+    )
     if row in table.makes:
         parts.append(f"model: {table.makes[row]}")
-    if suite:
-        parts.append(f"then: mien eval MODEL --suite {suite} --out RUN; mien reproduce {key} --run RUN")
+    if table.cells:
+        which = "" if main else f" --row '{row}'"
+        named = " ".join(f"--suite {name}" for name in suites_for(table))
+        parts.append(f"then: mien eval MODEL {named} --out RUN; mien reproduce {key} --run RUN{which}")
     return "; ".join(parts)
 
 
@@ -148,9 +153,11 @@ def lines_of(name: str, cells: Sequence[Cell]) -> list[str]:
         for row, _ in table.rows:
             mine = [cell for cell in own if cell.row == row]
             lines.append(f"  {row}")
-            lines += [f"    {_told(cell)}" for cell in mine]
+            lines += [f"    {_told(cell)}" for cell in mine if cell.ours is not None]
+            rest = [_theirs(cell) for cell in mine if cell.ours is None]
+            lines += [f"    theirs: {', '.join(rest)}"] if rest else []
             reasons = list(dict.fromkeys(cell.missing for cell in mine if cell.missing))
-            lines += [f"    ours: {reason}" for reason in reasons]
+            lines += [f"    ours not run: {reason}" for reason in reasons]
         for conflict in table.conflicts:
             lines.append(f"  conflict at {', '.join(conflict.at)}: {conflict.says}; {conflict.other}")
         if not table.rows and not table.note:
@@ -158,12 +165,14 @@ def lines_of(name: str, cells: Sequence[Cell]) -> list[str]:
     return lines[1:]
 
 
-def _told(cell: Cell) -> str:
+def _theirs(cell: Cell) -> str:
     theirs = "no figure" if cell.theirs is None else f"{cell.theirs:g}"
-    text = f"{cell.column}: theirs {theirs}"
+    text = f"{cell.column} {theirs}"
     if cell.low is not None and cell.high is not None:
         text += f" (95 %: {cell.low:.2f} to {cell.high:.2f})"
-    if cell.ours is None:
-        return f"{text}, ours not run"
+    return text
+
+
+def _told(cell: Cell) -> str:
     verdict = {True: ", inside", False: ", outside", None: ""}[cell.inside]
-    return f"{text}, ours {cell.ours:.4g}{verdict}"
+    return f"theirs {_theirs(cell)}, ours {cell.ours:.4g}{verdict}"
