@@ -254,7 +254,7 @@ class Journal:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
                 raise BadConfig(
                     got=f"{self.path}, which another process has open",
                     expected="one process per run folder",
