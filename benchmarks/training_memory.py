@@ -54,7 +54,7 @@ def find(root: Path) -> None:
     """Fill the cache of faces as the recipe will ask for it."""
     from mien.core.nouns import Face
     from mien.train.data.faces import gather
-    from mien.train.recipe import load_recipe
+    from mien.train.recipe_files import load_recipe
     from mien.work import faces
 
     class Whole:
@@ -72,7 +72,7 @@ def train(root: Path) -> None:
     """Prints seconds to the first step, and peak MB."""
     from transformers import TrainerCallback
 
-    from mien.train.recipe import load_recipe
+    from mien.train.recipe_files import load_recipe
     from mien.train.runs import Run
 
     began, first = time.monotonic(), []

@@ -51,7 +51,7 @@ def kill_after(items: int, process: subprocess.Popen[bytes], out: Path) -> int:
     """Kill -9 a run once so many items are finished, and return how many were."""
     deadline = time.monotonic() + 120
     while finished(out) < items and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     assert process.wait(10) == -signal.SIGKILL, "the run ended before it could be killed"
     return finished(out)
@@ -92,11 +92,11 @@ def test_killed_and_resumed_runs_end_with_the_same_bytes(
     mien: Mien, start_mien: Start, gallery: Gallery, clip: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
-    gallery(folder, 60)
-    (folder / "photo030x.jpg").write_text("hello")
-    (folder / "photo040x.mp4").write_bytes(clip.read_bytes())
-    options = ["--batch-size", 4, "--every", 3, "--explain", "--overlay", "--report"]
-    check_kills(mien, start_mien, folder, tmp_path, options, [1, 20, 50])
+    gallery(folder, 24)
+    (folder / "photo010x.jpg").write_text("hello")
+    (folder / "photo016x.mp4").write_bytes(clip.read_bytes())
+    options = ["--batch-size", 4, "--every", 5, "--explain", "--overlay", "--report"]
+    check_kills(mien, start_mien, folder, tmp_path, options, [1, 14])
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_video_that_was_cut_short_by_a_kill_is_read_anew(
     process = start_mien("analyze", clip, "--out", out, "--batch-size", 16)
     deadline = time.monotonic() + 120
     while stored_frames(out) < 20 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
+        time.sleep(0.05)
     process.kill()
     assert process.wait(10) == -signal.SIGKILL
     assert finished(out) == 0 and stored_frames(out) > 0
@@ -217,7 +217,7 @@ def test_ctrl_c_says_how_to_go_on(start_mien: Start, gallery: Gallery, tmp_path:
     process = start_mien("analyze", tmp_path / "in", "--out", out, "--batch-size", 2)
     deadline = time.monotonic() + 120
     while finished(out) < 4 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     assert finished(out) >= 4
