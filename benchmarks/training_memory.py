@@ -91,7 +91,10 @@ def train(root: Path) -> None:
 def child(what: str, root: Path) -> str:
     """Run a part in a process of its own, and give its last line."""
     command = [sys.executable, __file__, what, str(root)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(Path(__file__).parent)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(Path(__file__).parent)]),
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)

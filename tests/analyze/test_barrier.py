@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mien.analyze import jobs, pictures
-from mien.analyze.jobs import JobOptions, Summary, run_job
+from mien.analyze.jobs import JobOptions, Summary, merge_runs, run_job
 from mien.core.errors import BadConfig, OutputFailed
 from mien.core.nouns import FrameResult
 from mien.face.finder import FaceFinder
@@ -123,10 +123,15 @@ def test_long_names_are_cut_in_the_names_of_their_pictures(tmp_path: Path, photo
     assert len(list((tmp_path / "out" / "overlay").iterdir())) == 2
 
 
-def test_shards_do_their_share(folder: Path, tmp_path: Path) -> None:
+def test_shares_joined_are_the_whole(folder: Path, tmp_path: Path) -> None:
     whole = analyse(folder, tmp_path / "whole", batch_size=2)
     shares = [analyse(folder, tmp_path / text[0], shard=text, batch_size=2) for text in ("1/2", "2/2")]
     assert [one.items for one in (whole, *shares)] == [3, 2, 1]
-    assert rows(tmp_path / "whole") == {**rows(tmp_path / "1"), **rows(tmp_path / "2")}
+    merged = merge_runs([tmp_path / "2", tmp_path / "1"], tmp_path / "merged")
+    assert (merged.items, merged.faces) == (whole.items, whole.faces)
+    for name in ("faces.csv", "schema.json"):
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with pytest.raises(BadConfig, match="each of the 2 once"):
+        merge_runs([tmp_path / "2"], tmp_path / "half")
     with pytest.raises(BadConfig, match="shard"):
         analyse(folder, tmp_path / "3", shard="3/2")

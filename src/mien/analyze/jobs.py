@@ -39,8 +39,9 @@ from mien.face.video import probe
 from mien.work.folder import RunFolder
 from mien.work.journal import Entry, Journal, Row
 from mien.work.loop import Shard, attempt, stamp
+from mien.work.merging import join, read_part
 
-__all__ = ["JobOptions", "Summary", "Watch", "run_job"]
+__all__ = ["JobOptions", "Summary", "Watch", "merge_runs", "run_job"]
 
 _FAULT = "fault"
 """Kind of the journal's rows: the error of a frame that was read, in drawing it."""
@@ -96,6 +97,11 @@ class JobOptions:
         """All options as JSON values."""
         options = asdict(self)
         return {**options, "inputs": list(self.inputs), "out": str(self.out)}
+
+    @property
+    def asked(self) -> dict[str, JsonValue]:
+        """All that makes one run another than the next."""
+        return {key: value for key, value in self.resolved().items() if key not in _WAYS}
 
     @property
     def outputs(self) -> list[str]:
@@ -167,8 +173,7 @@ def run_job(options: JobOptions, watch: Watch) -> Summary:
     shard = Shard.parse(options.shard)
     items = [item for item in everything if shard.takes(item.block)]
     folder = RunFolder(
-        options.out, options.outputs,
-        {key: value for key, value in options.resolved().items() if key not in _WAYS},
+        options.out, options.outputs, options.asked,
         [str(item.source.payload) for item in everything], resume=options.resume, replace=options.replace,
     )  # fmt: skip
     with folder:
@@ -189,9 +194,33 @@ def _run(
         options.landmarks, photos_only, options.cut_off,
         analyzer.reader.sides if isinstance(analyzer.reader, SidesReader) else (),
     )  # fmt: skip
-    summary = _compose(options, folder, items, contents, record)
-    folder.finish()
-    return summary
+    folder.journal.set_meta("contents", json.dumps(asdict(contents)))
+    names = [item.source.name for item in items]
+    return _compose(options, folder, names, contents, record)
+
+
+def merge_runs(runs: Sequence[Path], out: Path, *, replace: bool = False) -> Summary:
+    """Join finished runs, such as the shares of one, into the table of all their items; nothing is read again.
+
+    Overlays stay where they are.
+
+    Raises:
+        BadConfig: runs that do not belong together, or a folder that holds something else.
+        OutputFailed: the folder cannot be written.
+    """
+    parts = [read_part(run) for run in runs]
+    first = parts[0]
+    given = {key: value for key, value in first.asked.items() if key not in ("inputs", "overlay", "shard")}
+    inputs = dict.fromkeys(str(one) for part in parts for one in part.asked["inputs"])
+    options = JobOptions(**given, inputs=tuple(inputs), out=out)
+    record = RunRecord.start(options.resolved())
+    with RunFolder(out, options.outputs, options.asked, replace=replace) as folder:
+        names = join(folder, parts)
+        lists = {key: tuple(value) for key, value in first.contents.items() if isinstance(value, list)}
+        photos_only = all(part.contents["photos_only"] for part in parts)
+        contents = Contents(**{**first.contents, **lists, "photos_only": photos_only})
+        folder.journal.set_meta("contents", json.dumps(asdict(contents)))
+        return _compose(options, folder, names, contents, record)
 
 
 def _identity(reader: Reader, model: str) -> str:
@@ -368,12 +397,12 @@ def _expected_frames(items: Sequence[_Item], every: int) -> int:
 
 
 def _compose(
-    options: JobOptions, folder: RunFolder, items: Sequence[_Item], contents: Contents, record: RunRecord
+    options: JobOptions, folder: RunFolder, names: Sequence[str], contents: Contents, record: RunRecord
 ) -> Summary:
-    names, journal = [item.source.name for item in items], folder.journal
+    journal = folder.journal
     layout = layout_of(options.columns, contents)
     finished = journal.entries()
-    summary = Summary(items=len(items), failed=sum(finished[name].reason is not None for name in names))
+    summary = Summary(items=len(names), failed=sum(finished[name].reason is not None for name in names))
     with folder.writing(options.table.name) as path:
         frames = _counted(frames_of(journal, names), summary)
         rows = write_table(path, options.format, layout, frames, options.decimal)
@@ -399,6 +428,7 @@ def _compose(
         with folder.writing("report.html") as path:
             _report(options, contents.model, names, journal).write(path, record.model_dump(mode="json"))
         summary.written.append(path)
+    folder.finish()
     return summary
 
 

@@ -52,7 +52,7 @@ def _line(content: Mapping[str, Any]) -> str:
         ) from error
 
 
-def open_folder(out: Path, resume: bool) -> RunFolder:
+def open_folder(out: Path, resume: bool, asked: Mapping[str, Any] | None = None) -> RunFolder:
     """Open a run folder; one that holds a run is touched only when that is to be resumed.
 
     Raises:
@@ -68,7 +68,7 @@ def open_folder(out: Path, resume: bool) -> RunFolder:
             expected="a new folder, or --resume",
             fix="Pass --resume to go on with that run, or choose another --out",
         )
-    folder = RunFolder(out, OUTPUTS, {}, resume=True, replace=earlier and not begun)
+    folder = RunFolder(out, OUTPUTS, asked or {}, resume=True, replace=earlier and not begun)
     if earlier and not folder.journal.meta("settings"):
         try:
             _take_over(out / _EARLIER, folder.journal)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,9 +34,10 @@ from mien.face.media import split_media
 from mien.work.folder import RunFolder
 from mien.work.journal import Entry
 from mien.work.loop import Pace, Shard, attempt, in_order, stamp
+from mien.work.merging import join, read_part
 from mien.work.replies import Replies
 
-__all__ = ["Progress", "RunOptions", "Summary", "run"]
+__all__ = ["Progress", "RunOptions", "Summary", "merge_runs", "run"]
 
 NO_REPLY = "no reply"
 """Reason of items whose teacher did not answer in all tries; a resumed run asks again."""
@@ -135,7 +136,7 @@ def run(engine: Engine, teacher: Teacher, out: Path, options: RunOptions | None 
     options = options or RunOptions()
     require_range(options.workers, "workers", 1, whole=True)
     ids = list_items(engine)
-    with open_folder(out, options.resume) as folder:
+    with open_folder(out, options.resume, {"shard": str(options.shard)}) as folder:
         settings = {**engine.settings, "engine": engine.name, "teacher": teacher.model}
         folder.journal.check_settings(settings)
         config: dict[str, Any] = {
@@ -148,6 +149,27 @@ def run(engine: Engine, teacher: Teacher, out: Path, options: RunOptions | None 
         with folder.writing("run.json") as path:
             record.write(path)
         return _Run(engine, teacher, folder, options, ids).finish(record)
+
+
+def merge_runs(runs: Sequence[Path], out: Path) -> tuple[int, dict[str, int]]:
+    """Join finished runs, such as the shares of one, into the files of all their items; nobody is asked.
+
+    Returns:
+        Kept items, and rejected ones by reason.
+
+    Raises:
+        BadConfig: runs that do not belong together, or a folder that holds something else.
+        OutputFailed: the folder cannot be written.
+    """
+    parts = [read_part(run) for run in runs]
+    with open_folder(out, False) as folder:
+        ids = join(folder, parts)
+        record = RunRecord.start(parts[0].settings, split_hash=hash_ids(ids))
+        kept, rejected = write_files(folder, str(parts[0].settings["engine"]), ids)
+        with folder.writing("run.json") as path:
+            record.finish(items=len(ids), kept=kept, rejected=sum(rejected.values())).write(path)
+        folder.finish()
+    return kept, rejected
 
 
 class _Run:

@@ -18,6 +18,7 @@ from mien.app.annotate_command import annotate_app
 from mien.app.data_command import data_app
 from mien.app.evaluate_command import add_evaluate
 from mien.app.models_transfer import add_transfer
+from mien.app.runs_command import merge_command
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import MienError
 
@@ -42,6 +43,7 @@ models_app = typer.Typer(
 app.add_typer(models_app, name="models")
 add_transfer(models_app)
 app.add_typer(data_app, name="data")
+app.command("merge")(merge_command)
 app.add_typer(annotate_app, name="annotate")
 add_evaluate(app)
 

@@ -15,6 +15,7 @@ import typer
 
 from mien.app.data_options import NameArgument, OptionOption, RootOption
 from mien.app.exchange_command import convert_command, export_command
+from mien.app.runs_command import cache_command
 from mien.core.errors import BadData, BadInput
 from mien.core.options import say_type, split_options
 
@@ -56,6 +57,7 @@ ThreadsOption = Annotated[
 
 data_app.command("export")(export_command)
 data_app.command("convert")(convert_command)
+data_app.command("cache")(cache_command)
 
 
 @data_app.command("list")

@@ -42,7 +42,9 @@ def list_caches(folder: Path) -> list[Cached]:
         BadConfig: no such folder.
     """
     if not folder.is_dir():
-        raise BadConfig(got=f"{folder}, which is no folder", expected="a cache: the folder `cache` beside runs")
+        raise BadConfig(
+            got=f"{folder}, which is no folder", expected="a cache: the folder `cache` beside runs"
+        )
     found = []
     for kind, patterns in _KINDS.items():
         paths = sorted(path for pattern in patterns for path in folder.glob(pattern))

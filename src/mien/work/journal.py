@@ -235,6 +235,31 @@ class Journal:
             for (body,) in self.rows(query, (item, kind)):
                 yield item, zlib.decompress(body).decode()
 
+    def take_in(self, other: Path) -> list[Entry]:
+        """Copy items, rows and replies of another journal that nobody has open, and give its items.
+
+        Raises:
+            BadConfig: an item of it is here already.
+        """
+        with Journal(other) as journal:
+            found = list(journal.entries().values())
+        twice = self.entries().keys() & {one.item for one in found}
+        if twice:
+            raise BadConfig(
+                got=f"{min(twice)} in two of the runs",
+                expected="each item in one run",
+                fix="Leave one run out",
+            )
+        with self._lock, self._errors():
+            self._database.execute("ATTACH ? AS other", (str(other),))
+            try:
+                with self.together():
+                    for table in ("items", "rows", "requests", "replies", "failures"):
+                        self._database.execute(f"INSERT OR IGNORE INTO {table} SELECT * FROM other.{table}")
+            finally:
+                self._database.execute("DETACH other")
+        return found
+
     # -- files -----------------------------------------------------------------------------------------
 
     def files(self) -> dict[str, str | None]:
