@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,3 +136,21 @@ def test_shares_joined_are_the_whole(folder: Path, tmp_path: Path) -> None:
         merge_runs([tmp_path / "2"], tmp_path / "half")
     with pytest.raises(BadConfig, match="shard"):
         analyse(folder, tmp_path / "3", shard="3/2")
+
+
+def test_a_table_of_landmarks_keeps_who_when_and_where(
+    clip: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    first = run_job(
+        JobOptions((str(clip), str(photos[0])), tmp_path / "one", threads=1, landmarks=True, every=20),
+        Silent(),
+    )
+    table = tmp_path / "one" / "faces.csv"
+    again = run_job(JobOptions((str(table),), tmp_path / "two", threads=1), Silent())
+    assert again.faces == first.faces > 4
+    names = ("input", "frame", "time", "width", "height", "face", "track")
+    tables = []
+    for out in ("one", "two"):
+        with (tmp_path / out / "faces.csv").open(encoding="utf-8", newline="") as file:
+            tables.append([[row[name] for name in names] for row in csv.DictReader(file)])
+    assert tables[0] == tables[1]

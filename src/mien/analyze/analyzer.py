@@ -16,6 +16,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 from mien.analyze.answering import Seen, main_face, reply, without_faces, without_looking
+from mien.analyze.own_table import frames_of_own_table
 from mien.analyze.sources import OneSource, Source, Sources, expand, read_landmarks
 from mien.backends.audit import grounded
 from mien.backends.audit import verify as verify_text
@@ -52,7 +53,9 @@ class AnalysedFrame:
     result: FrameResult
     image: Image | None
     last: bool
-    """True for the last frame of its source."""
+    """True for the last frame of its item."""
+    item: str
+    """Name of the `Source`; the result's own is another where the item is a table of mien's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class _Found:
     last: bool = False
     closes: bool = False
     """Nothing after it is read together with it."""
+    item: str = ""
+    """Name of its `Source`."""
 
 
 class Analyzer:
@@ -312,9 +317,9 @@ class Analyzer:
                 failed = replace(last, frame=last.frame + 1, faces=(), width=0, height=0, error=str(found))
                 held = _Found(replace(failed, video=source.kind == "video"), (), None)
                 break
-            held = found
+            held = replace(found, item=source.name)
         if held is not None:
-            yield replace(held, last=True, closes=source.closes)
+            yield replace(held, last=True, closes=source.closes, item=source.name)
 
     def _frames(self, source: Source, how: _How) -> Iterator[_Found]:
         if source.kind == "landmarks":
@@ -354,6 +359,11 @@ class Analyzer:
 
     def _frames_of_landmarks(self, source: Source) -> Iterator[_Found]:
         frames = read_landmarks(Path(str(source.payload)))
+        path = Path(str(source.payload))
+        own = frames_of_own_table(path, frames.points, frames.size, self._finder)
+        if own is not None:
+            yield from (_Found(frame, faces, None) for frame, faces in own)
+            return
         video = len(frames.points) > 1
         for index, points in enumerate(frames.points):
             faces: tuple[Evidence, ...] = ()
@@ -384,12 +394,16 @@ class Analyzer:
             if len(group) > 1:
                 return [frame for found in group for frame in self._read([found], how)]
             (found,) = group
-            return [AnalysedFrame(replace(found.frame, error=str(measured)), found.image, found.last)]
+            return [
+                AnalysedFrame(replace(found.frame, error=str(measured)), found.image, found.last, found.item)
+            ]
         results = iter(measured)
         frames = []
         for found in group:
             faces = tuple(next(results) for _ in found.evidence)
-            frames.append(AnalysedFrame(replace(found.frame, faces=faces), found.image, found.last))
+            frames.append(
+                AnalysedFrame(replace(found.frame, faces=faces), found.image, found.last, found.item)
+            )
         return frames
 
     def _measure(self, evidence: Sequence[Evidence], how: _How) -> list[FaceResult]:

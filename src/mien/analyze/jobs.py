@@ -309,6 +309,7 @@ def _analyse(
     drawing = PictureOptions(options.overlay, options.report, options.redact, options.every)
     overlays = folder.own_folder("overlay/") if options.overlay else options.out
     failing: set[str] = set()
+    frames = Counter[str]()
     stems = {name: item.stem for name, item in waiting.items()}
     with closing(groups), Pictures(overlays, stems, drawing, builder) as pictures:
         for group in groups:
@@ -316,7 +317,8 @@ def _analyse(
             for frame in group:
                 result, made = _rows(frame, pictures if drawing.any else None, options.points)
                 results.append(result)
-                rows += made
+                rows += [row._replace(item=frame.item, place=frames[frame.item]) for row in made]
+                frames[frame.item] += 1
             done = list(_finish(group, results, rows, failing, waiting))
             journal.add(rows, done)
             watch.advance(results, len(done))
@@ -325,20 +327,16 @@ def _analyse(
 def _rows(frame: AnalysedFrame, pictures: Pictures | None, points: Points) -> tuple[FrameResult, list[Row]]:
     """A frame's result and the rows that keep it; what fails on the way becomes its error."""
     result, rows = frame.result, list[Row]()
-    stored = attempt(partial(rounded, result), result.source)
-    row = (
-        stored
-        if isinstance(stored, MienError)
-        else attempt(partial(frame_row, stored, points), result.source)
-    )
+    stored = attempt(partial(rounded, result), frame.item)
+    row = stored if isinstance(stored, MienError) else attempt(partial(frame_row, stored, points), frame.item)
     if isinstance(stored, MienError) or isinstance(row, MienError):
         stored = replace(result, faces=(), time=round(result.time, 6), error=str(row))
         row = frame_row(stored, points)
     rows.append(row)
     if pictures is not None:
-        card = attempt(partial(_drawn, pictures, frame, stored), result.source)
+        card = attempt(partial(_drawn, pictures, frame, stored), frame.item)
         if isinstance(card, MienError):
-            pictures.give_up(result.source, card)
+            pictures.give_up(frame.item, card)
             row = frame_row(replace(stored, faces=(), error=str(card)), "none")
             rows.append(row._replace(kind=_FAULT))
         elif card is not None:
@@ -366,15 +364,15 @@ def _report(options: JobOptions, model: str, sources: Sequence[str], journal: Jo
 
 
 def _finish(
-    group: Iterable[AnalysedFrame], results: Iterable[FrameResult], rows: Iterable[Row], failing: set[str],
+    group: Sequence[AnalysedFrame], results: Sequence[FrameResult], rows: Iterable[Row], failing: set[str],
     items: dict[str, _Item],
 ) -> Iterator[Entry]:  # fmt: skip
     """Note which items failed, and give out those that end in this group."""
     failing |= {row.item for row in rows if row.kind == _FAULT}
-    failing |= {result.source for result in results if result.error is not None}
+    failing |= {one.item for one, result in zip(group, results, strict=True) if result.error is not None}
     for frame in group:
         if frame.last:
-            item = items[frame.result.source]
+            item = items[frame.item]
             reason = "failed" if item.source.name in failing else None
             yield Entry(item.source.name, item.stamp, reason, place=item.place)
 

@@ -87,25 +87,31 @@ class Pictures:
         self._open.__exit__(type(error), error, error.__traceback__)
 
     def _draw(self, frame: AnalysedFrame, stored: FrameResult) -> None:
-        if stored.source == self._given_up:
+        if frame.item == self._given_up:
             return
+        name = self._stems[frame.item]
+        if stored.source != frame.item:  # a row of a table that mien wrote
+            name = f"{name}-{Path(stored.source).stem[:40]}"
         image = frame.image if frame.image is not None else _blank(stored)
         if stored.video:
-            self._draw_video(image, stored, frame.last)
+            self._draw_video(image, stored, frame, name)
         elif image is not None:
-            path = self._folder / f"{self._stems[stored.source]}.jpg"
+            path = self._folder / f"{name}.jpg"
             with written_whole(path, sweep=False) as part:
                 drawn = pillow.fromarray(draw_overlay(image, stored, self._options.redact))
                 drawn.save(part, "JPEG", quality=_QUALITY)
 
-    def _draw_video(self, image: Image | None, stored: FrameResult, last: bool) -> None:
+    def _draw_video(self, image: Image | None, stored: FrameResult, frame: AnalysedFrame, name: str) -> None:
+        if self._video is not None and self._video.path.stem != name:
+            self._open.close()
+            self._video = None
         if self._video is None and image is not None:
-            path = self._folder / f"{self._stems[stored.source]}.mp4"
-            rate = _rate(stored.source) / self._options.every
+            path = self._folder / f"{name}.mp4"
+            rate = _rate(frame.item) / self._options.every
             self._video = self._open.enter_context(OverlayVideo(path, rate, self._options.redact))
         if self._video is not None and image is not None:
             self._video.add(image, stored)
-        if last:
+        if frame.last:
             self._open.close()
             self._video = None
 
