@@ -93,7 +93,7 @@ class Journal:
                 for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL"):
                     self._database.execute(f"PRAGMA {pragma}")
                 self._check_format()
-                self._database.executescript(_SCHEMA)
+                self._database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
         except (BadConfig, OutputFailed):
             self._database.close()
             raise
