@@ -14,7 +14,7 @@ from mien.backends.base import open_reader  # noqa: E402
 from mien.evaluate.answering import ReaderAnswers  # noqa: E402
 from mien.evaluate.run import Plan, evaluate, read_rows  # noqa: E402
 from mien.evaluate.suite import open_suite, suite_names  # noqa: E402
-from mien.models.composite.systems import SYSTEMS, open_system  # noqa: E402
+from mien.models.registry import SYSTEMS, open_system  # noqa: E402
 
 
 def _tiny() -> ModuleType:
