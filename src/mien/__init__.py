@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mien.core.quiet import no_telemetry
+
 if TYPE_CHECKING:
     from mien.analyze.analyzer import Analyzer, ask, load_model, verify
     from mien.analyze.frame import to_frame
@@ -64,6 +66,8 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+no_telemetry()  # before any library that would call its maker is loaded
 _ERRORS = "BackendFailed BadConfig BadData BadInput MienError MissingDependency MissingWeights OutputFailed"
 _NOUNS = "Answer AuReading Claim Explanation FaceResult FrameResult Quality Verification"
 _HOMES = {

@@ -213,7 +213,7 @@ def _checkout_state(root: Path) -> tuple[str | None, bool | None]:
 def _git(git: str, root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            [git, "-C", str(root), *arguments],
+            [git, "--no-optional-locks", "-C", str(root), *arguments],
             capture_output=True,
             text=True,
             timeout=_GIT_SECONDS,
