@@ -31,8 +31,9 @@ def count(out: Path, table: str) -> int:
     place = out / JOURNAL
     with tempfile.TemporaryDirectory() as folder:
         try:
-            for suffix in ("", "-wal"):
-                shutil.copy(f"{place}{suffix}", folder)
+            for part in place.parent.glob(f"{place.name}*"):  # a run that ended has no log beside the file
+                if not part.name.endswith("-shm"):
+                    shutil.copy(part, folder)
             with closing(sqlite3.connect(Path(folder) / place.name)) as journal:
                 return int(journal.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
         except (OSError, sqlite3.Error):
