@@ -91,6 +91,7 @@ def draw_instructions(
         BadConfig: no face gives a dialogue for a task.
     """
     items: list[Instruction] = []
+    known: dict[tuple[Turn, ...], tuple[Turn, ...]] = {}
     for task, passes in tasks.items():
         before = len(items)
         for turn in range(int(np.ceil(passes))):
@@ -101,7 +102,8 @@ def draw_instructions(
                     continue
                 made = dialogue_about(system, task, faces, face, rng, (options or {}).get(task, {}))
                 if made is not None:
-                    items.append(Instruction(face, task, made.turns))
+                    # Of a label there are few dialogues: each is held once.
+                    items.append(Instruction(face, task, known.setdefault(made.turns, made.turns)))
         if len(items) == before:
             raise BadConfig(
                 got=f"task {task!r} for {len(faces)} faces of {', '.join(sorted({s.dataset for s in faces.samples}))}",
