@@ -88,11 +88,12 @@ SYNONYMS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
 
 _SMALL = {
     "f": (
-        "expression|expressions|emotion|emotions|emotional|emotionally|feeling|feelings|face|faces|look of|mood|"
-        "state|like|label|sense|sense of|state of|signs of|sign of|person|person's|expressive|being|clear|"
-        "apparent|visible|really|particularly|necessarily|likely|probably|presumably|seemingly|arguably|probable|"
-        "happy to|glad to|pleased to|i think|i guess|i believe|display of|look|experience|experiencing|feel|"
-        "feels|felt|at all|in any way|anything|kind|type|suspect*|positive|negative|otherwise"
+        "i would say|i'd say|would say|i would call|i'd call|expression|expressions|emotion|emotions|emotional|"
+        "emotionally|feeling|feelings|face|faces|look of|mood|state|like|label|sense|sense of|state of|signs of|"
+        "sign of|person|person's|expressive|being|clear|apparent|visible|really|particularly|necessarily|likely|"
+        "probably|presumably|seemingly|arguably|probable|happy to|glad to|pleased to|i think|i guess|i believe|"
+        "display of|look|experience|experiencing|feel|feels|felt|at all|in any way|anything|kind|type|suspect*|"
+        "positive|negative|otherwise"
     ),
     "n": (
         "hardly|barely|scarcely|rarely|opposite of|nothing|rule* out|exclude*|conceal*|mask*|hide|hides|hiding|"

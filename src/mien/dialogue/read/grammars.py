@@ -6,7 +6,7 @@ emotion-description  the data, or a teacher                read_emotion_answer, 
 au-list              au_texts.say_list                     au_texts.read_units
 au-description       au_texts.say_descriptions, the data   au_texts.read_units, the text kept as description
 au-binary, -level, -intensity   au_arrays.say_array        au_arrays.read_array
-explanation          cot.say_explanation, narrator         cot.read_explanation, the label from its conclusion
+explanation          cot.say_explanation, narrator         cot.read_explanation, the label by cot.read_label
 conversation         the data, or a teacher                any words; an emotion if exactly one is affirmed
 """
 
@@ -18,7 +18,7 @@ from dataclasses import replace
 from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import Answer, Labels
 from mien.dialogue.read.au_arrays import FORMATS, read_array
-from mien.dialogue.read.cot import Unparsed, read_explanation
+from mien.dialogue.read.cot import Unparsed, read_explanation, read_label
 from mien.dialogue.read.emotion import read_emotion_answer
 from mien.dialogue.say.au_texts import read_units
 from mien.dialogue.say.builders import TASKS
@@ -68,6 +68,4 @@ def _explanation(text: str) -> Answer:
     read = read_explanation(text)
     if isinstance(read, Unparsed):
         return Answer(text, "unparsed", read.reason)
-    concluded = read_emotion_answer(read.conclusion).labels
-    emotion = concluded.emotion if concluded else None
-    return Answer(text, "answered", labels=Labels(emotion=emotion, chain_of_thought=read.text))
+    return Answer(text, "answered", labels=Labels(emotion=read_label(text), chain_of_thought=read.text))

@@ -28,7 +28,7 @@ class Value(NamedTuple):
 
 _N = r"\d+(?:\.\d+)?|\.\d+"
 _VALUE = re.compile(
-    r"(?P<lead>[\"'*_]*\s*\)?\s*[-\u2013:=(,|]?\s*(?:(?:is|are|at|with|has|have|having|an?|of|the|both|each|all|present|active|visible|"
+    r"(?P<lead>(?:['\u2019]s\b)?[\"'*_]*\s*\)?\s*[-\u2013:=(,|]?\s*(?:(?:is|are|at|with|has|have|having|an?|of|the|both|each|all|present|active|visible|"
     r"shows?|showing|about|around|roughly|approximately|measured|rated|scored|coded|as|on|their|its|from|,\s*(?:measured|rated|scored|coded|with)\s+(?:at|as)?)(?:\b\s*|\s+))*)"
     r"(?P<word>(?:FACS\s+)?(?:intensity|intensities|levels?|grade|density|degree|value|score|strength|intens\.?)\b\s*"
     r"(?:levels?\b|scores?\b|values?\b)?\s*(?:of|is|are|=|:|at)?\s*(?:about\s+|around\s+)?(?:from\s+|(?P<between>between\s+))?)?"

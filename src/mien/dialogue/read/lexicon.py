@@ -16,7 +16,17 @@ from typing import NamedTuple
 
 from mien.dialogue.read.degrees import DEGREES
 
-__all__ = ["DEFAULT_PARTS", "LEXICON", "Act", "Entry", "Move", "movement_of", "phrases_of", "table_of"]
+__all__ = [
+    "DEFAULT_PARTS",
+    "EXAMPLES",
+    "LEXICON",
+    "Act",
+    "Entry",
+    "Move",
+    "movement_of",
+    "phrases_of",
+    "table_of",
+]
 
 Entry = tuple[tuple[str, ...], str, object]
 """(words of the phrase, kind, value)."""
@@ -198,13 +208,13 @@ _DIRECTIONS = {
 }  # fmt: skip
 _SMALL = {
     "f": (
-        "can|will|line|the|a|an|his|her|their|its|your|my|our|this|these|those|person's|subject's|individual's|"
-        "child's|man's|woman's|two|to|then|now|just|quite|itself|any|some|sign|signs|sign of|signs of|"
-        "evidence of|indication of|indications of|degree|extent|rather|more|most|less|even|each|all|same|also|"
-        "very|so|such|other|along|once|again|facial|skin|muscle|muscles|following|one|ones|mere|having|by|"
-        "movement of|presence of|activation|activation of|kind of|sort of|pair of|certain|appearance of|not only|"
-        "not just|not merely|e.g|i.e|eg|ie|etc|into|onto|against|each other|one another|as if|position|state|"
-        "entire|whole|own|no doubt|no doubt that|without doubt|without a doubt|without question|of course|"
+        "activity|s|can|will|line|the|a|an|his|her|their|its|your|my|our|this|these|those|person's|subject's|"
+        "individual's|child's|man's|woman's|two|to|then|now|just|quite|itself|any|some|sign|signs|sign of|"
+        "signs of|evidence of|indication of|indications of|degree|extent|rather|more|most|less|even|each|all|"
+        "same|also|very|so|such|other|along|once|again|facial|skin|muscle|muscles|following|one|ones|mere|having|"
+        "by|movement of|presence of|activation|activation of|kind of|sort of|pair of|certain|appearance of|"
+        "not only|not just|not merely|e.g|i.e|eg|ie|etc|into|onto|against|each other|one another|as if|position|"
+        "state|entire|whole|own|no doubt|no doubt that|without doubt|without a doubt|without question|of course|"
         "amount of|engagement of|instance of|only"
     ),
     "s": (
@@ -217,9 +227,10 @@ _SMALL = {
         "'s|'re|hold|holds|held|get|gets"
     ),
     "h": (
-        "show*|exhibit*|display*|have|has|had|feature*|include*|demonstrate*|presents|contain*|undergo|undergoes|"
-        "reveal*|there is|there are|there was|there's|note*|create*|form|forms|forming|produce*|give|gives|"
-        "characterized by|characterised by|marked by|do|does|did|perform*"
+        "dominate*|prevail*|emerge*|predominate*|stand* out|show*|exhibit*|display*|have|has|had|feature*|"
+        "include*|demonstrate*|presents|contain*|undergo|undergoes|reveal*|there is|there are|there was|there's|"
+        "note*|create*|form|forms|forming|produce*|give|gives|characterized by|characterised by|marked by|do|"
+        "does|did|perform*"
     ),
     "x": (
         "present|visible|seen|observed|apparent|detected|found|noted|active|activated|involved|engaged|shown|"
@@ -227,26 +238,30 @@ _SMALL = {
         "in play|positive|confirmed|coded|evident|evidently|there|visibly|firing"
     ),
     "z": (
-        "absent|missing|lacking|inactive|nowhere to be seen|nowhere|invisible|nonexistent|non existent|"
-        "disappear*|vanish*|ruled out|excluded|none|false|n/a|not there|inactivated|gone|fade*|fade* away|zero|"
-        "nil|unseen|ceased|deactivated|unengaged|uninvolved|negative|undetected|dormant"
+        "goes away|go away|gone away|cease*|subside*|off|wears off|dies away|imperceptible|undetectable|"
+        "unnoticeable|absent|missing|lacking|inactive|nowhere to be seen|nowhere|invisible|nonexistent|"
+        "non existent|disappear*|vanish*|ruled out|excluded|none|false|n/a|not there|inactivated|gone|fade*|"
+        "fade* away|zero|nil|unseen|ceased|deactivated|unengaged|uninvolved|negative|undetected|dormant"
     ),
     "n": (
-        "could not|couldn't|no|without|lack*|lack of|lacking|absence of|absences of|free of|free from|devoid of|"
-        "neither|nor|no longer|none of|without any|zero|void of|non|rule* out|exclude*|eliminate*|minus|"
-        "hardly any|scarcely any|little to no|little or no|not|never|cannot|can't|isn't|aren't|wasn't|weren't|"
-        "doesn't|don't|didn't|hasn't|haven't|fail* to|far from|won't|anything but|nothing like|nothing|un|"
-        "not any|not a|not a single|nothing of|nothing resembling|absent any|deny|denies|cease* to"
+        "nowhere near|nowhere close to|not anywhere near|not remotely|could not|couldn't|no|without|lack*|"
+        "lack of|lacking|absence of|absences of|free of|free from|devoid of|neither|nor|no longer|none of|"
+        "without any|zero|void of|non|rule* out|exclude*|eliminate*|minus|hardly any|scarcely any|little to no|"
+        "little or no|not|never|cannot|can't|isn't|aren't|wasn't|weren't|doesn't|don't|didn't|hasn't|haven't|"
+        "fail* to|far from|won't|anything but|nothing like|nothing|un|not any|not a|not a single|nothing of|"
+        "nothing resembling|absent any|deny|denies|cease* to"
     ),
     "k": "rather than|instead of|as opposed to|in place of|in lieu of|and not|but not",
     "q": (
-        "may|might|could|possibly|perhaps|maybe|potentially|presumably|possible|potential|conceivably|unlikely|"
-        "uncertain|unclear|ambiguous|questionable|doubtful|debatable|undetermined|unknown|indeterminate|"
-        "hard to tell|hard to judge|difficult to judge|difficult to tell|difficult to determine|"
-        "hard to determine|hard to say|not certain|not sure|unsure|cannot tell|can't tell|cannot be determined|"
-        "cannot be judged|not clear|cannot say|can't say|probably|likely|probable|suspect*|arguably|supposedly|"
-        "i think|i guess|in doubt|chance of|unlike|should|inconclusive|improbable|cannot be ruled out|"
-        "not ruled out|can't be ruled out|borderline|presumed"
+        "conceivable|plausible|imaginable|tentative|cannot be told|can't be told|cannot be assessed|"
+        "can't be judged|can't be determined|cannot be confirmed|cannot be verified|may|might|could|possibly|"
+        "perhaps|maybe|potentially|presumably|possible|potential|conceivably|unlikely|uncertain|unclear|"
+        "ambiguous|questionable|doubtful|debatable|undetermined|unknown|indeterminate|hard to tell|hard to judge|"
+        "difficult to judge|difficult to tell|difficult to determine|hard to determine|hard to say|not certain|"
+        "not sure|unsure|cannot tell|can't tell|cannot be determined|cannot be judged|not clear|cannot say|"
+        "can't say|probably|likely|probable|suspect*|arguably|supposedly|i think|i guess|in doubt|chance of|"
+        "unlike|should|inconclusive|improbable|cannot be ruled out|not ruled out|can't be ruled out|borderline|"
+        "presumed"
     ),
     "y": "if|unless|whether|would|were there|in case|suppose|supposing|assuming|imagine",
     "i": (
@@ -284,6 +299,9 @@ _SMALL = {
 """Kind -> words. f filler, s side, o place, b being, h having, x seen, z absent, n denial, k contrast, q hedge,
 y condition, i mere suggestion, g meaning, j and, r or, ; but, t with, T that, e except, l level, M taking up, + yes,
 ! no, u AU."""
+
+EXAMPLES = frozenset(("such as", "including", "for example", "for instance", "namely"))
+"""Fillers behind a comma that go on with what was said."""
 
 _TABLE = """
 brow: up turnup arch = AU01 AU02 / brow raise
@@ -433,10 +451,9 @@ def _entries() -> Iterator[tuple[str, str, object]]:
     for action, source in _ACTIONS.items():
         for phrase in phrases_of(source):
             yield phrase, "a", Act(action, phrase in motions, phrase in _ALONE)
-    for phrase, part in _part_phrases():
-        yield phrase, "p", part
-    for phrase, pair in _FIXED.items():
-        yield phrase, "F", pair
+    yield from ((phrase, "p", part) for phrase, part in _part_phrases())
+    yield from ((phrase, "f", phrase) for phrase in EXAMPLES)
+    yield from ((phrase, "F", pair) for phrase, pair in _FIXED.items())
 
 
 def table_of(entries: Iterable[tuple[str, str, object]]) -> dict[str, tuple[Entry, ...]]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from mien.dialogue.read.lexicon import EXAMPLES
 from mien.dialogue.read.scan import Atom
 
 __all__ = [
@@ -34,7 +35,7 @@ _VERBAL = frozenset(
 _END = r"(?=[.,;)|?:!-]|$|(?(mark)(?!)|[jrt][^x]))"
 _ONE = r"[pcaFVE]"
 _AFTER = re.compile(
-    rf"[)fx]*(?P<mark>[,:(-])?[)f]*(?:"
+    rf"[)fxl]*(?P<mark>[,:(-])?[)f]*(?:"
     rf"(?P<double>(?:[bh]f*)?n[fd]*z)"
     rf"|(?P<deny>(?<=c)z|(?:[bhx][fdjxb]*)?(?:z(?![fsdo]*{_ONE})|n[fbdh]*x(?![fsdo]*{_ONE})|n[fbh]*{_END}"
     rf"|n[fb]*(?P<vague>d)x?{_END})|!)"
@@ -180,6 +181,8 @@ class _Walk:
 
     def verb(self, place: int) -> None:
         """A verb ends the noun phrase that "no" denied; "suggests" only supposes what follows."""
+        if self.kinds[place + 1 : place + 2] in (",", ".") and self.kinds[place] == "h":
+            return  # A noun: "tense features, …".
         implied = self.kinds[place] == "i"
         if self.deny.kind == "no" and not self.deny.seen and self.deny.words and not implied:
             self.deny.kind = ""
@@ -241,9 +244,12 @@ class _Walk:
 
     def stop(self, place: int) -> None:
         """ "But", a semicolon or a dash ends everything."""
-        self.deny.kind = self.hedge.kind = ""
+        words = self.kinds[self.segment : place]
         if self.kinds[place] == ";":
             self.segment = place + 1
+        elif words.strip("fu") in ("z", "x", "nx"):
+            self.colon(place)  # "Absent AUs - AU1".
+        self.deny.kind = self.hedge.kind = ""
 
     def colon(self, place: int) -> None:
         """Words without a node before a colon are a heading."""
@@ -268,7 +274,8 @@ class _Walk:
             # "AU9 was not detected, AU10 was": what was denied stood in front.
             deny.kind, hedge.kind = (one.kind if one.seen else "" for one in (deny, hedge))
         follows = kinds[place + 1 : place + 2]
-        if not (deny.kind or hedge.kind) or (kind == "," and follows == "r"):
+        example = follows == "f" and self.atoms[place + 1].value in EXAMPLES
+        if not (deny.kind or hedge.kind) or (kind == "," and (follows == "r" or example)):
             return
         clause = _CLAUSE.match(kinds, place, self.last) is not None
         comma = hedge.kind == "implied" and kind == ","
@@ -298,6 +305,8 @@ _STEPS: dict[str, Callable[[_Walk, int], None]] = {
 
 def _heading(words: str) -> Mark:
     """Mark of a heading without nodes: "Absent", "Not present", "Active AUs", "Possible"."""
+    if words.strip("f") == "!":
+        return DENIED
     odd = (words.count("z") + words.count("n")) % 2 == 1
     if odd and ("z" in words or "x" in words or len(words) <= 3):
         return DENIED

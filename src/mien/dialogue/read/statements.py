@@ -50,9 +50,10 @@ _TIED = re.compile(
     r"(?:(?<=:)|(?<=:[fsdnqxy])|(?<=:[fsdnqxy]{2})|b[fsdnqxlobhTy]*(?:w[fsdnqxbh]*j?[fd]*){0,2}|[hn][fsdnqxlobhTy]*)"
 )
 _CHAIN = re.compile(r"[fdos]*(?:,[jr]?|[jr]|,?;|,?k|,?;?n)[fsdnqxb]*")
-_DEGREE = re.compile(r"\)?[,:(-]?[ftohbxl]*(?P<degree>d(?:[fr]d)*)(?=[fxlb]*(?:[.,;()|?:jrtT-]|$))")
+_DEGREE = re.compile(r"\)?[,:(-]?[ftohbxls]*(?P<degree>d(?:[fr]d)*)(?=[fxlb]*(?:[.,;()|?:jrtT-]|$))")
 _LOOKS = frozenset(("appearance", "look", "impression", "effect"))
 _PLACE = re.compile(r"[)fobxdlwh]{0,5}of?s")
+_AGREED = re.compile(r"(?:definitely|certainly|absolutely|clearly|sure|both|all)\W*", re.IGNORECASE)
 _ECHO = re.compile(r"[fsbh]*(?:(?P<no>n)[fb]*(?=[.,;|]|$)|M)")
 ANSWER = re.compile(
     r"(?:[wf]{1,2}:)?f*(?:(?P<yes>\+|(?:w?b)?f*x(?=[.,;|]|$)|wb(?=[.,;|]|$))"
@@ -112,8 +113,9 @@ def find_statements(text: str) -> list[Statement]:
             continue
         if asked:
             answer = ANSWER.match(kinds, first, last)
-            if answer is not None:
-                no = answer["no"] is not None
+            agrees = _AGREED.fullmatch(text, atoms[first].start, closing.end) is not None
+            if answer is not None or agrees:
+                no = answer is not None and answer["no"] is not None
                 found[-asked:] = [
                     one._replace(denied=one.denied != no, hedged=False) for one in found[-asked:]
                 ]
@@ -411,7 +413,7 @@ class _Sentence:
             if match is not None and "n" not in self.kinds[item.high + 1 : match.start("degree")]:
                 degrees = [place for place in range(*match.span("degree")) if self.kinds[place] == "d"]
                 item.end = max(item.end, self.atoms[degrees[-1]].end)
-                spread = "b" in match.group()
+                spread = bool({"b", "s"} & set(match.group()))
         if degrees:
             ranges = [self.atoms[place].value for place in degrees]
             item.level = min(low for low, _ in ranges), max(high for _, high in ranges)
