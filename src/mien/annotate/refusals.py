@@ -22,12 +22,12 @@ _REFUSAL = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _TURN = re.compile(r"\bbut\b|\bhowever\b|[;:,]")
-_ENOUGH = 12
+_ENOUGH = 10
 """Words beside a refusal from which a reply may still describe the face."""
 
 
 def describes(text: str) -> bool:
-    """Whether a text says something of a face: a movement or an emotion, in a dozen words or more."""
+    """Whether a text says something of a face: a movement or an emotion, in ten words or more."""
     return len(text.split()) >= _ENOUGH and bool(read_claims(text) or weigh_emotions(text))
 
 
