@@ -18,13 +18,13 @@ import mien
 from mien.analyze.analyzer import Analyzer, load_model
 from mien.analyze.overlay_layout import strongest_aus
 from mien.analyze.report_cards import card_from
-from mien.analyze.sources import read_landmarks
 from mien.core.aus import AU_SETS, HIDES
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import AuReading, Evidence, FaceResult, FrameResult, Quality
 from mien.dialogue.read.claims import read_claims
 from mien.face.images import load_image
+from mien.face.landmark_files import read_landmarks
 
 Gallery = Callable[[Path, int], list[Path]]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mien.analyze.answering import Seen, main_face, reply, without_faces, without_looking
 from mien.analyze.own_table import frames_of_own_table
-from mien.analyze.sources import OneSource, Source, Sources, expand, read_landmarks
+from mien.analyze.sources import OneSource, Source, Sources, expand
 from mien.backends.audit import grounded
 from mien.backends.audit import verify as verify_text
 from mien.backends.base import DEFAULT_MODEL, ClipReader, Reader, RegionsReader, open_reader
@@ -29,8 +29,10 @@ from mien.dialogue.ask.understand import understand
 from mien.dialogue.read.claims import read_claims, withhold
 from mien.face.clips import middle
 from mien.face.crop import canonical_crop
-from mien.face.finder import FaceFinder
+from mien.face.finder import FaceFinder, is_evident
 from mien.face.images import load_image
+from mien.face.landmark_files import read_landmarks
+from mien.face.moving import moving_kind
 from mien.face.quality import judge
 from mien.face.smooth import LandmarkSmoother
 from mien.face.tracks import FaceTracker
@@ -133,7 +135,7 @@ class Analyzer:
 
         Args:
             sources: paths, folders, videos, arrays (H, W, 3) uint8 RGB, Pillow images, or landmark files
-                (see `mien.analyze.sources.read_landmarks`); one of these or an iterable.
+                (see `mien.face.landmark_files.read_landmarks`); one of these or an iterable.
             cropped: the pictures are face crops already (48 x 48 grey works): no detector runs.
             explain: write an explanation per face, audited against the measurement.
             landmarks_only: drop the pixels as soon as the landmarks are found; the model sees points only.
@@ -330,20 +332,29 @@ class Analyzer:
 
     def _frames_of_image(self, source: Source, how: _How) -> Iterator[_Found]:
         image = load_image(source.payload)
-        faces = [self._finder.find_cropped(image)] if how.cropped else self._finder.find(image)
+        faces = self._evident(image, how) if how.cropped else self._finder.find(image)
         yield self._found(FrameResult(source.name, 0, 0.0, ()), image, faces, how)
+
+    def _evident(self, image: Image, how: _How) -> list[Face]:
+        """The face of a given crop, unless nothing of it is seen."""
+        crop = self._finder.find_cropped(image)
+        return [crop] if crop.landmarks is not None or (is_evident(crop) and not how.landmarks_only) else []
 
     def _frames_of_video(self, source: Source, how: _How) -> Iterator[_Found]:
         tracker = FaceTracker(self._finder)
         smoother = LandmarkSmoother() if how.smooth else None
         seen = False
-        for frame in read_frames(Path(str(source.payload))):
+        path = Path(str(source.payload))
+        paged = moving_kind(path) == "pages"
+        for frame in read_frames(path):
             seen = True
             if frame.index % how.every:
                 continue
             if how.cropped:
-                crop = self._finder.find_cropped(frame.image)
-                faces = [replace(crop, frame=frame.index, time=frame.time, track=0)]
+                crops = self._evident(frame.image, how)
+                faces = [replace(crop, frame=frame.index, time=frame.time, track=0) for crop in crops]
+            elif paged:
+                faces = self._finder.find(frame.image, frame.index)
             else:
                 faces = tracker.update(frame)
             if smoother is not None:
@@ -358,8 +369,8 @@ class Analyzer:
             )
 
     def _frames_of_landmarks(self, source: Source) -> Iterator[_Found]:
-        frames = read_landmarks(Path(str(source.payload)))
         path = Path(str(source.payload))
+        frames = read_landmarks(path)
         own = frames_of_own_table(path, frames.points, frames.size, self._finder)
         if own is not None:
             yield from (_Found(frame, faces, None) for frame, faces in own)

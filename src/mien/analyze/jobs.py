@@ -143,8 +143,10 @@ class Summary(Tally):
 
     @property
     def status(self) -> int:
-        """Exit status: 0 all items were analysed, 1 some failed, 2 all failed."""
-        return 0 if not self.failed else 2 if self.failed == self.items else 1
+        """Exit status: 0 all items were analysed, 1 some failed (or broke off), 2 all failed and nothing was read."""
+        if not self.failed:
+            return 0
+        return 2 if self.failed == self.items and self.frames == len(self.errors) else 1
 
 
 class Watch(Protocol):

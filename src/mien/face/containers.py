@@ -24,6 +24,7 @@ from mien.core.errors import BadInput, require
 from mien.core.nouns import Image
 from mien.face.clips import clip_length, frame_paths, middle
 from mien.face.images import ImageLimits, load_image, media_kind
+from mien.face.landmark_files import npy_header
 from mien.face.video import VideoFrame, read_frames
 
 __all__ = ["MAX_ARRAY_BYTES", "Container", "open_container"]
@@ -129,9 +130,7 @@ class _Npz:
 
     def _check_header(self) -> None:
         with zipfile.ZipFile(self._path) as archive, archive.open(f"{_IMAGES}.npy") as member:
-            major = np.lib.format.read_magic(member)[0]
-            read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(member)
+            shape, dtype = npy_header(member)
         if dtype != np.uint8 or len(shape) not in (3, 4) or math.prod(shape) > MAX_ARRAY_BYTES:
             raise BadInput(
                 got=f"{self._path} with {_IMAGES!r} of shape {shape} and type {dtype}",

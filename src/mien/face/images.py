@@ -409,27 +409,49 @@ def _kind_of_bytes(head: bytes) -> Literal["image", "video"] | None:
     return "video" if head.startswith(b"\x1aE\xdf\xa3") else None
 
 
-def list_media(paths: Iterable[str | Path]) -> list[Path]:
+def list_media(paths: Iterable[str | Path], skipped: dict[Path, str] | None = None) -> list[Path]:
     """Expand folders to the pictures and videos in them.
 
     Files that are named outright are kept whatever they are, so that their error is reported; folders are
     walked through in sorted order, without hidden files and folders and without following links to folders.
+    Named pipes, devices, sockets and links that lead nowhere or in a circle are never opened.
+
+    Args:
+        paths: files and folders.
+        skipped: where given, what was passed over in folders is written here, with the reason.
 
     Returns:
         Paths in the order given, each once.
     """
+    passed = {} if skipped is None else skipped
     found: dict[Path, None] = {}
     for given in paths:
         path = Path(given)
-        for item in _walk(path) if path.is_dir() else (path,):
+        for item in _walk(path, passed) if path.is_dir() else (path,):
             found.setdefault(item)
     return list(found)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, skipped: dict[Path, str]) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(parent, name)
-            if not name.startswith(".") and media_kind(path) is not None:
+            if name.startswith("."):
+                continue
+            if reason := _unreadable(path):
+                skipped[path] = reason
+            elif media_kind(path) is not None:
                 yield path
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why a path must not be opened; None for regular files and for what is gone by now."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a link that leads nowhere" if path.is_symlink() else None
+    except (OSError, ValueError) as error:
+        return f"{getattr(error, 'strerror', None) or error}"
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "no regular file")

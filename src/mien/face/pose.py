@@ -94,6 +94,13 @@ class Alignment:
             roll=math.degrees(math.atan2(r[1, 0], r[0, 0])),
         )
 
+    def misfit(self, landmarks: FloatArray) -> float:
+        """Weighted root mean square distance of landmarks (478, 3) from the fit, in units of the mean face."""
+        face = mean_face()
+        rest = landmarks - (self.scale * face.points @ self.rotation.T + self.origin)
+        square = float(face.weights @ (rest**2).sum(axis=1)) / float(face.weights.sum())
+        return math.sqrt(square) / self.scale if self.scale > 0 else math.inf
+
 
 def checked_landmarks(landmarks: npt.ArrayLike) -> FloatArray:
     """Landmarks as (478, 3) float32.
