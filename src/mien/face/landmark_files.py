@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -82,7 +83,10 @@ def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """
     major = np.lib.format.read_magic(file)[0]
     read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    try:
+        shape, _, dtype = read(file)
+    except tokenize.TokenError as error:
+        raise ValueError(f"a header that breaks off ({error})") from error
     return shape, dtype
 
 

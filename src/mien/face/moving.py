@@ -13,7 +13,7 @@ from PIL import Image as pillow
 from mien.core.errors import BadInput
 from mien.core.nouns import Image
 from mien.face.budget import check_cost, decoding_cost
-from mien.face.images import LIMITS, ImageLimits, decoding, opened_picture, to_rgb
+from mien.face.images import FAULTS, LIMITS, ImageLimits, decoding, opened_picture, to_rgb
 
 __all__ = ["VideoFrame", "moving_frames", "moving_kind"]
 
@@ -53,7 +53,10 @@ def moving_kind(path: str | Path) -> Literal["frames", "pages"] | None:
         if not _may_move(head):
             return None
         with opened_picture(path) as opened:
-            several = len(list(_places(opened, most=2))) > 1
+            try:
+                several = len(list(_places(opened, most=2))) > 1
+            except FAULTS:
+                several = True  # there is another, and it is damaged: the reader tells
             return None if not several else "pages" if opened.format == "TIFF" else "frames"
     except (OSError, ValueError, BadInput):
         return None
