@@ -341,11 +341,10 @@ class Analyzer:
         return [crop] if crop.landmarks is not None or (is_evident(crop) and not how.landmarks_only) else []
 
     def _frames_of_video(self, source: Source, how: _How) -> Iterator[_Found]:
-        tracker = FaceTracker(self._finder)
-        smoother = LandmarkSmoother() if how.smooth else None
-        seen = False
-        path = Path(str(source.payload))
+        path, seen = Path(str(source.payload)), False
         paged = moving_kind(path) == "pages"
+        tracker = FaceTracker(self._finder)
+        smoother = LandmarkSmoother() if how.smooth and not paged else None
         for frame in read_frames(path):
             seen = True
             if frame.index % how.every:
