@@ -341,12 +341,11 @@ class Analyzer:
         return [crop] if crop.landmarks is not None or (is_evident(crop) and not how.landmarks_only) else []
 
     def _frames_of_video(self, source: Source, how: _How) -> Iterator[_Found]:
-        path, seen = Path(str(source.payload)), False
+        path = Path(str(source.payload))
         paged = moving_kind(path) == "pages"
         tracker = FaceTracker(self._finder)
         smoother = LandmarkSmoother() if how.smooth and not paged else None
         for frame in read_frames(path):
-            seen = True
             if frame.index % how.every:
                 continue
             if how.cropped:
@@ -360,12 +359,6 @@ class Analyzer:
                 faces = smoother.smooth(faces)
             blank = FrameResult(source.name, frame.index, frame.time, (), video=True)
             yield self._found(blank, frame.image, faces, how)
-        if not seen:
-            raise BadInput(
-                got=f"{source.name}, a video without any frame",
-                expected="at least one frame",
-                fix="Check that the file is complete",
-            )
 
     def _frames_of_landmarks(self, source: Source) -> Iterator[_Found]:
         path = Path(str(source.payload))
