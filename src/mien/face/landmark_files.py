@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -127,20 +127,21 @@ def _read_json(path: Path) -> _Parsed:
     return np.asarray(content["landmarks"], dtype=np.float64), _pair(content.get("size"))
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from iter(lambda: file.readline(_LONGEST_LINE), "")
+def _rows(file: TextIO) -> Iterator[list[str]]:
+    return csv.reader(iter(lambda: file.readline(_LONGEST_LINE), ""))
 
 
 def _read_csv(path: Path) -> _Parsed:
     names = [f"mesh_{axis}_{point}" for point in range(LANDMARKS) for axis in "xyz"]
-    rows = csv.reader(_lines(path))
-    header = [name.strip() for name in next(rows, [])]
-    if names[0] in header:
-        columns = [header.index(name) for name in names]
-        values = _stacked([row[column] or "nan" for column in columns] for row in rows if row)
-    else:
-        values = _stacked(row for row in csv.reader(_lines(path)) if row)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = _rows(file)
+        header = [name.strip() for name in next(rows, [])]
+        if names[0] in header:
+            columns = [header.index(name) for name in names]
+            values = _stacked([row[column] or "nan" for column in columns] for row in rows if row)
+        else:
+            file.seek(0)
+            values = _stacked(row for row in _rows(file) if row)
     return (values if values.shape == (LANDMARKS, 3) else values.reshape(-1, LANDMARKS, 3)), None
 
 
