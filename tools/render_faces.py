@@ -1,7 +1,12 @@
 """Render faces with Action Unit truth: training shards, or the example clip.
 
     python tools/render_faces.py --count 12000 --out renders --size 160 --seed 0 --workers 2
+    python tools/render_faces.py --count 27136 --size 144 --out runs/renders --held-back
+    python tools/render_faces.py --leak --size 144 --out runs/leak
     python tools/render_faces.py --clip examples/clip.mp4
+
+``--held-back`` draws only the people that training never sees, which is all that `benchmarks/aus.py` reads; ``--leak``
+draws the pictures of `benchmarks/leak.py`.
 
 Needs the ICT face (`ict_facekit/ict_light.npz`) below the data folder (--data, MIEN_DATA, or
 ../shared/data beside the repository).
@@ -16,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from renderer.faces import data_folder
+from renderer.leak import write_leak_pictures
 from renderer.shards import Job, write_shards
 
 
@@ -26,6 +32,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder for the shards")
     parser.add_argument("--size", type=int, default=160, help="picture side in pixels")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--held-back", action="store_true", help="only people held back from training")
+    parser.add_argument("--leak", action="store_true", help="pictures for the leak test")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--data", help="data folder")
     parser.add_argument("--clip", type=Path, help="write the example clip to this mp4 file instead")
@@ -39,9 +47,13 @@ def main() -> int:
         return 0
     if options.out is None:
         parser.error("give --out (a folder for shards) or --clip (an mp4 file)")
-    job = Job(data, options.out, options.count, options.size, options.seed)
+    if options.leak:
+        for line in write_leak_pictures(data, options.size, options.out):
+            print(line, flush=True)
+        return 0
+    job = Job(data, options.out, options.count, options.size, options.seed, options.held_back)
     drawn = write_shards(job, options.workers, lambda line: print(line, flush=True))
-    print(f"{drawn} pictures drawn, {options.count - drawn} were there already")
+    print(f"{drawn} pictures drawn; the others were there already")
     return 0
 
 

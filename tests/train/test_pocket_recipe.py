@@ -17,7 +17,9 @@ from mien.face.crop import canonical_crop
 from mien.face.finder import FaceFinder
 from mien.face.images import load_image
 from mien.train.pocket.evidence_stage import EvidenceStage
+from mien.train.pocket.hidden_stage import HiddenStage
 from mien.train.pocket.language import LanguageStage
+from mien.train.pocket.readout_stage import ReadoutStage
 from mien.train.pocket.run import PocketRecipe, train_pocket
 
 # The older exporter writes the graphs that the runtime reads; tracing notes where shapes are taken as fixed.
@@ -34,6 +36,8 @@ RECIPE = replace(
     detail=EvidenceStage("detail", 1, 1e-3, batch_size=16),
     fine=EvidenceStage("fine", 1, 1e-3, batch_size=16, warp=0.6),
     language=LanguageStage(epochs=1, batch_tokens=2048, warmup_steps=2),
+    readout=ReadoutStage(steps=2, batch_size=16, batch_tokens=512),
+    hidden=HiddenStage(epochs=1, faces=32, batch_size=16),
     vocabulary=900,
     dialogues=60,
 )
@@ -73,6 +77,9 @@ def test_exported_model_measures_a_photo_in_every_mode(bundle: Path) -> None:
     assert results[0].emotions != results[1].emotions
     alone = reader.measure([Evidence(face, crop)])[0]
     assert alone.emotions == pytest.approx(results[0].emotions, abs=2e-3)
+    (covered, unseen) = reader.hidden([Evidence(face, crop), Evidence(face, None)])
+    assert tuple(covered) == ("mouth", "eyes", "brow") and all(0.0 <= p <= 1.0 for p in covered.values())
+    assert unseen == {}
     for form in FORMATS:
         (text,) = reader.arrays([Evidence(face, crop)], form)
         assert read_array(text, form, len(reader.aus)).status == "answered"

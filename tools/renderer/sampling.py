@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from renderer.faces import AU_SHAPES, JAW_BREAK, JAW_SLACK, FaceModel
 
-__all__ = ["PROTOTYPES", "Expression", "Pose", "draw_expression", "draw_pose", "shapes_from_aus"]
+__all__ = ["PROTOTYPES", "RIVALS", "Expression", "Pose", "draw_expression", "draw_pose", "shapes_from_aus"]
 
 FloatArray = NDArray[np.float32]
 
@@ -33,7 +33,7 @@ _COMMON = {
 # Happiness is the most frequent emotion of everyday faces.
 _PROTOTYPE_SHARE = np.array([0.28, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12])
 # Of two actions that pull the same lips or lids in opposite ways only the first drawn one stays.
-_RIVALS = {
+RIVALS = {
     "AU05": ("AU43",),
     "AU12": ("AU15", "AU18", "AU22"),
     "AU16": ("AU17",),
@@ -176,7 +176,7 @@ def _prototype_mixture(rng: np.random.Generator, prototype: int) -> dict[str, fl
 def _without_rivals(aus: dict[str, float], favoured: str = "") -> dict[str, float]:
     kept: dict[str, float] = {}
     for name in sorted(aus, key=lambda key: key != favoured):
-        if not any(name in _RIVALS.get(other, ()) or other in _RIVALS.get(name, ()) for other in kept):
+        if not any(name in RIVALS.get(other, ()) or other in RIVALS.get(name, ()) for other in kept):
             kept[name] = aus[name]
     return kept
 

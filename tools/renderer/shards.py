@@ -23,6 +23,8 @@ from renderer.scene import Renderer, draw_background, draw_camera, draw_light
 __all__ = ["IMAGES_PER_IDENTITY", "SHARD", "Job", "Sample", "draw_sample", "write_shards"]
 
 IMAGES_PER_IDENTITY = 8
+# Identities that validation holds back; `mien.train.data.renders` reads them so.
+HOLD_BACK_EVERY = 10
 # Pictures per shard file: whole identities, and about 15 MB at 144 pixels.
 SHARD = 256
 # Drawn this many times larger and averaged down.
@@ -31,13 +33,16 @@ _OVERSAMPLE = 2
 
 @dataclass(frozen=True)
 class Job:
-    """What to render: count pictures of size x size pixels into folder, from seed, out of the data folder."""
+    """What to render: count pictures of size x size pixels into folder, from seed, out of the data folder.
+
+    With `held_back` only the identities that validation holds back (every tenth)."""
 
     data: Path
     folder: Path
     count: int
     size: int
     seed: int
+    held_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,11 @@ def draw_sample(data: Path, size: int, seed: int, index: int) -> Sample:
 def _write_shard(job: Job, shard: int) -> int:
     """Render one shard file unless it is there; returns how many pictures were drawn."""
     target = job.folder / f"shard_{shard:04d}.npz"
-    rows = range(shard * SHARD, min((shard + 1) * SHARD, job.count))
+    rows = [
+        index
+        for index in range(shard * SHARD, min((shard + 1) * SHARD, job.count))
+        if not job.held_back or (index // IMAGES_PER_IDENTITY) % HOLD_BACK_EVERY == 0
+    ]
     if _complete(target, len(rows)):
         return 0
     samples = [draw_sample(job.data, job.size, job.seed, index) for index in rows]

@@ -1,7 +1,7 @@
 """The embedded pocket model in ONNX Runtime: measurement, likelihood read-out, arrays, explanations. No torch.
 
 The folder of a model holds ``bundle.json`` (shapes, label order, calibration, checksums), ``evidence.onnx``,
-``decoder.onnx``, ``tokens.safetensors`` (token embeddings) and ``tokenizer.json``.
+``decoder.onnx``, ``regions.onnx`` (what is hidden), ``tokens.safetensors`` (token embeddings) and ``tokenizer.json``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mien.core.aus import AU_SETS
+from mien.core.aus import AU_SETS, Region
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BackendFailed, BadConfig, MissingWeights
 from mien.core.nouns import Answer, AuReading, Evidence, Explanation, FaceResult, FloatArray, Labels, Turn
@@ -25,12 +25,12 @@ from mien.dialogue.read.au_arrays import read_array, slots
 from mien.dialogue.read.cot import read_explanation
 from mien.dialogue.say.questions import classify_question
 from mien.metrics.calibration import softmax
-from mien.models.pocket.inputs import batch_inputs
+from mien.models.pocket.inputs import HIDDEN_REGIONS, batch_inputs, grey_inputs
 from mien.models.pocket.prompt import ANSWER_END, prompt
 
 __all__ = ["PocketReader", "open_pocket", "verify_bundle"]
 
-FILES = ("evidence.onnx", "decoder.onnx", "tokens.safetensors", "tokenizer.json")
+FILES = ("evidence.onnx", "decoder.onnx", "regions.onnx", "tokens.safetensors", "tokenizer.json")
 _EXPLAIN = "Explain the emotion of this face."
 _HEADINGS = ("Key Observations:", "\n\nOverall Emotional Interpretation:", "\n\nConclusion:")
 _PART_LENGTH = 700
@@ -121,6 +121,10 @@ class PocketReader:
         return self._session("decoder.onnx")
 
     @cached_property
+    def _regions(self) -> Any:
+        return self._session("regions.onnx")
+
+    @cached_property
     def _embeddings(self) -> FloatArray:
         from safetensors.numpy import load_file
 
@@ -167,6 +171,16 @@ class PocketReader:
         """(N, 8) probabilities of the plain classifier head on the same encoders, for comparison with the read-out."""
         logits = np.concatenate([self._encode(part)[1] for part in _parts(batch)])
         return softmax(logits)
+
+    def hidden(self, batch: Sequence[Evidence]) -> list[dict[Region, float]]:
+        """Of each face the probability that something covers a region; empty for a face without a crop."""
+        found: list[dict[Region, float]] = []
+        for part in _parts(batch):
+            (chances,) = self._regions.run(None, {"crop": grey_inputs(part, self.crop_size)})
+            for evidence, row in zip(part, chances, strict=True):
+                seen = zip(HIDDEN_REGIONS, (float(p) for p in row), strict=True)
+                found.append(dict(seen) if evidence.crop is not None else {})
+        return found
 
     def explain(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
         """Generated chains of thought, each a second turn after the label that was read.

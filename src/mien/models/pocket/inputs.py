@@ -6,21 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mien.core.aus import level_position
+from mien.core.aus import Region, level_position
 from mien.core.nouns import Evidence, FloatArray, Image
 from mien.face.crop import reframed
 from mien.face.geometry import GEOMETRY_NAMES, aligned_landmarks, geometry_features
 
 __all__ = [
+    "HIDDEN_REGIONS",
     "LANDMARK_FEATURES",
     "PRIOR_ROWS",
     "PRIOR_WIDTH",
     "batch_inputs",
     "grey",
+    "grey_inputs",
     "landmark_vector",
     "prior_rows",
 ]
 
+HIDDEN_REGIONS: tuple[Region, ...] = ("mouth", "eyes", "brow")
+"""In the order of the outputs of the net that tells hidden regions."""
 LANDMARK_FEATURES = 478 * 3 + len(GEOMETRY_NAMES)
 """Length of `landmark_vector`."""
 PRIOR_ROWS, _PER_ROW, _PER_UNIT = 4, 6, 7
@@ -41,6 +45,15 @@ def grey(crop: Image) -> FloatArray:
     return np.asarray(crop.astype(np.float32) @ weights / 255.0, np.float32)
 
 
+def grey_inputs(batch: Sequence[Evidence], size: int) -> FloatArray:
+    """(N, 1, S, S) the faces' crops in grey 0..1; zeros where a face has none."""
+    crops = np.zeros((len(batch), 1, size, size), np.float32)
+    for row, evidence in enumerate(batch):
+        if evidence.crop is not None:
+            crops[row, 0] = grey(evidence.crop)
+    return crops
+
+
 def batch_inputs(batch: Sequence[Evidence], size: int) -> dict[str, FloatArray]:
     """Inputs of the evidence graph for N faces, with zeros and a flag where a kind of evidence is missing.
 
@@ -48,7 +61,7 @@ def batch_inputs(batch: Sequence[Evidence], size: int) -> dict[str, FloatArray]:
     """
     count = len(batch)
     inputs = {
-        "crop": np.zeros((count, 1, size, size), np.float32),
+        "crop": grey_inputs(batch, size),
         "detail": np.zeros((count, 1, size, size), np.float32),
         "landmarks": np.zeros((count, LANDMARK_FEATURES), np.float32),
         "has_crop": np.zeros(count, np.float32),
@@ -57,7 +70,7 @@ def batch_inputs(batch: Sequence[Evidence], size: int) -> dict[str, FloatArray]:
     }
     for row, evidence in enumerate(batch):
         if evidence.crop is not None:
-            inputs["crop"][row, 0], inputs["has_crop"][row] = grey(evidence.crop), 1.0
+            inputs["has_crop"][row] = 1.0
         if evidence.face.landmarks is not None:
             inputs["landmarks"][row] = landmark_vector(evidence.face.landmarks)
             inputs["has_landmarks"][row] = 1.0

@@ -8,7 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["augment_crops", "augment_with_points", "draw_warps", "move_points", "retouch", "warp_crops"]
+__all__ = [
+    "augment_crops",
+    "augment_with_points",
+    "degrade",
+    "draw_warps",
+    "erase",
+    "expose",
+    "move_points",
+    "retouch",
+    "warp_crops",
+]
 
 
 _MIRRORED = torch.tensor([
@@ -57,7 +67,7 @@ def move_points(points: Tensor, theta: Tensor, mirrored: Tensor) -> Tensor:
 
 def retouch(crops: Tensor) -> Tensor:
     """(B, C, S, S) in 0..1: exposure, blur, noise and an erased patch; nothing moves."""
-    return _erase(_degrade(_expose(crops)))
+    return erase(degrade(expose(crops)))
 
 
 def _uniform(count: int, low: float, high: float) -> Tensor:
@@ -86,7 +96,8 @@ def warp_crops(crops: Tensor, theta: Tensor) -> Tensor:
     return F.grid_sample(crops, grid, padding_mode="border", align_corners=False)
 
 
-def _expose(crops: Tensor) -> Tensor:
+def expose(crops: Tensor) -> Tensor:
+    """(B, C, S, S) in 0..1 under another light: gamma, and a ramp from side to side."""
     count = crops.shape[0]
     gamma = torch.exp(_uniform(count, -0.35, 0.35)).view(-1, 1, 1, 1)
     side = _uniform(count, -0.25, 0.25).view(-1, 1, 1, 1)
@@ -94,7 +105,7 @@ def _expose(crops: Tensor) -> Tensor:
     return (crops.clamp(1e-3, 1).pow(gamma) * (1 + side * ramp)).clamp(0, 1)
 
 
-def _degrade(crops: Tensor) -> Tensor:
+def degrade(crops: Tensor) -> Tensor:
     """A third of the batch is shrunk and enlarged again; all get a little noise."""
     count, size = crops.shape[0], crops.shape[-1]
     chosen = torch.rand(count) < 0.35
@@ -106,7 +117,7 @@ def _degrade(crops: Tensor) -> Tensor:
     return crops + torch.randn_like(crops[:, :1]) * _uniform(count, 0.0, 0.03).view(-1, 1, 1, 1)
 
 
-def _erase(crops: Tensor) -> Tensor:
+def erase(crops: Tensor) -> Tensor:
     """Zhong et al. 2020: a patch of grey in 30 % of the crops."""
     count, size = crops.shape[0], crops.shape[-1]
     axis = torch.arange(size).view(1, -1)

@@ -1,4 +1,4 @@
-"""Writes what the torch-free runtime reads: two graphs, the token table, the tokenizer and ``bundle.json``."""
+"""Writes what the torch-free runtime reads: three graphs, the token table, the tokenizer and ``bundle.json``."""
 
 from __future__ import annotations
 
@@ -20,20 +20,27 @@ from mien.dialogue.read.au_arrays import QUESTIONS
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.pocket.evidence import PocketEvidence
 from mien.models.pocket.prompt import EVIDENCE
-from mien.train.pocket.export import export_decoder, export_evidence
+from mien.models.pocket.regions import PocketRegions
+from mien.train.pocket.export import export_decoder, export_evidence, export_regions
 from mien.train.pocket.language_data import READOUT_QUESTION
 
 __all__ = ["set_emotion_calibration", "write_bundle"]
 
 
 def write_bundle(
-    net: PocketEvidence, model: FacialLM, tokenizer: Tokenizer, sharpness: Mapping[str, float], folder: Path
+    net: PocketEvidence,
+    regions: PocketRegions,
+    model: FacialLM,
+    tokenizer: Tokenizer,
+    sharpness: Mapping[str, float],
+    folder: Path,
 ) -> Path:
     """Export everything into `folder`; the emotion read-out is uncalibrated until `set_emotion_calibration`."""
     folder.mkdir(parents=True, exist_ok=True)
     net.eval()
     model.eval()
     export_evidence(net, model, folder / "evidence.onnx")
+    export_regions(regions, net.config.crop_size, folder / "regions.onnx")
     export_decoder(model, folder / "decoder.onnx")
     embedding: Any = model.get_input_embeddings()
     table = embedding.weight.detach().float().numpy()

@@ -26,6 +26,7 @@ from mien.train.pocket.evidence_task import EvidenceArrays
 
 __all__ = [
     "appearance_rows",
+    "crop_points",
     "framed_table",
     "join",
     "real_samples",
@@ -86,6 +87,12 @@ def with_landmarks(table: EvidenceArrays, landmarks: FloatArray) -> EvidenceArra
     for row in np.flatnonzero(found):
         vectors[row] = landmark_vector(landmarks[row])
     return replace(table, landmarks=vectors, has_landmarks=found.astype(np.float32))
+
+
+def crop_points(samples: Sequence[Sample], landmarks: FloatArray, size: int) -> FloatArray:
+    """(N, 68, 2) points of iBUG's in px of whole pictures as crops of `size` px; NaN rows where there is no mesh."""
+    sides = np.asarray([picture.shape[1::-1] for picture in iter_pixels(samples)], np.float32)
+    return np.asarray(landmarks[:, MESH_POINTS, :2] * (size / sides)[:, None], np.float32)
 
 
 def framed_table(samples: Sequence[Sample], size: int, cache: Path, table: EvidenceArrays) -> EvidenceArrays:

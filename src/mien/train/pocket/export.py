@@ -19,8 +19,9 @@ from mien.core.aus import level_position
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.pocket.evidence import PocketEvidence
 from mien.models.pocket.inputs import PRIOR_ROWS, PRIOR_WIDTH
+from mien.models.pocket.regions import REGIONS_SIZE, PocketRegions
 
-__all__ = ["DecoderStep", "export_decoder", "export_evidence", "store_half", "store_int8"]
+__all__ = ["DecoderStep", "export_decoder", "export_evidence", "export_regions", "store_half", "store_int8"]
 
 _OPSET = 17
 
@@ -64,6 +65,27 @@ def export_evidence(net: PocketEvidence, composite: FacialLM, path: Path) -> Non
     torch.onnx.export(
         _EvidenceGraph(net, composite).eval(), example, str(path), input_names=names, output_names=outputs,
         dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
+    )  # fmt: skip
+    store_half(path)
+
+
+class _RegionsGraph(nn.Module):
+    """The net of hidden regions on crops as the evidence graph takes them."""
+
+    def __init__(self, net: PocketRegions, size: int) -> None:
+        super().__init__()
+        self.net, self.shrink = net, nn.AvgPool2d(size // REGIONS_SIZE)
+
+    def forward(self, crop: Tensor) -> Tensor:
+        return torch.sigmoid(self.net(self.shrink(crop)))
+
+
+def export_regions(net: PocketRegions, size: int, path: Path) -> None:
+    """Input crop (N, 1, S, S), S = `size`; output hidden (N, 3): probabilities in the order of `HIDDEN_REGIONS`."""
+    torch.onnx.export(
+        _RegionsGraph(net, size).eval(), (torch.rand(2, 1, size, size),), str(path), input_names=["crop"],
+        output_names=["hidden"], dynamic_axes={"crop": {0: "n"}, "hidden": {0: "n"}}, opset_version=_OPSET,
+        dynamo=False,
     )  # fmt: skip
     store_half(path)
 

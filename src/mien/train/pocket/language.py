@@ -21,7 +21,15 @@ from mien.models.pocket.inputs import prior_rows
 from mien.train.pocket.language_data import Item
 from mien.train.resume import train_resumed
 
-__all__ = ["LanguageStage", "Rows", "TokenBatches", "collate_language", "run_language_stage"]
+__all__ = [
+    "LanguageStage",
+    "Rows",
+    "TokenBatches",
+    "collate_language",
+    "collate_text",
+    "evidence_of",
+    "run_language_stage",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,8 @@ class TokenBatches(Dataset[list[Item]]):
         return self.batches[index]
 
 
-def collate_language(rows: Rows, items: Sequence[Item]) -> dict[str, Any]:
-    """Right-padded ids, labels (-100 off the answers) and the evidence of each item's face."""
+def collate_text(items: Sequence[Item]) -> dict[str, Tensor]:
+    """Right-padded ids, their mask, and labels (-100 off the answers)."""
     longest = max(len(item.ids) for item in items)
     ids = torch.zeros(len(items), longest, dtype=torch.long)
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
@@ -83,16 +91,20 @@ def collate_language(rows: Rows, items: Sequence[Item]) -> dict[str, Any]:
         text = torch.from_numpy(item.ids.astype(np.int64))
         ids[row, :length], mask[row, :length] = text, 1
         labels[row, :length] = torch.where(torch.from_numpy(item.learnt), text, -100)
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels, "evidence": evidence_of(rows, items)}
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def evidence_of(rows: Rows, items: Sequence[Item]) -> dict[str, Tensor]:
-    """The composite's three kinds of evidence for each item's face."""
-    faces = np.asarray([item.face for item in items])
+def collate_language(rows: Rows, items: Sequence[Item]) -> dict[str, Any]:
+    """`collate_text` and the evidence of each item's face."""
+    return {**collate_text(items), "evidence": evidence_of(rows, [item.face for item in items])}
+
+
+def evidence_of(rows: Rows, faces: Sequence[int]) -> dict[str, Tensor]:
+    """The composite's three kinds of evidence for faces by number."""
     return {
-        "image": torch.from_numpy(rows.visual[faces].astype(np.float32)),
-        "landmark": torch.from_numpy(rows.shape[faces].astype(np.float32)),
-        "prior": torch.from_numpy(prior_rows(rows.intensity[faces])),
+        "image": torch.from_numpy(rows.visual[list(faces)].astype(np.float32)),
+        "landmark": torch.from_numpy(rows.shape[list(faces)].astype(np.float32)),
+        "prior": torch.from_numpy(prior_rows(rows.intensity[list(faces)])),
     }
 
 

@@ -4,7 +4,8 @@
 
 Stages, each kept on disk and skipped when it is there: appearance (crops, votes) -> landmarks -> measurement (AUs from
 rendered truth, adapted to real faces) -> detail (the same at twice the crop's side) -> language (dialogues on cached
-evidence) -> export. Every number that shapes the result stands in `PocketRecipe`.
+evidence) -> read-out (votes as the decoder's answer) -> regions (things drawn over faces) -> export. Every number that
+shapes the result stands in `PocketRecipe`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from mien.metrics.calibration import fit_scaling
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.formats.loading import open_facial, open_tokenizer_file
 from mien.models.pocket.evidence import PocketEvidence, PocketEvidenceConfig
+from mien.models.pocket.regions import REGIONS_SIZE, PocketRegions
 from mien.models.pocket.system import build
 from mien.train.data.landmark_cache import landmarks_of
 from mien.train.data.renders import read_renders
@@ -35,6 +37,7 @@ from mien.train.pocket.bundle import set_emotion_calibration, write_bundle
 from mien.train.pocket.detail_stage import detail_arrays, run_detail_stage
 from mien.train.pocket.evidence_data import (
     appearance_rows,
+    crop_points,
     framed_table,
     join,
     real_samples,
@@ -45,7 +48,8 @@ from mien.train.pocket.evidence_data import (
 )
 from mien.train.pocket.evidence_stage import EvidenceStage, run_evidence_stage
 from mien.train.pocket.evidence_task import EvidenceArrays, EvidenceTask
-from mien.train.pocket.language import LanguageStage, Rows, run_language_stage
+from mien.train.pocket.hidden_stage import HiddenStage, run_hidden_stage
+from mien.train.pocket.language import LanguageStage, Rows, evidence_of, run_language_stage
 from mien.train.pocket.language_data import (
     SINGLE_TOKENS,
     Faces,
@@ -56,6 +60,7 @@ from mien.train.pocket.language_data import (
     vocabulary_texts,
 )
 from mien.train.pocket.readout import label_logits
+from mien.train.pocket.readout_stage import ReadoutStage, run_readout_stage
 
 __all__ = ["PocketRecipe", "Tables", "evidence_tables", "train_pocket"]
 
@@ -85,6 +90,8 @@ class PocketRecipe:
     )
     """The same, with crops moved no more than a detector does and fewer real faces."""
     language: LanguageStage = field(default_factory=LanguageStage)
+    readout: ReadoutStage = field(default_factory=ReadoutStage)
+    hidden: HiddenStage = field(default_factory=HiddenStage)
     vocabulary: int = 1600
     dialogues: int = 75_000
     seed: int = 1
@@ -117,7 +124,9 @@ def train_pocket(recipe: PocketRecipe, renders: Path, out: Path, data: Path | No
     tables = evidence_tables("train", recipe.crop_size, renders, out / "cache", data)
     _detail(net, recipe, tables, renders, out)
     tokenizer, model = _language(recipe, net, tables, out)
-    folder = write_bundle(net, model, tokenizer, _sharpness(net, tables.renders), out / "bundle")
+    regions = _regions(recipe, out, data)
+    sharpness = _sharpness(net, tables.renders)
+    folder = write_bundle(net, regions, model, tokenizer, sharpness, out / "bundle")
     _calibrate_readout(net, model, tokenizer, recipe, folder, data)
     return folder
 
@@ -251,16 +260,29 @@ def _calibrate_readout(
     folder: Path,
     data: Path | None,
 ) -> None:
-    """One temperature, fitted on every second FER+ validation face; the order of the labels cannot change."""
+    """One temperature, fitted on every second FER+ validation face with one leading label; their order stays."""
     cache = folder.parent / "cache"
     samples = real_samples("val", data)
     table = with_landmarks(real_table(samples, recipe.crop_size, cache), landmarks_of(samples, cache))
-    chosen = np.asarray([i for i, s in enumerate(samples) if s.dataset == "ferplus"][::2])
+    sure = [i for i, s in enumerate(samples) if s.dataset == "ferplus" and s.labels.emotion is not None]
+    chosen = np.asarray(sure[::2])
     _, rows = _rows(net, [(take(table, chosen), False)])
-    scaling = fit_scaling(
-        label_logits(model, tokenizer, rows, range(len(chosen))), table.emotion[chosen], with_bias=False
-    )
+    leading = table.emotion[chosen].argmax(axis=1)
+    scaling = fit_scaling(label_logits(model, tokenizer, rows, range(len(chosen))), leading, with_bias=False)
     set_emotion_calibration(folder, scaling.temperature, [float(b) for b in scaling.bias])
+
+
+def _regions(recipe: PocketRecipe, out: Path, data: Path | None) -> PocketRegions:
+    net, path, cache = PocketRegions(), out / "regions.safetensors", out / "cache"
+    if not path.is_file():
+        samples = real_samples("train", data)
+        landmarks = landmarks_of(samples, cache)
+        found = np.flatnonzero(~np.isnan(landmarks[:, 0, 0]))
+        crops = real_table(samples, REGIONS_SIZE, cache).crops[found]
+        points = crop_points(samples, landmarks, REGIONS_SIZE)[found]
+        save_file(run_hidden_stage(net, recipe.hidden, crops, points, out).state_dict(), path)
+    net.load_state_dict(load_file(path))
+    return net
 
 
 def _dialogues(recipe: PocketRecipe, faces: Faces, tokenizer: Tokenizer) -> list[Item]:
@@ -286,7 +308,17 @@ def _language(
         tokenizer = Tokenizer.from_file(str(path))
         torch.manual_seed(recipe.seed)
         model = build(tokenizer.get_vocab_size())
-        run_language_stage(model, recipe.language, _dialogues(recipe, faces, tokenizer), rows, out)
+        items = _dialogues(recipe, faces, tokenizer)
+        run_language_stage(model, recipe.language, items, rows, out)
+        run_readout_stage(
+            model,
+            tokenizer,
+            recipe.readout,
+            lambda shown: evidence_of(rows, shown),
+            faces.emotion,
+            items,
+            out,
+        )
         with written_whole(finished) as partial:
             model.save_pretrained(partial)
     return open_tokenizer_file(path), open_facial(finished)
