@@ -43,8 +43,8 @@ class ReadoutStage:
     weight_decay: float = 0.05
     rarity: float = 0.5
     """Faces are drawn by their votes' frequency to the power -rarity: 0 as they come, 1 every emotion alike."""
-    language_every: int = 3
-    """After so many steps comes one batch of dialogues, which hold what was learnt before."""
+    language_every: int = 1
+    """After so many steps comes one batch of dialogues: at every third, lists of AUs in words got worse."""
     batch_tokens: int = 2048
     seed: int = 1
 
