@@ -25,8 +25,9 @@ from mien.train.align import (
     emotion_target,
     jittered,
 )
+from mien.train.data.drawn import Instruction
 from mien.train.data.faces import Faces
-from mien.train.data.instructions import Instruction, open_tokenizer
+from mien.train.data.instructions import open_tokenizer
 from mien.train.recipe import StageRun, resolve_stage
 from mien.train.stage_trainer import StageOptions, run_stage
 

@@ -16,8 +16,9 @@ from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.registry import open_system
 from mien.train.data.augmented import augmented, tells_sides
+from mien.train.data.drawn import draw_instructions
 from mien.train.data.faces import Faces
-from mien.train.data.instructions import InstructionCollator, draw_instructions, open_tokenizer
+from mien.train.data.instructions import InstructionCollator, open_tokenizer
 from mien.train.supervised import cached_rows
 
 SIZE, COUNT = 96, 40

@@ -24,13 +24,9 @@ from mien.models.composite.facial_lm import FacialLM
 from mien.models.registry import open_system
 from mien.train.align import ClassificationTask, FaceBatches, emotion_frequency
 from mien.train.data.clips import ClipFaces
+from mien.train.data.drawn import draw_instructions
 from mien.train.data.faces import Faces, gather, taught
-from mien.train.data.instructions import (
-    InstructionCollator,
-    Instructions,
-    draw_instructions,
-    open_tokenizer,
-)
+from mien.train.data.instructions import InstructionCollator, Instructions, open_tokenizer
 from mien.train.recipe import DataPart
 from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run

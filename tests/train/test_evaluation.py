@@ -20,8 +20,9 @@ from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.systems import System
 from mien.models.registry import open_system
+from mien.train.data.drawn import draw_instructions
 from mien.train.data.faces import Faces
-from mien.train.data.instructions import draw_instructions, open_tokenizer
+from mien.train.data.instructions import open_tokenizer
 from mien.train.evaluation import predict
 from mien.train.recipe import Evaluation, Sampling
 

@@ -16,8 +16,9 @@ from mien.evaluate.scoring import read_predictions
 from mien.models.composite.backbones import DECODERS, TOWERS
 from mien.models.expllm import words as expllm_words
 from mien.models.registry import open_system
+from mien.train.data.drawn import Instruction, draw_instructions
 from mien.train.data.faces import gather
-from mien.train.data.instructions import Instruction, draw_instructions, open_tokenizer
+from mien.train.data.instructions import open_tokenizer
 from mien.train.recipe import Recipe, resolve_stage
 from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run

@@ -22,15 +22,9 @@ from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.processing import IGNORED
 from mien.models.composite.systems import Lora, Stage, prepare
 from mien.models.registry import open_system
+from mien.train.data.drawn import Instruction, draw_instructions
 from mien.train.data.faces import Faces, taught
-from mien.train.data.instructions import (
-    Instruction,
-    InstructionCollator,
-    Instructions,
-    balanced,
-    draw_instructions,
-    open_tokenizer,
-)
+from mien.train.data.instructions import InstructionCollator, Instructions, open_tokenizer
 from mien.train.stage_trainer import StageOptions, parameter_groups, rest_frozen, run_stage, trained_state
 from mien.train.supervised import cached_rows, frozen_encoders, run_supervised
 
@@ -105,12 +99,14 @@ def test_items_are_reproducible_and_fractions_take_a_part(faces: Faces) -> None:
 
 def test_balance_draws_by_the_inverse_count(faces: Faces) -> None:
     items = draw_instructions(EMOLA, faces, {"emotion": 400}, 0.0, 1)
-    drawn = balanced(items, faces, 1.0, 1)
+    drawn = draw_instructions(EMOLA, faces, {"emotion": 400}, 1.0, 1)
     shares = Counter(faces.samples[item.face].labels.emotion for item in drawn)
     assert len(drawn) == len(items)
     for label in set(LABELS):
         assert shares[label] / len(drawn) == pytest.approx(1 / 3, abs=0.04)
-    assert balanced(items, faces, 0.0, 1) == items
+    assert drawn == draw_instructions(EMOLA, faces, {"emotion": 400}, 1.0, 1)
+    drawn.turn_to(1)
+    assert len(drawn) == len(items) and drawn != draw_instructions(EMOLA, faces, {"emotion": 400}, 1.0, 1)
 
 
 def test_a_task_without_labels_is_named(faces: Faces) -> None:

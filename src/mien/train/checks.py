@@ -13,7 +13,8 @@ from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.processing import TEMPLATES
 from mien.models.composite.systems import System
 from mien.models.registry import open_system
-from mien.train.recipe import Evaluation, Recipe
+from mien.train.data.drawn import CONVERSATION
+from mien.train.recipe import DataPart, Evaluation, Recipe
 from mien.train.values import read_fields, read_options
 
 __all__ = ["check_entries"]
@@ -28,10 +29,8 @@ def check_entries(recipe: Recipe) -> Recipe:
         BadConfig: a task, option, input, layout or part of the weights that there is not.
     """
     system = open_system(recipe.system, recipe.scale)
-    tasks = system.builders
-    for task in (*recipe.tasks, *recipe.dialogues):
-        require_known(task, tasks, "task", of=system.name)
-        _check_dialogue(system, task, recipe.dialogues.get(task, {}))
+    for part in recipe.data:
+        _check_part(system, recipe, part)
     for place, wanted in enumerate(recipe.evaluation):
         _check_evaluation(system, wanted, f"evaluation.{place}")
     if recipe.evaluation and not recipe.validation:
@@ -40,20 +39,36 @@ def check_entries(recipe: Recipe) -> Recipe:
             expected="faces to ask about",
             fix="Give validation, for instance validation.0.dataset=ferplus, or write evaluation=[]",
         )
-    parts = ("model", "decoder", "text", *system.placeholders.values())
-    for part in recipe.weights:
-        require_known(part, parts, "part of weights", of=system.name)
+    known = ("model", "decoder", "text", *system.placeholders.values())
+    for name in recipe.weights:
+        require_known(name, known, "part of weights", of=system.name)
     for stage in recipe.stages:
         if stage.encoder is not None:
             require_known(stage.encoder, system.placeholders.values(), "encoder", of=f"stage {stage.name!r}")
         if stage.unless is not None:
-            require_known(stage.unless, parts, "part of weights", of=f"stage {stage.name!r}")
+            require_known(stage.unless, known, "part of weights", of=f"stage {stage.name!r}")
     typed = {
         "options": read_options(system.configure, recipe.options, "options"),
         "inputs": read_fields(Inputs, recipe.inputs, "inputs"),
     }
     Inputs.of(typed["inputs"])
     return recipe.model_copy(update=typed)
+
+
+def _check_part(system: System, recipe: Recipe, part: DataPart) -> None:
+    """Tasks, and options of their dialogues; a part that brings conversations needs no builder for them."""
+    brought = () if part.conversations is None else (CONVERSATION,)
+    if brought and CONVERSATION not in recipe.asked(part):
+        raise BadConfig(
+            got=f"conversations of {part.dataset}, which is not asked for any",
+            expected=f"{CONVERSATION} among its tasks",
+            fix=f"Write tasks: {{{CONVERSATION}: 1}} into the part",
+        )
+    for task in (*recipe.tasks, *recipe.asked(part), *recipe.dialogues, *part.dialogues):
+        require_known(task, (*system.builders, *brought), "task", of=system.name)
+        options = {**recipe.dialogues.get(task, {}), **part.dialogues.get(task, {})}
+        if task not in brought:
+            _check_dialogue(system, task, options)
 
 
 def _check_evaluation(system: System, wanted: Evaluation, where: str) -> None:

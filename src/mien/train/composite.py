@@ -37,7 +37,8 @@ from mien.models.composite.text_tower import open_tokenizer_of
 from mien.models.formats.loading import quiet
 from mien.models.formats.model_folders import seal
 from mien.models.registry import open_system
-from mien.train.data.instructions import Instruction, open_tokenizer
+from mien.train.data.drawn import Instruction
+from mien.train.data.instructions import open_tokenizer
 from mien.train.recipe import Recipe, resolve_stage
 from mien.train.recipe_files import merge
 
@@ -206,7 +207,7 @@ def write_model(
     with quiet():
         model.save_pretrained(target)
     inputs = bring_experts(model.config, inputs, target)
-    tasks = list(recipe.tasks)
+    tasks = list(recipe.every_task)
     pad_id = tokenizer.token_to_id("<pad>")
     _write_processor(target, tokenizer, recipe, inputs, open_system(recipe.system, recipe.scale).template.end)
     tokenizer.save(str(target / "tokenizer.json"))

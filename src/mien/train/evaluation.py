@@ -15,8 +15,9 @@ from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.readouts import Readouts
 from mien.models.composite.systems import System
+from mien.train.data.drawn import Instruction, dialogue_about
 from mien.train.data.faces import Faces
-from mien.train.data.instructions import Instruction, InstructionCollator, dialogue_about
+from mien.train.data.instructions import InstructionCollator
 from mien.train.recipe import Evaluation
 
 __all__ = ["predict"]

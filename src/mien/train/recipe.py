@@ -6,6 +6,7 @@ writes beside the name replaces its figures.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,14 @@ class DataPart(_Part):
     """Frames per second of clips that are folders of pictures; a video file knows its own."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the reader."""
+    tasks: dict[str, Annotated[float, Field(gt=0.0)]] | None = Field(default=None, min_length=1)
+    """What this part is asked; None: the recipe's ``tasks``. So are the next two."""
+    dialogues: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Task -> options of its dialogues, laid on the recipe's."""
+    balance: float | None = Field(default=None, ge=0.0, le=1.0)
+    conversations: Path | None = None
+    """File of dialogues about this part's samples, by their ids, which the task ``conversation`` learns turn by turn:
+    what `mien annotate conversations` writes (``items.jsonl``), or any LLaVA rows or Parquet of dialogues."""
 
 
 class StageRun(_Part):
@@ -133,8 +142,18 @@ class Recipe(_Part):
     attention: str | None = None
     """``sdpa``, ``flash_attention_2`` …; transformers' choice by default."""
     stages: tuple[StageRun, ...]
+    """In order."""
     evaluation: tuple[Evaluation, ...] = ()
     seed: int = Field(default=1, ge=0, lt=2**31)
+
+    def asked(self, part: DataPart) -> Mapping[str, float]:
+        """Tasks of a part -> passes."""
+        return self.tasks if part.tasks is None else part.tasks
+
+    @property
+    def every_task(self) -> tuple[str, ...]:
+        """All tasks, each once: the recipe's where a part takes them, then the parts' own."""
+        return tuple(dict.fromkeys(task for part in self.data for task in self.asked(part)))
 
 
 def resolve_stage(system: System, run: StageRun) -> Stage:

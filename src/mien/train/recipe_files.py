@@ -70,7 +70,7 @@ def load_recipe(name: str | Path, scale: str, changes: Sequence[str] = ()) -> Re
     recipe = check_entries(read_content(Recipe, merged, f"recipe {name}"))
     for stage in recipe.stages:
         for task in stage.tasks or ():
-            require_known(task, recipe.tasks, "task", of=f"recipe {name}")
+            require_known(task, recipe.every_task, "task", of=f"recipe {name}")
         resolve_stage(open_system(recipe.system, recipe.scale), stage)
     return recipe
 

@@ -68,6 +68,7 @@ def _held(folder: Path) -> dict[str, Any] | None:
         stored: Any = (
             RunRecord.read(folder / _RECORD).config if not own else json.loads(_text(folder / RECIPE))
         )
+        stored.pop("stage_figures", None)
         # Entries that this version has and that one had not are at their defaults.
         return Recipe.model_validate(stored).model_dump(mode="json")
     except (OSError, ValueError, BadInput) as error:

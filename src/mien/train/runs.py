@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +47,15 @@ from mien.train.composite import (
     trains_decoder,
     write_model,
 )
+from mien.train.data.conversations import read_conversations
+from mien.train.data.drawn import Drawn, PartTasks, draw_parts
 from mien.train.data.face_attributes import with_attributes
 from mien.train.data.face_facts import with_facts
-from mien.train.data.faces import Faces, gather, taught
-from mien.train.data.instructions import Instruction, draw_instructions
+from mien.train.data.faces import Faces, gather, joined, taught
 from mien.train.evaluation import predict
 from mien.train.label_calibration import calibrate_labels
 from mien.train.plan import check_pictures, planned, planned_inputs, rehearse, stages_of
-from mien.train.recipe import Evaluation, Recipe, StageRun
+from mien.train.recipe import DataPart, Evaluation, Recipe, StageRun
 from mien.train.run_folder import claim
 from mien.train.stage_trainer import StageOptions, run_stage, trained_state
 from mien.train.supervised import run_supervised
@@ -102,10 +105,13 @@ class Run:
         """
         with self.process.main_process_first():
             claim(self.folder, self.recipe)
-        record = RunRecord.start(self.recipe.model_dump(mode="json"), seed=self.recipe.seed)
+        figures = json.loads(json.dumps([{"name": run.name, **asdict(stage)} for run, stage in self.stages]))
+        record = RunRecord.start(
+            {**self.recipe.model_dump(mode="json"), "stage_figures": figures}, seed=self.recipe.seed
+        )
         with self.process.main_process_first():
-            faces = self._faces(self.recipe.data)
-        items = self._items(faces)
+            faces, rows = self._faces(self.recipe.data)
+        items = self._items(faces, rows)
         tokenizer = self._tokenizer(items)
         model = build_composite(self.recipe, self.system, tokenizer)
         require_experts(needed_experts(model.config, self.inputs), self.inputs.experts)
@@ -153,28 +159,45 @@ class Run:
                     fix="Pass weights.text=PLACE; ULIP's file of weights.landmarks serves for both",
                 )
 
-    def _faces(self, parts: Sequence[Any]) -> Faces:
+    def _faces(self, parts: Sequence[DataPart]) -> tuple[Faces, list[range]]:
+        """The faces, and the rows of each part."""
         need = self.system.needs_mesh(self.inputs)
         frames = self.recipe.frames if self.system.clips else None
-        faces = gather(parts, self.inputs.crop_size, self.cache, need, frames)
+        found = [gather([part], self.inputs.crop_size, self.cache, need, frames) for part in parts]
+        ends = list(accumulate(map(len, found)))
+        rows = [range(end - len(one), end) for end, one in zip(ends, found, strict=True)]
+        faces = joined(found)
         if self.inputs.attributes != "none":
             faces = with_attributes(faces, self.inputs)
-        if self.recipe.teacher is None:
-            return faces
-        faces = taught(faces, self.recipe.teacher, self.recipe.seed)
-        return with_facts(faces) if self.recipe.tasks.keys() & QUESTIONS.keys() else faces
+        if self.recipe.teacher is not None:
+            faces = taught(faces, self.recipe.teacher, self.recipe.seed)
+            faces = with_facts(faces) if QUESTIONS.keys() & {*self.recipe.every_task} else faces
+        return faces, rows
 
-    def _items(self, faces: Faces) -> list[Instruction]:
+    def _items(self, faces: Faces, rows: Sequence[range]) -> Drawn:
         recipe = self.recipe
-        options = {task: self._dialogue(recipe.dialogues.get(task, {})) for task in recipe.tasks}
-        return draw_instructions(self.system, faces, recipe.tasks, recipe.balance, recipe.seed, options)
+        parts = [
+            PartTasks(
+                rows=own,
+                tasks=recipe.asked(part),
+                options={
+                    task: self._dialogue({**recipe.dialogues.get(task, {}), **part.dialogues.get(task, {})})
+                    for task in recipe.asked(part)
+                },
+                balance=recipe.balance if part.balance is None else part.balance,
+                conversations=None if part.conversations is None else read_conversations(part.conversations),
+                name=f"{part.dataset}/{part.split}",
+            )
+            for part, own in zip(recipe.data, rows, strict=True)
+        ]
+        return draw_parts(self.system, faces, parts, recipe.seed)
 
     def _dialogue(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """Options of a task's dialogues; a layout of the evidence (EmoLA) holds for the prompt as for the model."""
         shared = {name: value for name, value in self.recipe.options.items() if name == "layout"}
         return {**shared, **own}
 
-    def _tokenizer(self, items: Sequence[Instruction]) -> Tokenizer:
+    def _tokenizer(self, items: Drawn) -> Tokenizer:
         path = self.folder / "tokenizer.json"
         with self.process.main_process_first():
             if not path.is_file():
@@ -200,7 +223,7 @@ class Run:
         model: FacialLM,
         tokenizer: Tokenizer,
         faces: Faces,
-        items: Sequence[Instruction],
+        items: Drawn,
     ) -> None:
         """Train one stage; its adapters stand beside the weights."""
         (run, stage), target = self.stages[place], self._left(place)
@@ -215,7 +238,7 @@ class Run:
             callbacks=self.callbacks,
         )
         if stage.objective == "language":
-            chosen = [item for item in items if run.tasks is None or item.task in run.tasks]
+            chosen = items if run.tasks is None else items.only(run.tasks)
             run_supervised(
                 model, self.system, stage, chosen, faces, self.inputs, tokenizer, options,
                 cache=run.cache, augment=run.augment,
@@ -252,7 +275,14 @@ class Run:
             task = AlignmentTask(model, name, texts, tokenizer, run.target, opened)
         else:
             task = ClassificationTask(model, name, emotion_frequency(faces), run.rare)
-        run_stage(task, stage, FaceRowsOf(range(len(faces))), batches, options)
+        run_stage(
+            task,
+            stage,
+            FaceRowsOf(range(len(faces))),
+            batches,
+            options,
+            name=lambda row: faces.samples[row].id,
+        )
 
     def _finish(
         self,
@@ -260,7 +290,7 @@ class Run:
         model: FacialLM,
         tokenizer: Tokenizer,
         faces: Faces,
-        items: Sequence[Instruction],
+        items: Drawn,
     ) -> None:
         recipe = self.recipe
         most = max((one.max_new_tokens for one in recipe.evaluation), default=64)
@@ -280,16 +310,18 @@ class Run:
             "dialogues": len(items),
             "items": len(predictions),
             "unparsed": unparsed,
+            **items.counts(),
         }
         record.finish(**counts).write(self.folder / "run.json")
 
     def _validate(
-        self, model: FacialLM, tokenizer: Tokenizer, items: Sequence[Instruction]
+        self, model: FacialLM, tokenizer: Tokenizer, items: Drawn
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Every answer on the validation faces, and the figures; label likelihoods are calibrated on the way."""
         predictions: list[dict[str, Any]] = []
         results: dict[str, Any] = {}
-        held = self._faces(self.recipe.validation)
+        held, _ = self._faces(self.recipe.validation)
+        items.turn_to(0)
         for wanted in self.recipe.evaluation:
             wanted = wanted.model_copy(update={"dialogue": self._dialogue(wanted.dialogue)})
             rows = predict(model, self.system, held, self.inputs, tokenizer, wanted)
@@ -302,7 +334,7 @@ class Run:
         labels = calibrate_labels(self.folder / MODEL_FOLDER, model, held, truths)
         return predictions, {"tasks": results, **({} if labels is None else {"labels": labels})}
 
-    def _truths(self, items: Sequence[Instruction], wanted: Evaluation) -> list[dict[str, Any]]:
+    def _truths(self, items: Drawn, wanted: Evaluation) -> list[dict[str, Any]]:
         """What the training answers of a task say, as the system reads them."""
         truths: list[dict[str, Any]] = []
         for item in items:

@@ -1,7 +1,12 @@
-"""One training stage on the Hugging Face Trainer: own rates per group, small checkpoints, resume to the same bytes."""
+"""One training stage on the Hugging Face Trainer: its own loss and rates, small checkpoints, resume to the same bytes.
+
+A step whose loss or gradient is not finite ends the run before the optimiser moves: the last checkpoint stays good.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +14,29 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from mien.core.errors import BadConfig, MissingWeights
+from mien.core.errors import BadConfig, BadData, MissingWeights
 from mien.models.composite.adapters import trained_state
+from mien.models.composite.processing import IGNORED
 from mien.models.composite.systems import Stage
 from mien.train.resume import train_resumed
 
-__all__ = ["StageOptions", "StageTrainer", "parameter_groups", "run_stage", "trained_state"]
+__all__ = [
+    "StageOptions",
+    "StageTrainer",
+    "counted",
+    "learnt_loss",
+    "parameter_groups",
+    "run_stage",
+    "trained_state",
+]
 
-_CHECKPOINT = "trained.safetensors"
+_CHECKPOINT, _NAMES, _NAMED = "trained.safetensors", "item_names", 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +69,77 @@ def parameter_groups(model: nn.Module, stage: Stage) -> list[dict[str, Any]]:
     ]
 
 
+def learnt_loss(logits: Tensor, labels: Tensor, kind: str, count: Tensor | int) -> tuple[Tensor, Tensor]:
+    """A micro-batch's share of the loss of a step, and each item's own mean (B,), detached.
+
+    Args:
+        logits: (B, T, V).
+        labels: (B, T), `IGNORED` where nothing is learnt; shifted here.
+        kind: `Stage.loss`.
+        count: of what counts alike (`counted`) in the whole step, over all micro-batches and processes.
+    """
+    kept = labels[:, 1:] != IGNORED
+    # Only what is learnt is turned to float: of a long prompt that is little.
+    spent = functional.cross_entropy(
+        logits[:, :-1][kept].float(), labels[:, 1:][kept].to(logits.device), reduction="none"
+    )
+    each = kept.sum(dim=1)
+    item = kept.nonzero()[:, 0]
+    means = spent.new_zeros(len(kept)).index_add(0, item, spent / each[item])
+    if kind == "token":
+        return spent.sum() / count, means.detach()
+    share = means.sum() if kind == "sample" else spent.mean()
+    return share / count, means.detach()
+
+
+def counted(labels: Tensor, kind: str) -> Tensor:
+    """Of one micro-batch, what counts alike under a `Stage.loss`: learnt tokens, items, or the micro-batch itself."""
+    kept = labels[:, 1:] != IGNORED
+    if kind == "token":
+        return kept.sum()
+    return kept.any(dim=1).sum() if kind == "sample" else kept.any().long()
+
+
+class _Visited:
+    """A collator whose random choices follow from seed, epoch and items alone; it names the items (`_NAMES`)."""
+
+    def __init__(
+        self, collator: Callable[[Sequence[Any]], Mapping[str, Any]], name: Callable[[Any], str], seed: int
+    ) -> None:
+        self.collator, self.name, self.seed, self.epoch = collator, name, seed, 0
+
+    def __call__(self, batch: Sequence[Any]) -> dict[str, Any]:
+        names = [self.name(item) for item in batch]
+        digest = hashlib.sha256("\n".join([f"{self.seed}/{self.epoch}", *names]).encode()).digest()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+            return {**self.collator(batch), _NAMES: names}
+
+
+class _Epochs(TrainerCallback):
+    """Turns data and collator to the epoch that begins, or goes on."""
+
+    def __init__(self, *turned: Any) -> None:
+        self.turned = turned
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The epoch that begins."""
+        epoch = int(state.epoch or 0)
+        for one in self.turned:
+            if isinstance(one, _Visited):
+                one.epoch = epoch
+            elif hasattr(one, "turn_to"):
+                one.turn_to(epoch)
+
+
 class StageTrainer(Trainer):
-    """The stock Trainer with a stage's parameter groups; what is frozen stays in evaluation mode."""
+    """The stock Trainer with a stage's loss and parameter groups; what is frozen stays in evaluation mode."""
 
     def __init__(self, stage: Stage, **settings: Any) -> None:
         super().__init__(**settings)
         self.stage = stage
+        # Of the step that runs: names, tokens and losses of each micro-batch.
+        self._seen: list[tuple[Sequence[str], Sequence[int], Tensor]] = []
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         made: torch.optim.Optimizer | None = self.__dict__.get("optimizer")
@@ -70,9 +150,65 @@ class StageTrainer(Trainer):
             )
         return made
 
-    def compute_loss(self, model: nn.Module, *arguments: Any, **options: Any) -> Any:
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
         rest_frozen(model)
-        return super().compute_loss(model, *arguments, **options)
+        names = inputs.pop(_NAMES, ())
+        if "labels" not in inputs:
+            loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+            self._seen.append((names, [0] * len(names), loss.detach()))
+            return (loss, outputs) if return_outputs else loss
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        count = counted(labels, self.stage.loss) if num_items_in_batch is None else num_items_in_batch
+        loss, means = learnt_loss(outputs.logits, labels, self.stage.loss, count)
+        self._seen.append((names, (labels[:, 1:] != IGNORED).sum(dim=1).tolist(), means))
+        # Gradients are averaged over the processes, and the step's count is that of all of them.
+        loss = loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        if not batch_samples or "labels" not in batch_samples[0]:
+            return None
+        count = torch.stack([counted(batch["labels"], self.stage.loss) for batch in batch_samples]).sum()
+        if self.accelerator.num_processes > 1:
+            count = self.accelerator.gather(count.to(device)).sum()
+        return count.to(device)
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        norm = super()._clip_grad_norm(model)
+        self._require_finite(norm)
+        self._seen.clear()
+        return norm
+
+    def _require_finite(self, norm: Any) -> None:
+        """Raises before the optimiser moves.
+
+        Raises:
+            BadData: a loss or the gradient of this step is not finite; the items are named.
+        """
+        good = bool(torch.stack([losses.isfinite().all() for *_, losses in self._seen]).all())
+        # With fp16 a scaled gradient may overflow; the scaler then leaves the step out and lowers its scale.
+        if good and (self.args.fp16 or norm is None or math.isfinite(float(norm))):
+            return
+        told = [
+            (float(loss), f"{name} ({tokens} tokens, loss {float(loss):.3g})")
+            for names, counts, losses in self._seen
+            for name, tokens, loss in zip(names, counts, losses.expand(len(names)), strict=True)
+        ]
+        odd = [text for loss, text in told if not math.isfinite(loss)] or [text for _, text in told]
+        more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
+        what = "gradient" if good else "loss"
+        raise BadData(
+            got=f"a {what} that is not finite at step {self.state.global_step + 1}: {', '.join(odd[:_NAMED])}{more}",
+            expected="finite numbers; nothing of this step was learnt, and the last checkpoint is good",
+            fix="Look at these items, lower the learning rate, or use precision bf16 in place of fp16",
+        )
 
     def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Any] | None = None) -> None:
         # Only what learns: a checkpoint of a 7B decoder's adapters is megabytes, not 14 GB.
@@ -118,23 +254,34 @@ def run_stage(
     data: Dataset[Any],
     collator: Callable[[Sequence[Any]], Mapping[str, Any]],
     options: StageOptions,
+    name: Callable[[Any], str] = str,
 ) -> None:
     """Train ``model``, whose parameters are frozen for the stage already; a killed run goes on from its checkpoint.
 
+    Args:
+        model: what learns.
+        stage: its figures.
+        data: items; one with ``turn_to(epoch)`` is told which epoch begins.
+        collator: makes a batch of items; its random choices (torch's) are seeded by seed, epoch and items.
+        options: how it runs here.
+        name: of an item, for messages and seeds.
+
     Raises:
         BadConfig: a batch that the micro-batch does not divide, or fp16 without a GPU.
+        BadData: a loss or gradient that is not finite.
         MissingWeights: the folder holds checkpoints of another stage.
     """
     settings = _settings(stage, len(data), options)  # type: ignore[arg-type]
     if options.gradient_checkpointing:
         _recompute(model, True)
+    visited = _Visited(collator, name, options.seed)
     trainer = StageTrainer(
         stage,
         model=model,
         args=settings,
         train_dataset=data,
-        data_collator=collator,
-        callbacks=list(options.callbacks),
+        data_collator=visited,
+        callbacks=[*options.callbacks, _Epochs(data, visited)],
     )
     # It prints the Trainer's own dictionaries; `mien.train.terminal` says the same in words.
     trainer.remove_callback(PrinterCallback)

@@ -17,9 +17,10 @@ from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
 from mien.models.composite.systems import Stage, System
 from mien.train.align import FaceBatches
 from mien.train.data.augmented import tells_sides
+from mien.train.data.drawn import Instruction
 from mien.train.data.face_facts import tells_places
 from mien.train.data.faces import Faces
-from mien.train.data.instructions import Instruction, InstructionCollator, Instructions
+from mien.train.data.instructions import InstructionCollator, Instructions
 from mien.train.stage_trainer import StageOptions, run_stage
 
 __all__ = ["cached_rows", "frozen_encoders", "run_supervised"]
@@ -141,4 +142,11 @@ def run_supervised(
         system, config, inputs, faces, tokenizer, 0 if pad_id is None else pad_id, augment, rows or None
     )
     with _read_from_cache(model, names):
-        run_stage(model, stage, Instructions(system, config, items, tokenizer), collator, options)
+        run_stage(
+            model,
+            stage,
+            Instructions(system, config, items, tokenizer),
+            collator,
+            options,
+            name=lambda pair: faces.samples[pair[0].face].id,
+        )

@@ -59,6 +59,7 @@ def _stage(*targets: str) -> Stage:
         lora=Lora(targets, rank=8, alpha=16),
         warmup=0.03,
         weight_decay=0.05,
+        loss="sample",
         data="BP4D, DISFA or FEAFA",
     )
 

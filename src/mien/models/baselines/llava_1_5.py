@@ -34,15 +34,15 @@ SYSTEM: System = replace(
     published_inputs={},
     stages={
         "stage1": Stage(
-            _PROJECTOR, 1e-3, 256, 1, warmup=0.03, template="plain", data="LLaVA's 558,000 captions"
+            _PROJECTOR, 1e-3, 256, 1, warmup=0.03, template="plain", loss="micro_batch", data="LLaVA's 558,000 captions"
         ),
         "stage2": Stage(
             ("model.projectors.image.", "model.language_model.", "lm_head."), 2e-5, 128, 1, warmup=0.03,
-            data="LLaVA's 665,000 instructions",
+            loss="micro_batch", data="LLaVA's 665,000 instructions",
         ),
         # As EmoLA is tuned, without its prior.
         "faba": Stage(_PROJECTOR, 1e-4, 64, 1, lora=_LORA, rates={_PROJECTOR[0]: 2e-5}, warmup=0.03,
-                      data="FABA-Instruct"),
+                      loss="micro_batch", data="FABA-Instruct"),
     },
     ask=lambda task="emotion", question=None: ask(task, question, layout="visual"),
     wrap=lambda question, options: LAYOUTS["visual"] + question,

@@ -50,6 +50,11 @@ class Template:
     end: str
     """After each answer; learnt with it."""
 
+    @property
+    def blank(self) -> str:
+        """The blank at the end of ``assistant``."""
+        return self.assistant[len(self.assistant.rstrip(" ")) :]
+
 
 TEMPLATES: Mapping[str, Template] = {
     "v1": Template(
@@ -84,7 +89,8 @@ class Encoded:
 def lay_out(turns: Sequence[Turn], template: Template) -> list[Part]:
     """The dialogue as parts; after a last turn of the user, the text ends where the answer has to begin.
 
-    A ``system`` turn replaces the template's own.
+    The blank before an answer belongs to the answer, as in the released loaders: what is learnt begins exactly where
+    an open prompt ends, also where the blank is a token of its own. A ``system`` turn replaces the template's own.
 
     Raises:
         BadInput: the turns do not alternate between user and assistant, the user first.
@@ -101,12 +107,9 @@ def lay_out(turns: Sequence[Turn], template: Template) -> list[Part]:
     parts: list[Part] = [(own[-1] if own else template.system, False)]
     for turn in spoken:
         if turn.role == "user":
-            parts.append((template.user + turn.text + template.assistant, False))
+            parts.append((template.user + turn.text + template.assistant.rstrip(" "), False))
         else:
-            parts.append((turn.text + template.end, True))
-    if spoken[-1].role == "user":
-        # The blank before an answer belongs to the answer's first token.
-        parts[-1] = (parts[-1][0].rstrip(" "), False)
+            parts.append((template.blank + turn.text + template.end, True))
     return parts
 
 

@@ -63,6 +63,9 @@ class Stage:
     last_rate: float = 0.0
     """Where the cosine ends."""
     precision: Literal["fp32", "fp16", "bf16"] = "bf16"
+    loss: Literal["token", "sample", "micro_batch"] = "token"
+    """What counts alike in an optimiser step: each learnt token of it; each item, as the mean of its tokens; or each
+    micro-batch, as the mean of its tokens."""
     template: str | None = None
     """Layout of this stage's dialogues where it is not the system's: one of
     `mien.models.composite.processing.TEMPLATES`."""
@@ -136,6 +139,10 @@ class System:
     """The closed question on the emotion, for a model built with these options; None where there is none."""
     evidence: str = ""
     """What `adapt` puts before the first question of a foreign dialogue; nothing where the template shows the face."""
+    shows_again: bool = False
+    """Whether each later question of a conversation shows the evidence again."""
+    unbalanced: tuple[str, ...] = ()
+    """Tasks that a sampler by label leaves as they are."""
     mix: Mapping[str, float] = field(default_factory=dict)
     """Share of each task among the training items, where published."""
     arrays: Arrays | None = None
@@ -190,12 +197,32 @@ class System:
             )
         return self.builders[task](sample, rng, **options)
 
-    def adapt(self, dialogue: Dialogue) -> Dialogue:
+    def adapt(self, dialogue: Dialogue, frames: int = 1, rng: random.Random | None = None) -> Dialogue:
         """A dialogue of the data itself (FABA-Instruct's turns, a data engine's) with the evidence in its place.
 
         Evidence goes to the front of the first question, wherever the data put it, as in the released preprocessing.
+        A system of ``shows_again`` shows it with each later question too: at its head, or with ``rng`` at its end as
+        often.
+
+        Args:
+            dialogue: turns with or without placeholders.
+            frames: of a clip, for a system that reads clips.
+            rng: draws the places of later evidence.
         """
-        return show(dialogue, self.evidence)
+        shown = "".join(one * frames if one in self.placeholders else one for one in _pieces(self.evidence))
+        told = show(dialogue, shown)
+        if not self.shows_again:
+            return told
+        turns, seen = [], False
+        for turn in told.turns:
+            if turn.role == "user" and seen:
+                ends = rng is not None and rng.random() < 0.5
+                text = f"{turn.text}\n{shown.rstrip()}" if ends else shown + turn.text
+                turns.append(Turn("user", text))
+            else:
+                turns.append(turn)
+            seen = seen or turn.role == "user"
+        return replace(told, turns=tuple(turns))
 
     def laid_out(self, template: str | None) -> System:
         """The system with another of `mien.models.composite.processing.TEMPLATES`; None keeps its own.
@@ -222,12 +249,20 @@ class System:
         context = getattr(config.text_config, "max_position_embeddings", None)
         return self.max_length if context is None else min(self.max_length, int(context))
 
-    def instruction(self, turns: Sequence[Turn]) -> str:
-        """What an encoder that reads a question is told: the user's first turn, without its placeholders."""
-        text = next((turn.text for turn in turns if turn.role == "user"), "")
+    def instructions(self, turns: Sequence[Turn]) -> list[str]:
+        """What an encoder that reads a question is told, once for every question that shows the evidence.
+
+        That is the question without its placeholders; of a layout that itself shows the evidence, the first one.
+        """
+        asked = [turn.text for turn in turns if turn.role == "user"]
+        shown = [text for text in asked if any(one in text for one in self.placeholders)] or asked[:1]
         for placeholder in self.placeholders:
-            text = text.replace(placeholder, "")
-        return text.strip()
+            shown = [text.replace(placeholder, "") for text in shown]
+        return [text.strip() for text in shown]
+
+    def instruction(self, turns: Sequence[Turn]) -> str:
+        """The first of `instructions`."""
+        return next(iter(self.instructions(turns)), "")
 
     def begun(
         self, turns: Sequence[Turn], said: str, tokenizer: Tokenizer, config: FacialLMConfig
@@ -238,8 +273,7 @@ class System:
             BadInput: as `encode`, or it is too long.
         """
         self.encode(turns, tokenizer, config)
-        blank = " " * (len(self.template.assistant) - len(self.template.assistant.rstrip(" ")))
-        parts = [*lay_out(turns, self.template), (blank + said, True)]
+        parts = [*lay_out(turns, self.template), (self.template.blank + said, True)]
         known = self.expansions(config)
         ids = encode(parts, tokenizer, known, special_tokens=self.special_tokens).ids
         if len(ids) > self.limit(config):
@@ -316,6 +350,10 @@ def prepare(model: nn.Module, stage: Stage) -> list[str]:
     learn_in_float32(model)
     freeze_in(model, stage.precision)
     return sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
+def _pieces(text: str) -> list[str]:
+    return re.split(r"(<\w+>|\[[\w ]+\])", text)
 
 
 def _expression(target: str) -> re.Pattern[str]:

@@ -134,7 +134,7 @@ def _stage(*parts: str) -> Stage:
     # LLaVA-1.5's script, whose values the paper takes, gives the visual projector its own rate.
     rates = {_ENCODER + "projectors.visual.": 2e-5}
     data = "category and conversation instructions, category items resampled by label"
-    return Stage(trains, 2e-4, 128, 1, lora=_LORA, rates=rates, warmup=0.03, data=data)
+    return Stage(trains, 2e-4, 128, 1, lora=_LORA, rates=rates, warmup=0.03, loss="micro_batch", data=data)
 
 
 SYSTEM = System(
@@ -146,6 +146,8 @@ SYSTEM = System(
     generation=Generation(max_new_tokens=512, do_sample=True, temperature=0.2, top_p=0.7),
     builders=BUILDERS,
     evidence="<image>\n",
+    shows_again=True,
+    unbalanced=("conversation",),
     needs_mesh=lambda inputs: bool(inputs.face_rows == "gradients"),
     published_inputs={"face_rows": "facexformer", "instruction": "bert"},
     ask=ask,

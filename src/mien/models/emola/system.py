@@ -80,7 +80,8 @@ _PRIOR, _VISUAL = "model.projectors.prior.", "model.projectors.image."
 def _stage(
     trains: tuple[str, ...], lora: Lora | None = _LORA, rates: Mapping[str, float] | None = None
 ) -> Stage:
-    return Stage(trains, 1e-4, 64, 1, lora=lora, rates=rates or {}, warmup=0.03, data="FABA-Instruct")
+    return Stage(trains, 1e-4, 64, 1, lora=lora, rates=rates or {}, warmup=0.03, loss="micro_batch",
+                 data="FABA-Instruct")  # fmt: skip
 
 
 SYSTEM = System(

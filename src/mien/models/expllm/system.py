@@ -42,7 +42,8 @@ _LORA = Lora((TOWER_TARGET, DECODER_TARGET), rank=8, alpha=16)
 
 
 def _tuning(epochs: float | None, data: str, warmup: float) -> Stage:
-    return Stage(PROJECTOR, 5e-4, 128, epochs, lora=_LORA, warmup=warmup, weight_decay=0.05, data=data)
+    return Stage(PROJECTOR, 5e-4, 128, epochs, lora=_LORA, warmup=warmup, weight_decay=0.05,
+                 loss="sample", data=data)  # fmt: skip
 
 
 SYSTEM = System(
@@ -56,7 +57,9 @@ SYSTEM = System(
     ),
     placeholders={"<image>": "image"},
     stages={
-        "stage1": Stage(PROJECTOR, 5e-3, 256, 1, warmup=500, template="plain", data="CC3M captions"),
+        "stage1": Stage(
+            PROJECTOR, 5e-3, 256, 1, warmup=500, template="plain", loss="sample", data="CC3M captions"
+        ),
         "stage2-rafdb": _tuning(60, "RAF-DB, labels, and a chain of thought to every third", 20_000),
         "stage2-affectnet": _tuning(40, "AffectNet, labels, and a chain of thought to every third", 20_000),
         "code-stage1": _tuning(None, "UTKFace, FairFace, 300W-LP, CelebA as tasks", 0.03),

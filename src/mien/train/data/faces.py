@@ -38,7 +38,7 @@ from mien.train.recipe import DataPart
 from mien.work.faces import FaceCache, derive_faces, front_end_version
 from mien.work.rows import Rows, npy_rows, write_npy
 
-__all__ = ["Faces", "gather", "taught"]
+__all__ = ["Faces", "gather", "joined", "taught"]
 
 _BATCH = 64
 
@@ -128,10 +128,11 @@ def gather(
                 expected="labelled faces" + (" with landmarks" if need_landmarks else ""),
                 fix="Choose another split or another dataset",
             )
-    return _joined(found)
+    return joined(found)
 
 
-def _joined(found: Sequence[Faces]) -> Faces:
+def joined(found: Sequence[Faces]) -> Faces:
+    """Faces one after the other."""
     if len(found) == 1:
         return found[0]
     counts = [len(faces.frames(row)) for faces in found for row in range(len(faces))]
@@ -203,9 +204,9 @@ def _mixed(
         np.concatenate([one.transforms for one in clips]),
         np.cumsum([len(one.crops) for one in clips]),
     )
-    joined = _joined([still, moved])
+    whole = joined([still, moved])
     place = {id(sample): number for number, sample in enumerate(samples)}
-    return joined.take(sorted(range(len(joined)), key=lambda row: place[id(joined.samples[row])]))
+    return whole.take(sorted(range(len(whole)), key=lambda row: place[id(whole.samples[row])]))
 
 
 def _samples(part: DataPart) -> list[Sample]:

@@ -2,128 +2,35 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer, processors
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mien.core.errors import BadConfig
-from mien.core.nouns import Dialogue, Turn
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import EvidenceInput, FacialLMConfig
 from mien.models.composite.processing import Encoded, collate, lay_out
 from mien.models.composite.systems import System
 from mien.models.formats.loading import open_tokenizer_file
 from mien.train.data.augmented import augmented, tells_sides
-from mien.train.data.face_facts import placed_sample
+from mien.train.data.drawn import Drawn, Instruction
 from mien.train.data.faces import Faces
 from mien.train.data.picture_changes import changed_frames
 from mien.train.data.tokenizer import train_tokenizer
 
 __all__ = [
-    "Instruction",
     "InstructionCollator",
     "Instructions",
-    "balanced",
-    "dialogue_about",
-    "draw_instructions",
     "open_tokenizer",
-    "question_of",
 ]
 
 _SINGLE = tuple("0123456789[]")
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """One dialogue about one sample: a face, or a clip."""
-
-    face: int
-    """Its row in `Faces`."""
-    task: str
-    turns: tuple[Turn, ...]
-
-
-def dialogue_about(
-    system: System, task: str, faces: Faces, row: int, rng: random.Random, options: Mapping[str, Any]
-) -> Dialogue | None:
-    """The dialogue of a task about one sample, with as many frames as are shown of it; None where it lacks the label.
-
-    Raises:
-        BadConfig: see `System.build`.
-    """
-    shown: dict[str, Any] = {"frames": len(faces.frames(row))} if system.clips else {}
-    if faces.attributes is not None:
-        shown["attributes"] = faces.attributes[row]
-    return system.build(task, placed_sample(faces, row), rng, **{**options, **shown})
-
-
-def draw_instructions(
-    system: System,
-    faces: Faces,
-    tasks: Mapping[str, float],
-    balance: float,
-    seed: int,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-) -> list[Instruction]:
-    """Dialogues of one epoch, in face order, pass by pass.
-
-    Every item is reproducible from the seed, the face and its pass. Faces that lack what a task needs give none.
-
-    Args:
-        system: the system whose words they are in.
-        faces: the labelled faces.
-        tasks: task -> passes over the faces.
-        balance: see `balanced`.
-        seed: of every choice.
-        options: task -> options of `System.build`.
-
-    Raises:
-        BadConfig: no face gives a dialogue for a task.
-    """
-    items: list[Instruction] = []
-    known: dict[tuple[Turn, ...], tuple[Turn, ...]] = {}
-    for task, passes in tasks.items():
-        before = len(items)
-        for turn in range(int(np.ceil(passes))):
-            share = min(1.0, passes - turn)
-            for face in range(len(faces)):
-                rng = random.Random(f"{seed}/{task}/{turn}/{face}")
-                if rng.random() >= share:
-                    continue
-                made = dialogue_about(system, task, faces, face, rng, (options or {}).get(task, {}))
-                if made is not None:
-                    # Of a label there are few dialogues: each is held once.
-                    items.append(Instruction(face, task, known.setdefault(made.turns, made.turns)))
-        if len(items) == before:
-            raise BadConfig(
-                got=f"task {task!r} for {len(faces)} faces of {', '.join(sorted({s.dataset for s in faces.samples}))}",
-                expected="labels that this task speaks of",
-                fix="Choose a task that the data has labels for, or name a teacher",
-            )
-    return balanced(items, faces, balance, seed)
-
-
-def balanced(items: Sequence[Instruction], faces: Faces, power: float, seed: int) -> list[Instruction]:
-    """As many items, drawn with replacement by 1 / count(label)^power (torchsampler's rule at power 1).
-
-    Items about faces without an emotion share one count.
-    """
-    if power == 0.0:
-        return list(items)
-    labels = [faces.samples[item.face].labels.emotion for item in items]
-    counts = Counter(labels)
-    weights = [counts[label] ** -power for label in labels]
-    return random.Random(seed).choices(items, weights, k=len(items))
 
 
 def open_tokenizer(
@@ -149,31 +56,25 @@ def open_tokenizer(
     return tokenizer
 
 
-def question_of(system: System, turns: Sequence[Turn]) -> str:
-    """The first question without its placeholders: what an encoder with an instruction reads."""
-    text = next(turn.text for turn in turns if turn.role == "user")
-    for placeholder in system.placeholders:
-        text = text.replace(placeholder, "")
-    return text.strip()
-
-
 class Instructions(Dataset[tuple[Instruction, Encoded]]):
-    """Items with their tokens; encoded when first asked for."""
+    """Items with their tokens. `Drawn` items are those of the epoch that it was turned to."""
 
     def __init__(
         self, system: System, config: FacialLMConfig, items: Sequence[Instruction], tokenizer: Tokenizer
     ) -> None:
         self.system, self.config, self.items, self.tokenizer = system, config, items, tokenizer
-        self._encoded: dict[int, Encoded] = {}
+
+    def turn_to(self, epoch: int) -> None:
+        """Draw the dialogues of another epoch."""
+        if isinstance(self.items, Drawn):
+            self.items.turn_to(epoch)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> tuple[Instruction, Encoded]:
-        if index not in self._encoded:
-            turns = self.items[index].turns
-            self._encoded[index] = self.system.encode(turns, self.tokenizer, self.config)
-        return self.items[index], self._encoded[index]
+        item = self.items[index]
+        return item, self.system.encode(item.turns, self.tokenizer, self.config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +95,7 @@ class InstructionCollator:
     def __call__(self, batch: Sequence[tuple[Instruction, Encoded]]) -> dict[str, Any]:
         items = [item for item, _ in batch]
         evidence = self.evidence(items)
-        ends = list(accumulate(len(self.faces.frames(item.face)) for item in items))
+        ends = list(accumulate(len(self._shown(item)) for item in items))
         rows = [
             {
                 name: _rows(evidence[name], start, end)
@@ -211,9 +112,13 @@ class InstructionCollator:
     def _text(self, item: Instruction) -> str:
         return self.system.template.system + "".join(turn.text for turn in item.turns)
 
+    def _shown(self, item: Instruction) -> list[int]:
+        """Its frames in reading order: once, or again with every question that shows them."""
+        return [*self.faces.frames(item.face)] * len(self.system.instructions(item.turns))
+
     def evidence(self, items: Sequence[Instruction]) -> dict[str, EvidenceInput]:
         """Of each item's frames, one after the other, by evidence name."""
-        shown = [self.faces.frames(item.face) for item in items]
+        shown = [self._shown(item) for item in items]
         counts, frames = torch.tensor([len(one) for one in shown]), [frame for one in shown for frame in one]
         kept = self.cached or {}
         fresh = [name for name in self.config.evidence if name not in kept]
@@ -231,9 +136,10 @@ class InstructionCollator:
             else:
                 batch = [self.faces.evidence(frame) for frame in frames]
             asked = [
-                question_of(self.system, item.turns)
-                for item, one in zip(items, shown, strict=True)
-                for _ in one
+                question
+                for item in items
+                for question in self.system.instructions(item.turns)
+                for _ in self.faces.frames(item.face)
             ]
             made |= evidence_inputs(self.config, self.inputs, batch, asked, self.tokenizer, fresh)
         return made
