@@ -26,6 +26,10 @@ SIDE = 32
 INPUTS = {"crop_size": SIDE, "image_size": 28, "face_map": 7}
 
 
+def generated(reader: TorchReader, batch: Any, asked: Any, **options: Any) -> list[str]:
+    return [one.text for one in reader.answer(batch, asked, "generation", **options)]
+
+
 def letters(system: System) -> Tokenizer:
     """Single bytes and the system's special tokens."""
     specials = ["<pad>", "<s>", "</s>"] if system.special_tokens else ["<pad>", "<|endoftext|>", "</s>"]
@@ -100,27 +104,29 @@ def test_speaks(reader: TorchReader) -> None:
     (explanation,) = reader.explain([evidence], reader.measure([evidence]))
     assert explanation.text
     asked = ["Who is this?", "What is going on in this picture, would you say?", "And?"]
-    together = reader.answer(faces(3), asked, do_sample=False, temperature=None, top_p=None)
+    together = generated(reader, faces(3), asked, do_sample=False, temperature=None, top_p=None)
     reader.generation = {"max_new_tokens": 12, "do_sample": False}
-    alone = [reader.answer([face], [question])[0] for face, question in zip(faces(3), asked, strict=True)]
+    alone = [generated(reader, [face], [question])[0] for face, question in zip(faces(3), asked, strict=True)]
     assert together == alone
 
 
 def test_beams_and_sampling(reader: TorchReader) -> None:
     batch, asked = faces(2), ["Who?", "What else?"]
     reader.generation = {"max_new_tokens": 8, "do_sample": False}
-    beams = reader.answer(batch, asked, num_beams=3)
-    assert beams == [reader.answer([face], [q], num_beams=3)[0] for face, q in zip(batch, asked, strict=True)]
+    beams = generated(reader, batch, asked, num_beams=3)
+    assert beams == [
+        generated(reader, [face], [q], num_beams=3)[0] for face, q in zip(batch, asked, strict=True)
+    ]
     settings = {"do_sample": True, "temperature": 1.0, "top_p": 0.9}
     state = torch.random.get_rng_state()
-    first = [reader.answer(batch, asked, seed=seed, **settings) for seed in (1, 1, 2)]
+    first = [generated(reader, batch, asked, seed=seed, **settings) for seed in (1, 1, 2)]
     assert first[0] == first[1] != first[2]
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_stop_texts_end_an_answer(tmp_path: Path) -> None:
     reader = TorchReader(write(tmp_path, "expllm", generation={"max_new_tokens": 30}))
-    whole = reader.answer(faces(1), ["Why?"])[0]
+    whole = generated(reader, faces(1), ["Why?"])[0]
     stop = whole[4:6]
     turns = [Turn("user", reader.system.wrap("Why?", {}))]
     prompt = reader.system.encode(turns, reader.tokenizer, reader.model.config).ids
@@ -221,14 +227,14 @@ def emo_llama(folder: Path, **card: Any) -> TorchReader:
 def test_clips_of_different_length_together_are_as_alone(tmp_path: Path, clips: list[list[Evidence]]) -> None:
     reader = emo_llama(tmp_path)
     together, asked = reader.measure(clips), ["Who?", "What happens here?", "And?", "So?", "Why?"]
-    texts, said = reader.answer(clips, asked), reader.explain(clips, together)
+    texts, said = generated(reader, clips, asked), reader.explain(clips, together)
     for place, clip in enumerate(clips):
         (alone,) = reader.measure([clip])
         assert list(alone.emotions.values()) == pytest.approx(
             list(together[place].emotions.values()), abs=1e-4
         )
         assert alone.face is clip[(len(clip) - 1) // 2].face
-        assert reader.answer([clip], [asked[place]]) == [texts[place]]
+        assert generated(reader, [clip], [asked[place]]) == [texts[place]]
         assert reader.explain([clip], [alone]) == [said[place]]
     assert len({tuple(result.emotions.values()) for result in together}) == len(CLIPS)
 

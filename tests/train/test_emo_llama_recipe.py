@@ -44,6 +44,10 @@ def experts(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def generated(reader: Any, batch: Any, asked: Any, **options: Any) -> list[str]:
+    return [one.text for one in reader.answer(batch, asked, "generation", **options)]
+
+
 def changes(data: Path, experts: Path) -> list[str]:
     return [
         f"data.0.root={data}",
@@ -103,7 +107,7 @@ def test_the_folder_asks_the_same_way(
 
     monkeypatch.setattr(backend, "evidence_inputs", overhear)
     reader.measure([one, two, (one, two, one)])
-    reader.answer([two], ["What is in the picture?"], max_new_tokens=1)
+    generated(reader, [two], ["What is in the picture?"], max_new_tokens=1)
     reader.ask(one, "Describe the picture.")
     # The middle frame speaks for a clip, and every frame is read with the clip's question.
     assert [told(text) for text in heard] == [said[row] for row in (0, 1, 1, 1, 1, 1, 0)]

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import BadConfig, require
-from mien.core.nouns import Answer, Evidence, Explanation, FaceResult, Region
+from mien.core.nouns import Answer, Evidence, Explanation, FaceResult, Region, Turn
 
 __all__ = [
     "DEFAULT_MODEL",
     "FOLDER_FILES",
     "READERS",
+    "AnswersByAsking",
     "ClipReader",
     "Reader",
+    "Readout",
     "RegionsReader",
     "SidesReader",
     "open_reader",
@@ -35,6 +37,10 @@ FOLDER_FILES: dict[str, str] = {
 }
 """File that marks a model folder -> factory of the reader that opens it."""
 _NEEDS = {"mien.backends.torch": ("torch", "transformers")}
+
+
+Readout = Literal["own", "generation"]
+"""How an answer is found: by likelihood, grammar, measurement or words, as `Reader.ask` does; or generated."""
 
 
 class Reader(Protocol):
@@ -58,6 +64,39 @@ class Reader(Protocol):
 
     def ask(self, evidence: Evidence, question: str) -> Answer:
         """Answer one question about one face."""
+
+    def answer(
+        self, batch: Sequence[Evidence], dialogues: Sequence[str | Sequence[Turn]], readout: Readout = "own"
+    ) -> list[Answer]:
+        """Answer the last question of one dialogue per face: as `ask` does, or generated where the reader can."""
+
+
+class AnswersByAsking:
+    """`Reader.answer` of a reader that renders what it measured: each last question by itself."""
+
+    def answer(
+        self: Reader,
+        batch: Sequence[Evidence],
+        dialogues: Sequence[str | Sequence[Turn]],
+        readout: Readout = "own",
+    ) -> list[Answer]:
+        """Answers to the last questions.
+
+        Raises:
+            BadConfig: free words were asked for, or not as many dialogues as faces.
+        """
+        if readout != "own" or len(batch) != len(dialogues):
+            raise BadConfig(
+                got=f"{len(batch)} faces, {len(dialogues)} dialogues, read-out {readout!r} of {self.name}",
+                expected="a dialogue for each face, read-out 'own': this reader says what it measured",
+                fix="Use a trained system for free words",
+            )
+        asked = [one if isinstance(one, str) else _last_question(one) for one in dialogues]
+        return [self.ask(face, question) for face, question in zip(batch, asked, strict=True)]
+
+
+def _last_question(turns: Sequence[Turn]) -> str:
+    return next((turn.text for turn in reversed(turns) if turn.role == "user"), "")
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mien.backends.base import AnswersByAsking
 from mien.core.aus import AU_SETS, Region
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BackendFailed, BadConfig, MissingWeights
@@ -81,7 +82,7 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
     return bundle
 
 
-class PocketReader:
+class PocketReader(AnswersByAsking):
     """Reads faces with the pocket model.
 
     Args:

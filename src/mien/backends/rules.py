@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mien.backends.base import AnswersByAsking
 from mien.core.aus import AUS, au_key
 from mien.core.emotions import EMFACS, EMOTIONS
 from mien.core.nouns import Answer, AuReading, Evidence, Explanation, Face, FaceResult, FloatArray, Labels
@@ -131,7 +132,7 @@ def emotions_of(aus: Mapping[str, AuReading]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-class RulesReader:
+class RulesReader(AnswersByAsking):
     """Landmark geometry, EMFACS rules and templates; labelled "rules" wherever it speaks."""
 
     name = "rules"

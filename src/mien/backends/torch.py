@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mien.backends.base import Readout
 from mien.backends.rules import emotions_of
 from mien.core.aus import AU_SETS, AUS, FEAFA_24, level_intensity
 from mien.core.emotions import EMOTIONS
@@ -29,6 +31,7 @@ from mien.dialogue.say.questions import classify_question
 from mien.face.clips import middle
 from mien.metrics.calibration import Scaling
 from mien.models.composite.assemble import PRECISIONS
+from mien.models.composite.conversing import converse
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs, expert_words, needed_experts
 from mien.models.composite.experts import require_experts
 from mien.models.composite.facial_lm import FacialLM
@@ -403,29 +406,44 @@ class TorchReader:
             )
         return [Turn("user", self.system.wrap(question, self._options(frames, agr)))]
 
-    def answer(self, batch: Sequence[Shown], questions: Sequence[str], **options: Any) -> list[str]:
-        """Free answers to one question per face or clip, left-padded into batches.
+    def answer(
+        self,
+        batch: Sequence[Shown],
+        dialogues: Sequence[str | Sequence[Turn]],
+        readout: Readout = "own",
+        **options: Any,
+    ) -> list[Answer]:
+        """Answers to one dialogue per face or clip.
 
         Args:
+            batch: of faces or clips.
+            dialogues: a question in a user's own words; or turns as a system's builders make them, asked round by round
+                (`converse`), of which the last answer comes back.
+            readout: ``"own"``: questions as `ask` answers them; ``"generation"``: free words, as turns always are.
             options: of generation, over the system's own: ``num_beams``, ``do_sample``, ``temperature``, ``seed`` …
 
         Raises:
             BadInput: see `measure`; or not as many questions as faces.
             BadConfig: an option that ``generate`` does not have.
         """
-        if len(batch) != len(questions):
+        if len(batch) != len(dialogues):
             raise BadInput(
-                got=f"{len(batch)} faces with {len(questions)} questions",
+                got=f"{len(batch)} faces with {len(dialogues)} questions",
                 expected="one question for each face or clip",
                 fix="Repeat a question that is asked about several faces",
             )
-        said: list[str] = []
+        if readout == "own" and all(isinstance(one, str) for one in dialogues):
+            return [self.ask(shown, str(one)) for shown, one in zip(batch, dialogues, strict=True)]
+        said: list[Answer] = []
         for part in self._parts(batch):
-            asked = questions[len(said) : len(said) + len(part)]
-            dialogues = [
-                self._wrapped(question, *one) for one, question in zip(self._about(part), asked, strict=True)
+            asked = dialogues[len(said) : len(said) + len(part)]
+            turns = [
+                self._wrapped(one, *about) if isinstance(one, str) else list(one)
+                for about, one in zip(self._about(part), asked, strict=True)
             ]
-            said += self._texts(part, dialogues, **options)
+            seen, how = partial(self._evidence, part), {**self.generation, **options}
+            told = converse(self.system, self.readouts, self.tokenizer, turns, seen, **how)
+            said += [Answer(answers[-1], "answered") for answers in told]
         return said
 
     def clip_limit(self, question: str) -> int:

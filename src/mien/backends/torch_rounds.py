@@ -8,6 +8,7 @@ from typing import Any
 
 from mien.backends.torch import Clip, Shown, TorchReader
 from mien.core.nouns import Turn
+from mien.models.composite.conversing import converse
 
 __all__ = ["own_rounds"]
 
@@ -52,22 +53,16 @@ def _conversed(
     system = reader.system.laid_out(template)
     takes = signature(system.ask).parameters
     turns: list[list[Turn]] = [[] for _ in clips]
-    answers: list[list[str]] = [[] for _ in clips]
     for asked in rounds:
         for told, (frames, agr) in zip(turns, reader._about(clips), strict=True):
             known = {"layout": reader.options.get("layout"), "frames": frames, "agr": agr}
             more = {name: value for name, value in known.items() if name in takes and value is not None}
             told.append(Turn("user", system.ask(**{**more, **asked})))
-        ends = reader.tokenizer.encode(system.template.end, add_special_tokens=False).ids
-        texts = reader.readouts.texts(
-            [system.encode(told, reader.tokenizer, reader.model.config).ids for told in turns],
-            reader.tokenizer,
-            reader._evidence(clips, turns),
-            end=ends[0] if len(ends) == 1 else None,
-            stop=system.generation.stop,
-            **{**reader.generation, **options},
-        )
-        for told, said, text in zip(turns, answers, texts, strict=True):
-            told.append(Turn("assistant", text))
-            said.append(text)
-    return answers
+    return converse(
+        system,
+        reader.readouts,
+        reader.tokenizer,
+        turns,
+        lambda told: reader._evidence(clips, told),
+        **{**reader.generation, **options},
+    )

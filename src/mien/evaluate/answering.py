@@ -129,8 +129,8 @@ class ReaderAnswers:
         how |= {} if self.seed is None else {"seed": self.seed}
         own = suite.asks.get(self.name)
         if own is None:
-            texts = self.reader.answer(faces, [suite.asked] * len(faces), **how)  # type: ignore[attr-defined]
-            return [Said(text) for text in texts]
+            answers = self.reader.answer(faces, [suite.asked] * len(faces), "generation", **how)
+            return [Said(one.text) for one in answers]
         from mien.backends.torch_rounds import own_rounds
 
         how |= own.options

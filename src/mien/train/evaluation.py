@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from mien.core.errors import BadConfig
 from mien.core.nouns import Answer, Labels, Sample, Turn
 from mien.evaluate.scoring import Row
+from mien.models.composite.conversing import converse
 from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.readouts import Readouts
@@ -80,42 +81,21 @@ def _converse(
     wanted: Evaluation,
 ) -> list[list[str]]:
     """The model's answers, round by round."""
-    said: list[list[str]] = [[] for _ in batch]
-    for turn in range(sum(one.role == "user" for one in batch[0][1])):
-        items = [
-            Instruction(face, wanted.task, _so_far(turns, answers, turn))
-            for (face, turns), answers in zip(batch, said, strict=True)
-        ]
-        for answers, text in zip(said, _answers(readouts, collator, items, wanted), strict=True):
-            answers.append(text)
-    return said
-
-
-def _so_far(turns: Sequence[Turn], answers: Sequence[str], turn: int) -> tuple[Turn, ...]:
-    questions = [one for one in turns if one.role == "user"]
-    told: list[Turn] = []
-    for place in range(turn):
-        told += [questions[place], Turn("assistant", answers[place])]
-    return (*told, questions[turn])
-
-
-def _answers(
-    readouts: Readouts, collator: InstructionCollator, items: Sequence[Instruction], wanted: Evaluation
-) -> list[str]:
-    system, tokenizer = collator.system, collator.tokenizer
-    prompts = [system.encode(item.turns, tokenizer, collator.config).ids for item in items]
     how: dict[str, Any] = {"do_sample": False}
     if wanted.sampling is not None:
         how = {"do_sample": True, **wanted.sampling.model_dump()}
-    return readouts.texts(
-        prompts,
-        tokenizer,
-        collator.evidence(items),
-        end=tokenizer.token_to_id(system.template.end),
-        stop=system.generation.stop,
-        max_new_tokens=wanted.max_new_tokens,
-        **how,
-    )
+
+    def seen(dialogues: Sequence[Sequence[Turn]]) -> Mapping[str, Any]:
+        return collator.evidence(
+            [
+                Instruction(face, wanted.task, tuple(told))
+                for (face, _), told in zip(batch, dialogues, strict=True)
+            ]
+        )
+
+    dialogues = [turns for _, turns in batch]
+    how["max_new_tokens"] = wanted.max_new_tokens
+    return converse(collator.system, readouts, collator.tokenizer, dialogues, seen, **how)
 
 
 def _row(
