@@ -341,7 +341,7 @@ def test_bad_inputs_are_said() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"encoder": {"type": "os:system"}}, "encoder type 'os:system'"),
+        ({"encoder": {"type": "os:system"}}, "os:system, which is no encoder type"),
         ({"rows": 0}, "rows 0"),
         ({"token_id": LANDMARKS}, r"placeholder ids \[59, 59\]"),
         ({"colour": "red"}, "with the keys"),
