@@ -191,7 +191,7 @@ def test_faba_instruct_trains_on_its_own_questions_and_is_asked_the_fixed_one(
     recipe = load_recipe("emola-faba-au", "tiny", [f"data.0.root={tmp_path / 'data'}"])
     faba(tmp_path / "data", Faces(repository / "examples"))
     drawn = Run(recipe, tmp_path / "run", tmp_path / "cache")
-    items = drawn._items(drawn._faces(recipe.data))
+    items = drawn._items(*drawn._faces(recipe.data))
     assert {item.turns[0].text for item in items} == {emola_words.LAYOUTS["after"] + "Which units move here?"}
     folder = run("emola-faba-au", faba, repository, tmp_path / "trained")
     rows = read_predictions(folder / "predictions.jsonl")
@@ -213,7 +213,7 @@ def test_insightface_s_prior_needs_no_mesh(repository: Path, tmp_path: Path) -> 
             "emola", "tiny", [*RAFDB, f"validation.0.root={tmp_path}", f"inputs.prior={prior}"]
         )
         drawn = Run(recipe, tmp_path / "run", tmp_path / "cache")
-        found[prior] = [sample.id for sample in drawn._faces(recipe.validation).samples]
+        found[prior] = [sample.id for sample in drawn._faces(recipe.validation)[0].samples]
     assert [len(ids) for ids in found.values()] == [1, 2]
 
 

@@ -164,20 +164,23 @@ def draw_parts(system: System, faces: Faces, parts: Sequence[PartTasks], seed: i
     """The dialogues of the data parts, part by part, task by task, pass by pass, in face order.
 
     Raises:
-        BadConfig: no face of a part gives a dialogue for one of its tasks.
+        BadConfig: a task to which no face of any part gives a dialogue.
     """
     slots: list[_Slot] = []
+    asked = list(dict.fromkeys(task for part in parts for task in part.tasks))
     for number, part in enumerate(parts):
         for task, passes in part.tasks.items():
-            found = list(_kept(system, faces, part, number, task, passes, seed))
-            if not found:
-                sets = ", ".join(sorted({faces.samples[row].dataset for row in part.rows}))
-                raise BadConfig(
-                    got=f"task {task!r} for {len(part.rows)} faces of {sets}",
-                    expected="labels that this task speaks of",
-                    fix="Choose a task that the data has labels for, or name a teacher",
-                )
-            slots += found
+            slots += _kept(system, faces, part, number, task, passes, seed)
+    given = {slot.task for slot in slots}
+    for task in asked:
+        if task not in given:
+            rows = [row for part in parts if task in part.tasks for row in part.rows]
+            sets = ", ".join(sorted({faces.samples[row].dataset for row in rows}))
+            raise BadConfig(
+                got=f"task {task!r} for {len(rows)} faces of {sets}",
+                expected="labels that this task speaks of",
+                fix="Choose a task that the data has labels for, or name a teacher",
+            )
     return Drawn(system, faces, parts, seed, slots)
 
 
