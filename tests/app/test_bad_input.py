@@ -145,7 +145,7 @@ def test_a_cut_video_keeps_its_readable_frames(mien: Mien, tmp_path: Path) -> No
         container.mux(stream.encode(None))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     done = mien("analyze", path, "--out", tmp_path / "out")
-    assert done.returncode == 2  # its only item failed
+    assert done.returncode == 1  # its frames before the cut are there
     with (tmp_path / "out" / "faces.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) > 5

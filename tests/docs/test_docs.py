@@ -103,7 +103,17 @@ def test_every_command_parses(page: Path, words: list[str]) -> None:
 
 def test_every_option_exists() -> None:
     root = typer.main.get_command(app)
-    known = {"--help", "--check", "--wheel", "--size", "--count", "--workers", "--clip", "--strict", "--data"}
+    known = {
+        "--help",
+        "--check",
+        "--wheel",
+        "--size",
+        "--count",
+        "--workers",
+        "--clip",
+        "--strict",
+        "--data",
+    } | {"--held-back"}
     stack = [root]
     while stack:
         command = stack.pop()
