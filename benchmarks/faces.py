@@ -15,10 +15,10 @@ from pathlib import Path
 from _record import EXAMPLES, Record, needed_data, parser, run, spread
 
 from mien.core.nouns import Face, Image
+from mien.face.decode.images import load_image
+from mien.face.decode.video import VideoFrame, read_frames
 from mien.face.finder import FaceFinder
-from mien.face.images import load_image
 from mien.face.tracks import FaceTracker
-from mien.face.video import VideoFrame, read_frames
 
 Points = Sequence[tuple[float, float]]
 PICTURES: dict[str, Points] = {

@@ -30,8 +30,8 @@ from mien.backends.torch import TorchReader
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Evidence, Turn
+from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder
-from mien.face.images import load_image
 from mien.models.composite.evidence_inputs import evidence_inputs
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.processing import collate

@@ -108,8 +108,8 @@ def stages(record: Record) -> None:
 
     from mien.core.nouns import Evidence
     from mien.face.crop import canonical_crop
+    from mien.face.decode.images import load_image
     from mien.face.finder import FaceFinder
-    from mien.face.images import load_image
     from mien.face.mesh import roi_from_detection
 
     image = load_image(PHOTO)

@@ -23,7 +23,7 @@ from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import AuReading, Evidence, FaceResult, FrameResult, Quality
 from mien.dialogue.read.claims import read_claims
-from mien.face.images import load_image
+from mien.face.decode.images import load_image
 from mien.face.landmark_files import read_landmarks
 
 Gallery = Callable[[Path, int], list[Path]]

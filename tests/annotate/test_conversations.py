@@ -35,7 +35,7 @@ from mien.backends.openai import OpenAITeacher
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Image, Labels, Sample
 from mien.dialogue.files.exchange import RECORDS
-from mien.face.media import open_media
+from mien.face.decode.media import open_media
 
 GOOD = [
     ("What is the emotion of the person in the image?", "The person looks happy."),

@@ -13,8 +13,8 @@ from PIL import Image
 import mien as package
 from mien import Analyzer
 from mien.core.errors import BadConfig, BadInput
+from mien.face.decode.video import read_frames
 from mien.face.finder import FaceFinder
-from mien.face.video import read_frames
 
 QUESTION = "What is the emotion of this face?"
 Encoder = Callable[..., Path]

@@ -16,7 +16,7 @@ import typer
 from PIL import Image as Pictures
 from typer.testing import CliRunner
 
-from mien.app.exchange_command import (
+from mien.app.data.exchange import (
     Exported,
     convert_command,
     convert_file,
@@ -226,8 +226,8 @@ def test_emola_rows_name_a_landmark_file_that_is_there(faces: Path, tmp_path: Pa
 
 def test_the_landmark_file_of_the_released_tree_is_named(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from mien.app.exchange_media import Media
-    from mien.face.media import MediaReader
+    from mien.app.data.exchange_media import Media
+    from mien.face.decode.media import MediaReader
 
     picture = tmp_path / "FABAInstruct/train/images/AffectNet/1/a.jpg"
     prior = tmp_path / "FABAInstruct/train/landmarks/AffectNet/1/a.npy"

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models
 from typer.testing import CliRunner
 
 from mien.app.cli import app
-from mien.app.models_transfer import run_export, run_import
+from mien.app.models.transfer import run_export, run_import
 from mien.core.errors import BadConfig, MissingWeights
 from mien.layers.pointmlp import PointMLP
 from mien.models.composite.facial_lm import FacialLM

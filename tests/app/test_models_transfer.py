@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 from typer.testing import CliRunner
 
-from mien.app.models_transfer import add_transfer, run_export, run_import
+from mien.app.models.transfer import add_transfer, run_export, run_import
 from mien.core.errors import BadConfig, MissingWeights, OutputFailed
 from mien.layers.pointmlp import PointMLP
 from mien.models.composite.adapters import save_adapters

@@ -18,8 +18,8 @@ import pytest
 from mien.annotate.faba.review import apply_corrections, read_corrections, row_key, sheet_key
 from mien.annotate.faba.rows import EMOTION_LABELS, UNITS
 from mien.annotate.faba.statistics import faba_statistics
-from mien.app.faba_page import render_faba_page, word_cloud, write_faba_page
-from mien.app.review_sheet import render_review_sheet, write_review_sheet
+from mien.app.annotate.faba_page import render_faba_page, word_cloud, write_faba_page
+from mien.app.annotate.review_sheet import render_review_sheet, write_review_sheet
 from mien.core.errors import BadInput, OutputFailed
 from mien.core.nouns import Image
 

@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE, MAX_FUNCTION, P90_FUNCTION = 500, 80, 45
+# Modules side by side in one folder; one file per data set stands apart.
+MAX_MODULES, MANY_ALLOWED = 20, {"src/mien/data"}
 BROAD = {"Exception", "BaseException"}
 # A broad handler may stand at one server boundary only, in the barrier of an item, and where it raises again.
 BROAD_ALLOWED = {"src/mien/app/server.py", "src/mien/work/loop.py"}
@@ -112,6 +114,23 @@ def test_most_functions_are_short() -> None:
         length(node) for path in python_files("src") for node in functions(ast.parse(path.read_text()))
     )
     assert lengths[int(0.9 * len(lengths))] <= P90_FUNCTION
+
+
+def crowded(source: Path) -> dict[str, int]:
+    """Folders with more modules side by side than one can overlook."""
+    counts: dict[str, int] = {}
+    for path in source.rglob("*.py"):
+        if not path.stem.startswith("__"):
+            folder = path.parent.relative_to(ROOT if path.is_relative_to(ROOT) else source).as_posix()
+            counts[folder] = counts.get(folder, 0) + 1
+    return {name: n for name, n in counts.items() if n > MAX_MODULES and name not in MANY_ALLOWED}
+
+
+def test_no_folder_is_crowded(tmp_path: Path) -> None:
+    assert crowded(ROOT / "src") == {}
+    for number in range(MAX_MODULES + 1):
+        (tmp_path / f"m{number}.py").touch()
+    assert crowded(tmp_path) == {".": MAX_MODULES + 1}
 
 
 @pytest.mark.parametrize(

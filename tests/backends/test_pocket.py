@@ -19,8 +19,8 @@ from mien.core.paths import pocket_weights
 from mien.dialogue.read.au_arrays import FORMATS, read_array
 from mien.dialogue.read.claims import read_claims
 from mien.face.crop import canonical_crop
+from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder
-from mien.face.images import load_image
 from mien.metrics.faithfulness import audit
 
 

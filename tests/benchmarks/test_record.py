@@ -213,7 +213,7 @@ def test_memory_of_a_child_is_its_own() -> None:
 
 def test_a_looped_clip_has_the_frames_times_over(clip: Path, tmp_path: Path) -> None:
     pytest.importorskip("av")
-    from mien.face.video import read_frames
+    from mien.face.decode.video import read_frames
 
     clips = load("_clips")
     frames = clips.looped(clip, tmp_path / "twice.mp4", 2)

@@ -16,9 +16,9 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from mien.app.data_charts import stats_page
-from mien.app.data_command import data_app, show_stats
-from mien.app.data_stats import count_labels
+from mien.app.data.charts import stats_page
+from mien.app.data.command import data_app, show_stats
+from mien.app.data.stats import count_labels
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels, Sample
 from mien.data import DATASETS, open_dataset

@@ -11,7 +11,7 @@ import pytest
 from mien.core.errors import MienError
 from mien.core.nouns import Image
 from mien.data import DATASETS, open_dataset
-from mien.face.media import iter_media
+from mien.face.decode.media import iter_media
 
 CopyOf = Callable[[str], Path]
 

@@ -12,7 +12,7 @@ from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import Sample
 from mien.data import DATASETS, open_dataset
 from mien.data.emonet_face import ratings
-from mien.face.media import open_media
+from mien.face.decode.media import open_media
 
 CopyOf = Callable[[str], Path]
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image as pillow
 
 from mien.core.nouns import Image
+from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder
-from mien.face.images import load_image
 
 
 @pytest.fixture(scope="session")

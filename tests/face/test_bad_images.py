@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as pillow
 
 from mien.core.errors import BadInput
-from mien.face.images import ImageLimits, load_image
+from mien.face.decode.images import ImageLimits, load_image
 
 
 def refusal(source: object, limits: ImageLimits | None = None) -> str:

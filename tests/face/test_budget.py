@@ -15,8 +15,8 @@ import pytest
 from PIL import Image as pillow
 
 from mien.core.errors import BadInput
-from mien.face import budget
-from mien.face.images import ImageLimits, load_image
+from mien.face.decode import budget
+from mien.face.decode.images import ImageLimits, load_image
 
 
 def png(width: int, height: int, bits: int, colour: int) -> bytes:
@@ -105,7 +105,7 @@ def test_memory_counts_by_format(kind: str, most: float) -> None:
 _PEAK = """
 import resource, sys
 from mien.core.errors import BadInput
-from mien.face.images import load_image
+from mien.face.decode.images import load_image
 try:
     print(load_image(sys.argv[1]).shape)
 except BadInput as error:

@@ -12,8 +12,8 @@ from PIL import Image as pillow
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import CropTransform, Face, Image
 from mien.face.crop import canonical_crop, warp
+from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder
-from mien.face.images import load_image
 
 
 def placed(transform: CropTransform, points: np.ndarray) -> np.ndarray:

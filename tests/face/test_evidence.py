@@ -12,8 +12,8 @@ from PIL import Image as pillow
 
 from mien.core.errors import BadInput
 from mien.core.nouns import Image
+from mien.face.decode.images import list_media
 from mien.face.finder import FaceFinder, is_evident
-from mien.face.images import list_media
 
 
 @pytest.mark.parametrize("grey", [0, 90, 255])

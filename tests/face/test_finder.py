@@ -10,8 +10,8 @@ from PIL import Image as pillow
 
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Image
+from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder, box_overlap
-from mien.face.images import load_image
 from mien.face.pose import head_pose
 
 

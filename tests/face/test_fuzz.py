@@ -17,9 +17,9 @@ import pytest
 from PIL import Image as pillow
 
 from mien.core.errors import BadInput
-from mien.face.images import load_image
+from mien.face.decode.images import load_image
+from mien.face.decode.video import probe, read_frames
 from mien.face.landmark_files import read_landmarks
-from mien.face.video import probe, read_frames
 
 Generator = np.random.Generator
 _EACH = 10.0

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.core.errors import BadInput
+from mien.face.decode.video import read_frames
 from mien.face.finder import FaceFinder
 from mien.face.geometry import GEOMETRY_NAMES, aligned_landmarks, geometry_features
 from mien.face.pose import mean_face
 from mien.face.topology import CONTOURS, DLIB68, FACE_OVAL, LEFT_EYE, LIPS_INNER, RIGHT_EYE
-from mien.face.video import read_frames
 
 
 def face(seed: int = 0) -> np.ndarray:

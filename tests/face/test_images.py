@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as pillow
 
 from mien.core.nouns import Image
-from mien.face.images import list_media, load_image, media_kind
+from mien.face.decode.images import list_media, load_image, media_kind
 
 
 def two_tone(width: int = 40, height: int = 20) -> Image:

@@ -13,9 +13,9 @@ from PIL import Image as pillow
 
 from mien.core.errors import BadConfig, BadInput, MienError
 from mien.core.nouns import Image
-from mien.face import containers
-from mien.face.images import ImageLimits
-from mien.face.media import MediaReader, is_clip, iter_media, open_media, split_media
+from mien.face.decode import containers
+from mien.face.decode.images import ImageLimits
+from mien.face.decode.media import MediaReader, is_clip, iter_media, open_media, split_media
 
 Encoder = Callable[..., Path]
 
@@ -170,7 +170,8 @@ def test_containers_are_opened_once_and_few_stay_open(
     opened: list[str] = []
     real = containers.open_container
     monkeypatch.setattr(
-        "mien.face.media.open_container", lambda path, limits: opened.append(path.name) or real(path, limits)
+        "mien.face.decode.media.open_container",
+        lambda path, limits: opened.append(path.name) or real(path, limits),
     )
     medias = [f"{packs[k]}!{name}.png" for name in "ab" for k in (0, 1)]
     assert len([one for one in iter_media(medias) if not isinstance(one, MienError)]) == 4

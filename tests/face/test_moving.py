@@ -9,10 +9,10 @@ import pytest
 from PIL import Image as pillow
 
 from mien.core.errors import BadInput
-from mien.face import moving
-from mien.face.images import load_image
-from mien.face.moving import moving_kind
-from mien.face.video import probe, read_frames
+from mien.face.decode import moving
+from mien.face.decode.images import load_image
+from mien.face.decode.moving import moving_kind
+from mien.face.decode.video import probe, read_frames
 
 
 def pictures(count: int, side: int = 64) -> list[pillow.Image]:

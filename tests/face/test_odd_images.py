@@ -12,7 +12,7 @@ from PIL import Image as pillow
 
 from mien.core.errors import BadInput
 from mien.core.nouns import Image
-from mien.face.images import load_image, media_kind
+from mien.face.decode.images import load_image, media_kind
 
 
 def grey16(values: np.ndarray, kind: str = "PNG") -> bytes:

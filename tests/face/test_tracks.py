@@ -9,9 +9,9 @@ import pytest
 
 from mien.core.errors import BadConfig
 from mien.core.nouns import Image
+from mien.face.decode.video import VideoFrame, read_frames
 from mien.face.finder import FaceFinder
 from mien.face.tracks import FaceTracker
-from mien.face.video import VideoFrame, read_frames
 
 SIZE = (200, 480)
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image as pillow
 
 from mien.core.nouns import Face, Image
+from mien.face.decode.video import VideoFrame
 from mien.face.finder import FaceFinder
 from mien.face.tracks import FaceTracker
-from mien.face.video import VideoFrame
 
 CutHead = Callable[[Image, int], Image]
 

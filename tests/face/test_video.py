@@ -12,8 +12,8 @@ import pytest
 
 from mien.core.errors import BadInput
 from mien.core.nouns import Image
-from mien.face.images import ImageLimits
-from mien.face.video import VideoFrame, probe, read_frames
+from mien.face.decode.images import ImageLimits
+from mien.face.decode.video import VideoFrame, probe, read_frames
 
 pytest.importorskip("av")
 

@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 
 import mien
 from mien.app.cli import app
-from mien.app.models_transfer import run_export, run_import
+from mien.app.models.transfer import run_export, run_import
 from mien.backends.torch import TorchReader
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import Evidence, Turn
 from mien.face.crop import canonical_crop
+from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder
-from mien.face.images import load_image
 from mien.layers.facexformer import FaceXFormer
 from mien.models.composite.evidence_inputs import inherited_inputs
 from mien.models.composite.experts import (

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from mien.core.errors import BadInput
-from mien.face.clips import clip_length, middle, read_clip
 from mien.face.crop import canonical_crop
+from mien.face.decode.clips import clip_length, middle, read_clip
+from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder
-from mien.face.images import load_image
 from mien.models.composite.frames import central_evidence, clip_evidence
 
 Pixels = np.ndarray

@@ -14,8 +14,8 @@ from mien.core.emotions import EMOTIONS
 from mien.core.nouns import Evidence
 from mien.dialogue.read.au_arrays import FORMATS, read_array
 from mien.face.crop import canonical_crop
+from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder
-from mien.face.images import load_image
 from mien.train.pocket.evidence_stage import EvidenceStage
 from mien.train.pocket.hidden_stage import HiddenStage
 from mien.train.pocket.language import LanguageStage

@@ -21,9 +21,9 @@ from mien.core.errors import BadConfig, BadData, BadInput
 from mien.core.nouns import Image, Labels, Sample
 from mien.data import open_dataset
 from mien.face.crop import canonical_crop
+from mien.face.decode.images import load_image
+from mien.face.decode.media import open_media
 from mien.face.finder import FaceFinder, box_overlap
-from mien.face.images import load_image
-from mien.face.media import open_media
 from mien.work import faces as face_cache
 from mien.work.faces import FaceCache, derive_faces, face_of, front_end_version
 

@@ -27,16 +27,16 @@ from mien.core.nouns import Answer, Evidence, Explanation, Face, FaceResult, Fra
 from mien.dialogue.ask.inquiry import Inquiry
 from mien.dialogue.ask.understand import understand
 from mien.dialogue.read.claims import read_claims, withhold
-from mien.face.clips import middle
 from mien.face.crop import canonical_crop
+from mien.face.decode.clips import middle
+from mien.face.decode.images import load_image
+from mien.face.decode.moving import moving_kind
+from mien.face.decode.video import read_frames
 from mien.face.finder import FaceFinder, is_evident
-from mien.face.images import load_image
 from mien.face.landmark_files import read_landmarks
-from mien.face.moving import moving_kind
 from mien.face.quality import judge
 from mien.face.smooth import LandmarkSmoother
 from mien.face.tracks import FaceTracker
-from mien.face.video import read_frames
 from mien.metrics.faithfulness import audit
 from mien.models.composite.frames import central_evidence, clip_evidence
 from mien.work.loop import attempt, in_order

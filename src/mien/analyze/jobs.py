@@ -35,7 +35,7 @@ from mien.core.errors import BadInput, MienError
 from mien.core.nouns import FrameResult
 from mien.core.paths import pocket_weights, written_whole
 from mien.core.run_record import RunRecord
-from mien.face.video import probe
+from mien.face.decode.video import probe
 from mien.work.folder import RunFolder
 from mien.work.journal import Entry, Journal, Row
 from mien.work.loop import Shard, attempt, stamp

@@ -128,7 +128,7 @@ def draw_overlay(
         raise BadInput(
             got=f"an array of shape {image.shape} and type {image.dtype}",
             expected="(H, W, 3) uint8 RGB",
-            fix="Read it with mien.face.images.load_image",
+            fix="Read it with mien.face.decode.images.load_image",
         )
     return _render(image, result, layout.plan(_size(image), result, min_width, panels=panels), redact, hidden)
 

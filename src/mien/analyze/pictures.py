@@ -16,7 +16,7 @@ from mien.analyze.overlay import OverlayVideo, draw_overlay
 from mien.analyze.report import ReportBuilder
 from mien.core.nouns import FrameResult, Image
 from mien.core.paths import written_whole
-from mien.face.video import probe
+from mien.face.decode.video import probe
 
 __all__ = ["PictureOptions", "Pictures"]
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from PIL import Image as pillow
 
 from mien.core.errors import BadInput
-from mien.face.images import ImageSource, list_media, media_kind
+from mien.face.decode.images import ImageSource, list_media, media_kind
+from mien.face.decode.moving import moving_kind
 from mien.face.landmark_files import LANDMARK_SUFFIXES
-from mien.face.moving import moving_kind
 
 __all__ = ["Source", "Sources", "expand"]
 
@@ -27,7 +27,7 @@ class Source:
     """The path as given, or ``array:0``, ``picture:1`` by position for things in memory."""
     kind: Literal["image", "video", "landmarks"]
     payload: ImageSource
-    """What `mien.face.images.load_image` reads; the path for videos and landmark files."""
+    """What `mien.face.decode.images.load_image` reads; the path for videos and landmark files."""
     closes: bool = False
     """Nothing after it is read together with it."""
 

@@ -15,9 +15,9 @@ from mien.backends.chat import ChatImage
 from mien.core.aus import level_intensity
 from mien.core.errors import BadConfig
 from mien.core.nouns import FaceResult, Image, Sample
-from mien.face.clips import FOLDER_RATE, clip_length, frame_paths, middle
-from mien.face.images import load_image
-from mien.face.video import probe, read_frames
+from mien.face.decode.clips import FOLDER_RATE, clip_length, frame_paths, middle
+from mien.face.decode.images import load_image
+from mien.face.decode.video import probe, read_frames
 
 __all__ = ["Clip", "Frame", "OpenPicture", "PictureSize", "ReadFace", "cut_face", "encode_picture", "face_box",
            "light_facts", "measured_facts", "seconds_of"]  # fmt: skip
@@ -169,7 +169,7 @@ class Clip:
     frames: tuple[Frame, ...]
     """The first frame of each second."""
     centre: Frame
-    """The frame in the middle of the clip (`mien.face.clips.middle`)."""
+    """The frame in the middle of the clip (`mien.face.decode.clips.middle`)."""
 
 
 def seconds_of(media: str, most: int, folder_fps: float = FOLDER_RATE) -> Clip:

@@ -30,7 +30,7 @@ from mien.backends.memory import Remembering
 from mien.backends.patience import Budget, BudgetSpent, Limits, Patience, Prices, Stopped
 from mien.core.errors import BadData, MienError, require_range
 from mien.core.run_record import RunRecord
-from mien.face.media import split_media
+from mien.face.decode.media import split_media
 from mien.work.folder import RunFolder
 from mien.work.journal import Entry
 from mien.work.loop import Pace, Shard, attempt, in_order, stamp

@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 
 from mien import __version__
-from mien.app.annotate_command import annotate_app
-from mien.app.data_command import data_app
+from mien.app.annotate.command import annotate_app
+from mien.app.data.command import data_app
 from mien.app.evaluate_command import add_evaluate
-from mien.app.models_transfer import add_transfer
+from mien.app.models.transfer import add_transfer
 from mien.app.runs_command import merge_command
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import MienError
@@ -302,7 +302,7 @@ def train(
 @models_app.command("list")
 def models_list(folders: FoldersArgument = None) -> None:
     """List the models with size and licence, and those in the folders that are named."""
-    from mien.app.models_command import show_list
+    from mien.app.models.command import show_list
 
     show_list(folders or ())
 
@@ -310,7 +310,7 @@ def models_list(folders: FoldersArgument = None) -> None:
 @models_app.command("info")
 def models_info(name: NameArgument) -> None:
     """Describe one model: what it is, what it measures, files, licence, source."""
-    from mien.app.models_command import show_info
+    from mien.app.models.command import show_info
 
     show_info(name)
 
@@ -322,7 +322,7 @@ def models_verify(folders: FoldersArgument = None) -> None:
     Of a trained or imported model also: whether its weights are those that its configuration describes, and whether
     the outside nets that it reads are there.
     """
-    from mien.app.models_command import show_verification
+    from mien.app.models.command import show_verification
 
     raise typer.Exit(0 if show_verification(folders or ()) else 1)
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mien import __version__
-from mien.app.models_command import weight_sets
+from mien.app.models.command import weight_sets
 from mien.backends.base import DEFAULT_MODEL
 from mien.core.errors import MienError
 from mien.core.nouns import Evidence, Image
@@ -167,7 +167,7 @@ def _timed(work: Callable[[], _T]) -> tuple[_T, float]:
 
 def _test_picture() -> tuple[Image, int]:
     """A portrait when mien runs from its checkout, else a plain grey picture; and its number of faces."""
-    from mien.face.images import load_image
+    from mien.face.decode.images import load_image
 
     portrait = Path(PACKAGE.parents[1], "examples", "eileen_collins.jpg")
     if portrait.is_file():

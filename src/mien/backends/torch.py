@@ -28,7 +28,7 @@ from mien.dialogue.read import au_arrays
 from mien.dialogue.read.cot import Unparsed, read_explanation
 from mien.dialogue.say.narrator import narrate
 from mien.dialogue.say.questions import classify_question
-from mien.face.clips import middle
+from mien.face.decode.clips import middle
 from mien.metrics.calibration import Scaling
 from mien.models.composite.assemble import PRECISIONS
 from mien.models.composite.conversing import converse

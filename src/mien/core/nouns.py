@@ -263,7 +263,7 @@ class Sample:
     split: str
     """``train``, ``val``, ``test`` or a fold name."""
     media: str
-    """What `mien.face.media` opens: a path, or ``archive.zip!member``, ``array.npz!row``, ``clip.mp4!frame`` …"""
+    """What `mien.face.decode.media` opens: a path, ``archive.zip!member``, ``array.npz!row``, ``clip.mp4!frame`` …"""
     labels: Labels
     subject: str | None = None
     landmarks: FloatArray | None = None

@@ -15,7 +15,7 @@ from mien.backends.chat import ChatFailed, ChatImage, ChatMessage, ChatRequest, 
 from mien.core.nouns import Answer, AuReading, Evidence, FaceResult, Image, Sample
 from mien.evaluate.forms import measured, say
 from mien.evaluate.suite import Suite
-from mien.face.clips import middle
+from mien.face.decode.clips import middle
 
 __all__ = ["Answerer", "Given", "ReaderAnswers", "Said", "ServerAnswers", "Shown"]
 

@@ -28,7 +28,7 @@ from mien.evaluate.figures import (
 from mien.evaluate.forms import read
 from mien.evaluate.run import read_rows, score_run, suites_of
 from mien.evaluate.suite import Suite
-from mien.face.media import MediaReader
+from mien.face.decode.media import MediaReader
 from mien.metrics.calibration import reliability
 from mien.metrics.comparison import anova, bootstrap, holm, mcnemar
 

@@ -17,8 +17,8 @@ from mien.evaluate.answering import Answerer, Shown
 from mien.evaluate.forms import Value, truth_of
 from mien.evaluate.suite import Suite
 from mien.face.crop import canonical_crop
+from mien.face.decode.media import MediaReader, is_clip, split_media
 from mien.face.finder import FaceFinder
-from mien.face.media import MediaReader, is_clip, split_media
 from mien.models.composite.frames import central_evidence, clip_evidence
 from mien.work.faces import face_of
 from mien.work.loop import attempt

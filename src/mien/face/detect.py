@@ -210,7 +210,7 @@ class FaceDetector:
             raise BadInput(
                 got=f"an array of shape {image.shape} and type {image.dtype}",
                 expected="an RGB image (H, W, 3) of type uint8",
-                fix="Open the file with mien.face.images.load_image",
+                fix="Open the file with mien.face.decode.images.load_image",
             )
         height, width = image.shape[:2]
         whole = [_whole(height, width)]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mien.core.errors import BadInput
 from mien.core.nouns import LANDMARKS, FloatArray
-from mien.face.images import FAULTS, LIMITS
+from mien.face.decode.images import FAULTS, LIMITS
 
 __all__ = ["LANDMARK_SUFFIXES", "LandmarkFrames", "npy_header", "read_landmarks"]
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from mien.core.errors import BadConfig
 from mien.core.nouns import Face, Image
+from mien.face.decode.video import VideoFrame
 from mien.face.finder import FaceFinder, box_overlap
-from mien.face.video import VideoFrame
 
 __all__ = ["FaceTracker"]
 

@@ -162,7 +162,7 @@ class Mtcnn(nn.Module):
             raise BadInput(
                 got=f"a picture of shape {image.shape}, {image.dtype}",
                 expected="(H, W, 3) uint8 RGB",
-                fix="Load it with mien.face.images.load_image",
+                fix="Load it with mien.face.decode.images.load_image",
             )
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
         boxes, scores = self._propose(pixels)

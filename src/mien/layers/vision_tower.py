@@ -58,7 +58,7 @@ def prepare_pixels(
         raise BadInput(
             got=f"{len(images)} images: {[(image.shape, str(image.dtype)) for image in images][:3]}",
             expected="at least one, each (H, W, 3) uint8 RGB",
-            fix="Load images with mien.face.images.load_image",
+            fix="Load images with mien.face.decode.images.load_image",
         )
     mean, deviation = (torch.tensor(values)[:, None, None] for values in NORMS[norm])
     done = []

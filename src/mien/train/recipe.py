@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mien.core.errors import BadConfig
-from mien.face.clips import FOLDER_RATE
+from mien.face.decode.clips import FOLDER_RATE
 from mien.models.composite.systems import Stage, System
 from mien.train.values import read_stage
 

@@ -24,8 +24,8 @@ from mien.core.errors import BadConfig, BadData, BadInput, MienError
 from mien.core.nouns import LANDMARKS, CropTransform, Face, FloatArray, Image, Sample
 from mien.core.paths import forget_killed, output_errors, write_whole
 from mien.face.crop import canonical_crop, whole_image
+from mien.face.decode.media import iter_media
 from mien.face.finder import FaceFinder, box_overlap
-from mien.face.media import iter_media
 from mien.face.nets import read_manifest
 from mien.face.pose import head_pose
 from mien.work.rows import Rows, tensor_rows

@@ -42,8 +42,8 @@ from mien.annotate.pictures import (
 from mien.backends.chat import ChatMessage, ChatRequest, Reply, Teacher
 from mien.core.errors import BadConfig
 from mien.core.nouns import Image, Sample
-from mien.face.images import media_kind
-from mien.face.media import open_media, split_media
+from mien.face.decode.images import media_kind
+from mien.face.decode.media import open_media, split_media
 
 __all__ = ["PROMPTS", "VERSION", "ConversationEngine", "conversations_engine", "with_captioner"]
 

@@ -28,8 +28,8 @@ from mien.data.label_words import number
 from mien.data.problems import Problem
 from mien.data.tables import csv_rows, json_lines
 from mien.face.crop import canonical_crop
+from mien.face.decode.media import MediaReader
 from mien.face.finder import FaceFinder
-from mien.face.media import MediaReader
 from mien.work.faces import face_of
 
 __all__ = [

@@ -41,7 +41,7 @@ from mien.core.aus import AU_SETS, AUS
 from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import FaceResult, Sample
 from mien.dialogue.say.faba_instructions import AU_INSTRUCTIONS, EMOTION_INSTRUCTIONS
-from mien.face.media import open_media
+from mien.face.decode.media import open_media
 
 __all__ = [
     "INSTRUCTIONS",

@@ -5,7 +5,7 @@
                             "note": "…"}}}
 
 The paper's authors "carefully check and revise each annotation for the test sets" (Li et al. 2024, section 3.1).
-`mien.app.review_sheet` makes the sheet.
+`mien.app.annotate.review_sheet` makes the sheet.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Statistics of FABA-style data: the paper's Table 2 and the three parts of its figure 6 (Li et al. 2024, EmoLA).
 
 Figure 6: (a) how often each Action Unit is described, (b) how often each emotion, told by synonyms, (c) which words
-are used most. `mien.app.faba_page` draws them.
+are used most. `mien.app.annotate.faba_page` draws them.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from mien.core.errors import BadInput
 from mien.core.nouns import Evidence, Face
-from mien.face.clips import FOLDER_RATE, clip_length, middle, read_clip
 from mien.face.crop import canonical_crop
+from mien.face.decode.clips import FOLDER_RATE, clip_length, middle, read_clip
+from mien.face.decode.video import VideoFrame
 from mien.face.finder import FaceFinder
 from mien.face.tracks import FaceTracker
-from mien.face.video import VideoFrame
 
 __all__ = ["central_evidence", "clip_evidence", "frame_indices"]
 

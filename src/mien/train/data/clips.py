@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from mien.core.nouns import LANDMARKS, Evidence, FloatArray, Sample
 from mien.core.paths import written_whole
+from mien.face.decode.media import split_media
 from mien.face.finder import FaceFinder
-from mien.face.media import split_media
 from mien.models.composite.frames import clip_evidence
 from mien.train.data.crops import sample_hash
 from mien.work.faces import front_end_version

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.core.errors import MienError
 from mien.core.nouns import Image, Sample
-from mien.face.media import iter_media, split_media
+from mien.face.decode.media import iter_media, split_media
 from mien.work.rows import write_npy
 
 __all__ = ["grey_crops", "iter_pixels", "sample_hash"]

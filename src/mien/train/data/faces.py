@@ -28,9 +28,9 @@ from mien.core.nouns import (
 )
 from mien.data import open_dataset
 from mien.dialogue.say.narrator import narrate
-from mien.face.clips import middle
 from mien.face.crop import canonical_crop
-from mien.face.media import is_clip
+from mien.face.decode.clips import middle
+from mien.face.decode.media import is_clip
 from mien.train.data.clips import ClipFaces, ClipFrames
 from mien.train.data.landmark_cache import landmark_rows
 from mien.train.data.renders import read_renders

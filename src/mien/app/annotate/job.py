@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mien.app.annotate_options import RULES, Job
+from mien.app.annotate.options import RULES, Job
 from mien.app.progress import clock
 from mien.core.errors import BadConfig
 from mien.core.options import split_options

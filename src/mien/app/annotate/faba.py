@@ -11,14 +11,14 @@ from typing import Any
 from mien.annotate.faba.review import apply_corrections, read_corrections
 from mien.annotate.faba.rows import split_rows, write_faba
 from mien.annotate.faba.statistics import faba_statistics
-from mien.app.annotate_job import read_rows
-from mien.app.faba_page import write_faba_page
-from mien.app.faba_tree import fill_tree
-from mien.app.review_sheet import write_review_sheet
+from mien.app.annotate.faba_page import write_faba_page
+from mien.app.annotate.faba_tree import fill_tree
+from mien.app.annotate.job import read_rows
+from mien.app.annotate.review_sheet import write_review_sheet
 from mien.core.errors import BadConfig, BadInput
 from mien.core.paths import write_whole
 from mien.core.run_record import RunRecord
-from mien.face.media import open_media
+from mien.face.decode.media import open_media
 
 __all__ = ["finish_faba"]
 

@@ -1,4 +1,4 @@
-"""The process in which a dear picture is decoded: ``python -m mien.face.decoder SECONDS LIMITS… < picture``.
+"""The process in which a dear picture is decoded: ``python -m mien.face.decode.decoder SECONDS LIMITS… < picture``.
 
 It writes ``pixels H W``, a line break and the RGB bytes; or ``refused`` and an error's three parts between NULs.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from mien.core.errors import BadInput
-from mien.face.images import ImageLimits, decode_here
+from mien.face.decode.images import ImageLimits, decode_here
 
 __all__ = ["main"]
 

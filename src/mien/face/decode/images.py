@@ -24,7 +24,7 @@ from PIL import Image as pillow
 
 from mien.core.errors import BadInput, MienError, require
 from mien.core.nouns import Image
-from mien.face.budget import check_cost, decode_apart, decoding_cost, is_dear
+from mien.face.decode.budget import check_cost, decode_apart, decoding_cost, is_dear
 
 __all__ = [
     "FAULTS",
@@ -98,7 +98,7 @@ def load_image(source: ImageSource, limits: ImageLimits = LIMITS, name: str | No
 
     EXIF orientation is applied; 16-bit grey is scaled to 8 bit (values that fit in 12 bit as 12 bit; where less
     than half of the range is used, as by thermal cameras, the part that is); transparent pixels show white; of an
-    animation the first frame counts (`mien.face.video.read_frames` gives all); CMYK and palettes become RGB.
+    animation the first frame counts (`mien.face.decode.video.read_frames` gives all); CMYK and palettes become RGB.
     A picture that may take seconds is decoded in a process of its own, which is stopped after 20 s.
 
     Args:

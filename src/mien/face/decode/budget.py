@@ -18,7 +18,7 @@ from mien.core.nouns import Image
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-    from mien.face.images import ImageLimits
+    from mien.face.decode.images import ImageLimits
 
 __all__ = ["Cost", "check_cost", "decode_apart", "decoding_cost", "is_dear"]
 
@@ -101,10 +101,10 @@ def decode_apart(data: bytes, name: str, limits: ImageLimits) -> Image:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        BadInput: as `mien.face.images.load_image`; or it took too long.
+        BadInput: as `mien.face.decode.images.load_image`; or it took too long.
     """
     numbers = [str(value) for value in asdict(limits).values()]
-    command = [sys.executable, "-m", "mien.face.decoder", str(_STOPPED_AFTER), *numbers]
+    command = [sys.executable, "-m", "mien.face.decode.decoder", str(_STOPPED_AFTER), *numbers]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=_WAITED, check=False)
     except (subprocess.TimeoutExpired, MemoryError) as error:

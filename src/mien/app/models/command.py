@@ -13,7 +13,7 @@ from typing import Literal, cast
 from rich.console import Console
 from rich.table import Table
 
-from mien.app.model_folders_shown import folder_facts, folder_row, folder_states
+from mien.app.models.folders_shown import folder_facts, folder_row, folder_states
 from mien.core.aus import AUS
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.paths import face_weights, pocket_weights

@@ -25,8 +25,8 @@ from typing import Self
 
 from mien.core.errors import BadConfig, MienError
 from mien.core.nouns import Image
-from mien.face.containers import Container, open_container
-from mien.face.images import LIMITS, ImageLimits, load_image, media_kind
+from mien.face.decode.containers import Container, open_container
+from mien.face.decode.images import LIMITS, ImageLimits, load_image, media_kind
 
 __all__ = ["MediaReader", "is_clip", "iter_media", "open_media", "split_media"]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.app.data_options import NameArgument, OptionOption, RootOption
-from mien.app.exchange_command import convert_command, export_command
+from mien.app.data.exchange import convert_command, export_command
+from mien.app.data.options import NameArgument, OptionOption, RootOption
 from mien.app.runs_command import cache_command
 from mien.core.errors import BadData, BadInput
 from mien.core.options import say_type, split_options
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mien.data.problems import Problem
-    from mien.face.media import MediaReader
+    from mien.face.decode.media import MediaReader
     from mien.work.faces import FaceSummary
 
 __all__ = ["data_app", "derive_landmarks", "show_check", "show_list", "show_stats"]
@@ -151,7 +151,7 @@ def show_check(
         BadData: the folder is missing.
     """
     from mien.data import open_dataset
-    from mien.face.media import MediaReader
+    from mien.face.decode.media import MediaReader
 
     console, dataset = _console(console), open_dataset(name)
     with MediaReader() as reader:
@@ -256,8 +256,8 @@ def show_stats(
     """
     from rich.markup import escape
 
-    from mien.app.data_charts import stats_page, write_page
-    from mien.app.data_stats import count_labels, stats_tables
+    from mien.app.data.charts import stats_page, write_page
+    from mien.app.data.stats import count_labels, stats_tables
     from mien.data import open_dataset
 
     console, dataset = _console(console), open_dataset(name)

@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 from mien.core.errors import BadInput, require
 from mien.core.nouns import Image
-from mien.face.clips import clip_length, frame_paths, middle
-from mien.face.images import ImageLimits, load_image, media_kind
+from mien.face.decode.clips import clip_length, frame_paths, middle
+from mien.face.decode.images import ImageLimits, load_image, media_kind
+from mien.face.decode.video import VideoFrame, read_frames
 from mien.face.landmark_files import npy_header
-from mien.face.video import VideoFrame, read_frames
 
 __all__ = ["MAX_ARRAY_BYTES", "Container", "open_container"]
 

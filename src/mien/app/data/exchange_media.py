@@ -20,8 +20,8 @@ from mien.core.suffixes import is_clip
 
 if TYPE_CHECKING:
     from mien.core.nouns import FloatArray, Image, Sample
+    from mien.face.decode.media import MediaReader
     from mien.face.finder import FaceFinder
-    from mien.face.media import MediaReader
     from mien.models.composite.experts import LandmarkNet
 
 __all__ = ["Media", "Placed", "Priors", "cut", "jpeg", "write_file"]

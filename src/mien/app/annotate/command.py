@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from mien.app.annotate_options import Job, with_job
+from mien.app.annotate.options import Job, with_job
 
 if TYPE_CHECKING:
     from mien.annotate.faba.engine import Task
@@ -65,7 +65,7 @@ def exp_cot(
     """Verified chains of thought, from AU values and the label (ExpLLM's Exp-CoT engine)."""
     from mien.annotate.exp_cot.engine import exp_cot_engine
     from mien.annotate.exp_cot.items import open_aus
-    from mien.app.annotate_job import annotate, open_samples
+    from mien.app.annotate.job import annotate, open_samples
 
     root = None if job.root is None else str(job.root)
     source = open_aus(aus, job.threads)
@@ -99,8 +99,8 @@ def faba(
 ) -> None:
     """Descriptions of emotions and Action Units (FABA-Instruct), with its files and statistics."""
     from mien.annotate.faba.engine import faba_engine
-    from mien.app.annotate_faba import finish_faba
-    from mien.app.annotate_job import annotate, open_measurer, open_samples
+    from mien.app.annotate.faba import finish_faba
+    from mien.app.annotate.job import annotate, open_measurer, open_samples
 
     measurer = open_measurer(job, reader)
     engine = faba_engine(
@@ -129,7 +129,7 @@ def conversations(
 ) -> None:
     """Conversations about pictures and clips, in agreement with the label (EMO-LLaMA's engine)."""
     from mien.annotate.conversations.engine import conversations_engine, with_captioner
-    from mien.app.annotate_job import annotate, open_measurer, open_samples, open_teacher
+    from mien.app.annotate.job import annotate, open_measurer, open_samples, open_teacher
 
     measurer = open_measurer(job, reader)
     engine = conversations_engine(
@@ -154,7 +154,7 @@ def review(
     ] = None,
 ) -> None:
     """Review the test part of a faba run: write the sheet, or put its corrections into the published files."""
-    from mien.app.annotate_faba import finish_faba
+    from mien.app.annotate.faba import finish_faba
 
     for name, value in finish_faba(run, corrections).items():
         typer.echo(f"{name}: {value}")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mien.annotate.faba.rows import Rows, prior_name, tree_name
-from mien.app.exchange_media import Priors, cut, jpeg, write_file
+from mien.app.data.exchange_media import Priors, cut, jpeg, write_file
 from mien.core.errors import BadInput
 from mien.core.nouns import Labels, Sample
-from mien.face.media import MediaReader
+from mien.face.decode.media import MediaReader
 
 __all__ = ["fill_tree"]
 

@@ -12,8 +12,8 @@ from PIL import Image as pillow
 
 from mien.core.errors import BadInput
 from mien.core.nouns import Image
-from mien.face.budget import check_cost, decoding_cost
-from mien.face.images import FAULTS, LIMITS, ImageLimits, decoding, opened_picture, to_rgb
+from mien.face.decode.budget import check_cost, decoding_cost
+from mien.face.decode.images import FAULTS, LIMITS, ImageLimits, decoding, opened_picture, to_rgb
 
 __all__ = ["VideoFrame", "moving_frames", "moving_kind"]
 

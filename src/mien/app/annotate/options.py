@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from mien.app.data_options import OptionOption
+from mien.app.data.options import OptionOption
 
 __all__ = ["RULES", "Job", "with_job"]
 

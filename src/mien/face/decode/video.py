@@ -20,9 +20,9 @@ import numpy as np
 
 from mien.core.errors import BadInput, MienError, require
 from mien.core.nouns import Image
-from mien.face.cut_files import missing_end
-from mien.face.images import FAULTS, LIMITS, MIN_SIDE, ImageLimits
-from mien.face.moving import VideoFrame, moving_frames, moving_kind
+from mien.face.decode.cut_files import missing_end
+from mien.face.decode.images import FAULTS, LIMITS, MIN_SIDE, ImageLimits
+from mien.face.decode.moving import VideoFrame, moving_frames, moving_kind
 
 if TYPE_CHECKING:
     from av import VideoFrame as CodedFrame

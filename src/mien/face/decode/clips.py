@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.core.errors import BadInput
-from mien.face.images import LIMITS, ImageLimits, load_image, media_kind
-from mien.face.video import VideoFrame, probe, read_frames
+from mien.face.decode.images import LIMITS, ImageLimits, load_image, media_kind
+from mien.face.decode.video import VideoFrame, probe, read_frames
 
 __all__ = ["FOLDER_RATE", "ClipLength", "clip_length", "frame_paths", "middle", "read_clip"]
 

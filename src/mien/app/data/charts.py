@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mien.analyze.overlay_layout import name_of
 from mien.analyze.palette import EMOTION_COLOURS, STYLESHEET
-from mien.app.data_stats import AFFECT_CELLS, INTENSITY_BINS, WORDS_STEP, Stats
+from mien.app.data.stats import AFFECT_CELLS, INTENSITY_BINS, WORDS_STEP, Stats
 from mien.core.aus import LEVEL_LETTERS
 from mien.core.emotions import EMOTIONS
 from mien.core.paths import output_errors, write_whole

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from mien.app.data_options import NameArgument, OptionOption, RootOption
+from mien.app.data.options import NameArgument, OptionOption, RootOption
 from mien.core.errors import BadConfig, BadData, BadInput
 from mien.core.options import split_options
 
 if TYPE_CHECKING:
-    from mien.app.exchange_media import Media
+    from mien.app.data.exchange_media import Media
     from mien.core.nouns import Dialogue, Sample
     from mien.dialogue.files.exchange import Item
     from mien.dialogue.files.faba_eval import FabaItem
@@ -97,9 +97,9 @@ def export_command(
     seed: Annotated[int, typer.Option("--seed", help="Draws questions and answers.")] = 0,
 ) -> None:
     """Write a split as question-and-answer dialogues. Pictures are named by path, or cut out with --pictures."""
-    from mien.app.exchange_media import Media
+    from mien.app.data.exchange_media import Media
     from mien.data import open_dataset
-    from mien.face.media import MediaReader
+    from mien.face.decode.media import MediaReader
 
     if embed and format != "openai" and not (format is None and out.suffix == ".jsonl"):
         raise BadConfig(

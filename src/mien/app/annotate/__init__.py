@@ -1,0 +1,1 @@
+"""``mien annotate``: instruction data made of labelled faces."""

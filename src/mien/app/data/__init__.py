@@ -1,0 +1,1 @@
+"""``mien data``: data sets listed, checked, counted; their faces and dialogues."""

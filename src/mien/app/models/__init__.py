@@ -1,0 +1,1 @@
+"""``mien models``: listed, described, verified, imported, exported."""

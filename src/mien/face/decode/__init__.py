@@ -1,0 +1,1 @@
+"""Files, bytes and arrays to pixels, within bounds: pictures, videos, containers."""
