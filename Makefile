@@ -1,21 +1,26 @@
 # make demo    install the torch-free core into .venv and analyse the examples
 # make test    install everything the tests need, then check and test
+# make test-slow   the tests that take longer: long fuzzing, network watch, browser, kills of long runs
 # make check   style, types and import walls
 # make bench   measure; every script in benchmarks/ prints its figures
 #
 # PYTHON=python3.12  the interpreter that .venv is made from (3.11 or newer)
 # PIP_ARGS=...       extra arguments of pip install
+# JOBS=2             processes that test side by side
+# TEST_ARGS=...      extra arguments of pytest, such as --hold-bars
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 DEMO_OUT ?= demo-output
+JOBS ?= 2
+TEST_ARGS ?=
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet --no-compile $(PIP_ARGS) -c constraints.txt
 PROJECT := pyproject.toml constraints.txt
 LINTED := src tests tools benchmarks
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-slow check style bench clean
 .DELETE_ON_ERROR:
 
 $(PY):
@@ -36,15 +41,20 @@ demo: $(VENV)/.installed-demo
 	@echo
 	@echo "Pictures and the table lie in $(DEMO_OUT)/; open $(DEMO_OUT)/report.html in a browser."
 
-check: $(VENV)/.installed-test
+style: $(VENV)/.installed-test
 	$(PY) -m ruff check $(LINTED)
 	$(PY) -m ruff format --check $(LINTED)
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
+
+check: style
 	$(PY) -m pytest -q --durations=0 --durations-min=5 tests/architecture
 
-test: check
-	$(PY) -m pytest -q
+test: style
+	$(PY) -m pytest -q -n $(JOBS) --dist loadfile $(TEST_ARGS)
+
+test-slow: $(VENV)/.installed-test
+	$(PY) -m pytest -q -m 'slow and not hours and not gpu' --durations=20 $(TEST_ARGS)
 
 bench: $(VENV)/.installed-test
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(PY) "$$script"; done

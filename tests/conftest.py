@@ -1,10 +1,16 @@
 """Shared fixtures; every test runs offline, without a GPU and with warnings as errors."""
 
+# ruff: noqa: E402
 from __future__ import annotations
+
+import os
+
+# Before NumPy and torch load: the threads of many small tests side by side would only wait for each other.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 import csv
 import io
-import os
 import subprocess
 import sys
 import zipfile
@@ -17,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageEnhance
 
+from costs import Costs
 from mien.core.aus import AU_SETS
 from mien.core.nouns import Image as Pixels
 from mien.core.paths import data_root as find_data_root
@@ -28,6 +35,21 @@ settings.register_profile(
     "mien", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("mien")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hold-bars",
+        action="store_true",
+        help="Fail rooms that cost more processor than tools/costs.py allows.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A worker of pytest-xdist only counts; the process that started it holds the sum against the bars.
+    config.pluginmanager.register(
+        Costs(config.getoption("hold_bars") and not hasattr(config, "workerinput")), "costs"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,14 @@ def exported(tree: ast.Module) -> list[str] | None:
 
 def faults(relative: str, text: str) -> list[str]:
     """Everything that offends taste in one file."""
+    return look(relative, text)[0]
+
+
+@cache
+def look(relative: str, text: str) -> tuple[list[str], list[int]]:
+    """What offends taste in one file, and the lengths of its functions: each file is parsed once."""
     tree, found = ast.parse(text), []
+    lengths = [length(function) for function in functions(tree)]
     if len(text.splitlines()) > MAX_FILE:
         found.append(f"{len(text.splitlines())} lines in a file, at most {MAX_FILE}")
     if any(bad in Path(relative).stem for bad in BAD_NAMES):
@@ -82,7 +90,7 @@ def faults(relative: str, text: str) -> list[str]:
             found.append(f"line {node.lineno}: the environment is read")
     if relative.startswith("src/"):
         found += export_faults(relative, tree)
-    return found
+    return found, lengths
 
 
 def export_faults(relative: str, tree: ast.Module) -> list[str]:
@@ -110,8 +118,9 @@ def test_file(path: Path) -> None:
 
 
 def test_most_functions_are_short() -> None:
+    paths = python_files("src")
     lengths = sorted(
-        length(node) for path in python_files("src") for node in functions(ast.parse(path.read_text()))
+        n for path in paths for n in look(path.relative_to(ROOT).as_posix(), path.read_text())[1]
     )
     assert lengths[int(0.9 * len(lengths))] <= P90_FUNCTION
 

@@ -252,7 +252,7 @@ def test_published_backbones_are_taken_over(tmp_path: Path) -> None:
     assert all(torch.equal(value, found[name]) for name, value in tower.state_dict().items())
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("system", [*SYSTEMS, "emola-disfa"])
 def test_small_beats_the_answer_that_ignores_the_face(
