@@ -12,7 +12,8 @@ from mien.core.quiet import no_telemetry
 
 if TYPE_CHECKING:
     from mien.analyze.analyzer import Analyzer, ask, load_model, verify
-    from mien.analyze.frame import to_frame
+    from mien.analyze.session import Session
+    from mien.analyze.tables.frame import to_frame
     from mien.backends.audit import reward
     from mien.core.errors import (
         BackendFailed,
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
         AuReading,
         Claim,
         Explanation,
+        Face,
         FaceResult,
         FrameResult,
+        Pose,
         Quality,
         Verification,
     )
@@ -47,13 +50,16 @@ __all__ = [
     "BadInput",
     "Claim",
     "Explanation",
+    "Face",
     "FaceResult",
     "FrameResult",
     "MienError",
     "MissingDependency",
     "MissingWeights",
     "OutputFailed",
+    "Pose",
     "Quality",
+    "Session",
     "Verification",
     "__version__",
     "ask",
@@ -69,14 +75,15 @@ __version__ = "0.1.0"
 
 no_telemetry()  # before any library that would call its maker is loaded
 _ERRORS = "BackendFailed BadConfig BadData BadInput MienError MissingDependency MissingWeights OutputFailed"
-_NOUNS = "Answer AuReading Claim Explanation FaceResult FrameResult Quality Verification"
+_NOUNS = "Answer AuReading Claim Explanation Face FaceResult FrameResult Pose Quality Verification"
 _HOMES = {
     "reward": "mien.backends.audit",
     **dict.fromkeys(_ERRORS.split(), "mien.core.errors"),
     **dict.fromkeys(_NOUNS.split(), "mien.core.nouns"),
     "read_claims": "mien.dialogue.read.claims",
     "read_emotion": "mien.dialogue.read.emotion",
-    "to_frame": "mien.analyze.frame",
+    "Session": "mien.analyze.session",
+    "to_frame": "mien.analyze.tables.frame",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -35,7 +36,8 @@ def test_help_and_version(mien: Mien) -> None:
     options = mien("analyze", "--help").stdout
     for option in (
         "--out --format --columns --explain --overlay --report --cropped --landmarks-only --model --resume "
-        "--labels --smooth --every --threads --batch-size --redact --cut-off --landmarks --decimal"
+        "--labels --fill --keep-formulas --smooth --every --threads --batch-size --redact --cut-off --landmarks "
+        "--decimal"
     ).split():
         assert option in options
 
@@ -84,13 +86,67 @@ def test_formats(mien: Mien, photos: list[Path], tmp_path: Path, format: str) ->
     assert (tmp_path / f"faces.{format}").stat().st_size > 500
 
 
-def test_columns_of_other_tools(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
-    for columns, first in (("openface", "face, confidence"), ("pyfeat", "FaceRectX,FaceRectY")):
-        done = mien("analyze", photos[0], "--out", tmp_path / columns, "--columns", columns)
-        assert done.returncode == 0, done.stderr
-        assert (tmp_path / columns / "faces.csv").read_text().startswith(first)
-        (row,) = rows_of(tmp_path / columns / "faces.csv")
-        assert float(row["x_30"]) > 0 and row["input"] == str(photos[0])
+def test_columns_of_other_tools(mien: Mien, photos: list[Path], clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ["analyze", photos[0], clip, "--every", 24, "--out", out]
+    assert mien(*given, "--columns", "openface").returncode == 0
+    assert {path.name for path in (out / "openface").iterdir()} == {f"{photos[0].stem}.csv", "clip.csv"}
+    assert (out / "openface" / f"{photos[0].stem}.csv").read_text().startswith("face,confidence,gaze_0_x")
+    assert (
+        (out / "openface" / "clip.csv").read_text().startswith("frame,face_id,timestamp,confidence,success,")
+    )
+    told = json.loads((out / "schema.json").read_text())["table"]
+    assert told == {"openface/clip.csv": str(clip), f"openface/{photos[0].stem}.csv": str(photos[0])}
+    # Another layout of the same run leaves no table of the earlier one behind.
+    assert mien(*given, "--columns", "pyfeat", "--resume").returncode == 0
+    assert not (out / "openface").exists()
+    rows = rows_of(out / "faces.csv")
+    assert [row["input"] for row in rows[:2]] == [str(photos[0]), str(clip)]
+    assert len({row["frame"] for row in rows}) == len(rows)  # one face each
+
+
+def test_the_table_alone_to_standard_output(
+    mien: Mien, photos: list[Path], clip: Path, tmp_path: Path
+) -> None:
+    given = ["analyze", photos[0], tmp_path / "absent.jpg", clip, "--every", 30]
+    done = mien(*given, "--out", "-")
+    assert mien(*given, "--out", tmp_path / "out").returncode == done.returncode == 1
+    assert done.stdout == (tmp_path / "out" / "faces.csv").read_text() and "absent.jpg" in done.stderr
+    one = mien("analyze", photos[0], "-o", "-", "--format", "json", "--quiet")
+    assert [row["input"] for row in json.loads(one.stdout)] == [str(photos[0])] and one.stderr == ""
+    for options, said in ((["--report"], "--report"), (["--columns", "openface"], "for 3 inputs")):
+        refused = mien(*given, "--out", "-", *options)
+        assert refused.returncode == 2 and said in refused.stderr and refused.stdout == ""
+    assert not Path("-").exists()
+
+
+def test_overlays_stand_in_the_table(mien: Mien, gallery: Gallery, clip: Path, tmp_path: Path) -> None:
+    (photo,) = gallery(tmp_path / "in", 1)
+    (tmp_path / "in" / "PHOTO000.png").write_bytes(photo.read_bytes())
+    (tmp_path / "in" / "con.jpg").write_bytes(photo.read_bytes())
+    (tmp_path / "in" / "broken.jpg").write_text("hello")
+    (tmp_path / "in" / "clip.mp4").write_bytes(clip.read_bytes())
+    done = mien("analyze", tmp_path / "in", "--out", tmp_path / "out", "--overlay", "--every", 30)
+    assert done.returncode == 1, done.stderr
+    rows = rows_of(tmp_path / "out" / "faces.csv")
+    drawn = {Path(row["input"]).name: row["overlay"] for row in rows}
+    assert drawn["clip.mp4"] == "overlay/clip.mp4" and drawn["broken.jpg"] == ""
+    assert drawn["con.jpg"].startswith("overlay/con_-")
+    names = {path.name for path in (tmp_path / "out" / "overlay").iterdir()}
+    assert names == {Path(name).name for name in drawn.values() if name}
+    assert len({name.casefold() for name in names}) == len(names) == 4
+
+
+def test_what_is_never_opened_is_a_notice(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
+    gallery(tmp_path / "in", 1)
+    os.mkfifo(tmp_path / "in" / "pipe.jpg")
+    (tmp_path / "in" / "loop.png").symlink_to("loop.png")
+    done = mien("analyze", tmp_path / "in", "--out", tmp_path / "out")
+    assert done.returncode == 0 and "1 × a named pipe" in done.stdout, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "out" / "errors.jsonl").read_text().splitlines()]
+    assert {Path(line["input"]).name for line in lines} == {"pipe.jpg", "loop.png"}
+    assert all(line["error"] is None and line["notice"].startswith("passed over: ") for line in lines)
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["counts"]["passed_over"] == 2
 
 
 def test_landmarks_only_overlay_holds_no_pixels(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
@@ -155,7 +211,7 @@ def test_asking(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--columns", "excel"], "one of mien, openface, pyfeat"),
+        (["--columns", "excel"], "one of mien, openface, openface-spaced, pyfeat"),
         (["--format", "xlsx"], "one of csv, tsv, parquet, json, jsonl"),
         (["--labels", "emoji"], "one of mien, affectnet"),
         (["--format", "json", "--decimal", "comma"], "Expected csv or tsv"),

@@ -6,6 +6,8 @@ import ast
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +16,9 @@ import typer
 from typer.testing import CliRunner
 
 import fill_figures
-from mien.analyze.columns import Contents
-from mien.analyze.peer_columns import LAYOUTS, layout_of
-from mien.analyze.schema import describe
+from mien.analyze.tables.columns import Contents
+from mien.analyze.tables.peer_columns import LAYOUTS, layout_of
+from mien.analyze.tables.schema import describe
 from mien.app.cli import app
 from mien.core.aus import AU_SETS
 from mien.core.emotions import EMOTIONS
@@ -170,12 +172,33 @@ def test_the_python_of_the_tour(
     assert quoted - {1} <= columns
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_python_of_the_tour_is_typed(tmp_path: Path) -> None:
+    for number, code in enumerate(fences(ROOT / "README.md", "python")):
+        (tmp_path / f"sample{number}.py").write_text(code, encoding="utf-8")
+    files = sorted(map(str, tmp_path.glob("*.py")))
+    # The checkout's settings are strict, and its cache saves most of the time.
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def family(column: str) -> str:
     """The name under which a page documents a column: one AU and one end of a series stand for all."""
     for pattern, name in (
         (r"AU\d\d_([pilc])", r"AU12_\1"),
         (r"mesh_([xyz])_\d+", r"mesh_\1_0"),
-        (r"[xy]_\d+", "x_0"),
+        (r"[xyXYZ]_\d+", "x_0"),
+        (r"gaze_.*", "gaze_*"),
+        (r"eye_lmk_.*", "eye_lmk_*"),
+        (r"pose_T[xyz]", "pose_Tx"),
+        (r"p_.+", "p_*"),
         (r"AU\d\d", "AU01"),
     ):
         column = re.sub(f"^{pattern}$", name, column)
@@ -197,7 +220,7 @@ def test_every_column_is_documented(layout: str, photos_only: bool) -> None:
 
 def test_schema_has_what_the_page_says() -> None:
     contents = Contents(AU_SETS["pocket"], "pocket")
-    said = describe("faces.csv", "csv", layout_of("openface", contents), contents, "point")
+    said = describe("faces.csv", "csv", layout_of("openface", contents), contents)
     assert {"omitted", "aus", "columns", "presence_cut_off"} <= said.keys()
     text = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name in EMOTIONS)

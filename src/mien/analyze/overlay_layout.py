@@ -201,7 +201,7 @@ def _place_chips(
     for i in order:
         box = boxes[i]
         size_px = round(max(min(max(0.1 * box.width, 11.0 * unit), 15.0 * unit), _SMALLEST_TEXT))
-        options = list(_chip_options(box, _labels(faces[i], i + 1 if numbered else None), size_px, size))
+        options = list(_chip_options(box, _labels(faces[i], i if numbered else None), size_px, size))
         others = [chip for chip, _, _ in chips.values()] + [b for j, b in enumerate(boxes) if j != i]
         free = (option for option in options if not any(option[0].overlap(other) > 0 for other in others))
         chips[i] = next(free, options[-1])

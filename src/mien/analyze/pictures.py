@@ -12,10 +12,12 @@ import numpy as np
 from PIL import Image as pillow
 
 from mien.analyze.analyzer import AnalysedFrame
+from mien.analyze.file_names import part_stem
 from mien.analyze.overlay import OverlayVideo, draw_overlay
 from mien.analyze.report import ReportBuilder
 from mien.core.nouns import FrameResult, Image
 from mien.core.paths import written_whole
+from mien.face.decode.part import Part
 from mien.face.decode.video import probe
 
 __all__ = ["PictureOptions", "Pictures"]
@@ -32,8 +34,8 @@ class PictureOptions:
     overlay: bool
     report: bool
     redact: bool
-    every: int
-    """Every n-th frame of a video is analysed."""
+    part: Part
+    """Which frames of videos are analysed."""
 
     @property
     def any(self) -> bool:
@@ -89,9 +91,7 @@ class Pictures:
     def _draw(self, frame: AnalysedFrame, stored: FrameResult) -> None:
         if frame.item == self._given_up:
             return
-        name = self._stems[frame.item]
-        if stored.source != frame.item:  # a row of a table that mien wrote
-            name = f"{name}-{Path(stored.source).stem[:40]}"
+        name = part_stem(self._stems[frame.item], frame.item, stored.source)
         image = frame.image if frame.image is not None else _blank(stored)
         if stored.video:
             self._draw_video(image, stored, frame, name)
@@ -107,7 +107,7 @@ class Pictures:
             self._video = None
         if self._video is None and image is not None:
             path = self._folder / f"{name}.mp4"
-            rate = _rate(frame.item) / self._options.every
+            rate = self._options.part.rate(_rate(frame.item))
             self._video = self._open.enter_context(OverlayVideo(path, rate, self._options.redact))
         if self._video is not None and image is not None:
             self._video.add(image, stored)

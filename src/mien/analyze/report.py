@@ -166,7 +166,7 @@ class ReportBuilder:
             return
         video = self._videos.get(card["source"])
         for face in card["faces"] if video is not None else ():
-            key = _track_key(face["track"], face["number"] - 1), face["emotion"]
+            key = _track_key(face["track"], face["number"]), face["emotion"]
             rank = _rank(face["emotions"][face["emotion"]], face["explanation"] is not None)
             if video is not None and key[0] in video.tracks:
                 if key not in video.key_frames or rank > video.key_frames[key].rank:

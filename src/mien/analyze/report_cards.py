@@ -67,7 +67,7 @@ def _face_card(result: FrameResult, index: int, image: Image | None, redact: boo
     face = result.faces[index]
     pose = face.pose
     return {
-        "number": index + 1,
+        "number": index,
         "track": face.track,
         "emotion": face.emotion,
         "emotions": {name: round(float(face.emotions.get(name, 0.0)), 4) for name in EMOTIONS},

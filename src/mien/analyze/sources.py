@@ -1,22 +1,31 @@
-"""What the analyzer may be given: paths, folders, arrays, Pillow images, videos, landmark files."""
+"""What the analyzer may be given: paths, folders, patterns, bytes, open files, arrays, Pillow images, landmarks."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryDirectory
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
 
-from mien.core.errors import BadInput
-from mien.face.decode.images import ImageSource, list_media, media_kind
-from mien.face.decode.moving import moving_kind
+from mien.core.errors import BadInput, MienError
+from mien.face.decode.images import ImageSource, kind_of_bytes, list_media, media_kind
+from mien.face.decode.moving import may_move, moving_kind
 from mien.face.landmark_files import LANDMARK_SUFFIXES
 
-__all__ = ["Source", "Sources", "expand"]
+__all__ = ["OneSource", "Source", "Sources", "expand", "on_disk", "shown_path"]
+
+_MOST_BYTES = 1_000_000_000
+"""Of a file that is given open or as bytes, and so lies in memory."""
+_KINDS = (
+    "a path, a folder, bytes, a file open for reading bytes, an array (H, W, 3) uint8 RGB or a Pillow image"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +33,7 @@ class Source:
     """One item to analyse, not yet opened."""
 
     name: str
-    """The path as given, or ``array:0``, ``picture:1`` by position for things in memory."""
+    """The path as given, or ``array:0``, ``picture:1``, ``bytes:2`` by position for things in memory."""
     kind: Literal["image", "video", "landmarks"]
     payload: ImageSource
     """What `mien.face.decode.images.load_image` reads; the path for videos and landmark files."""
@@ -32,41 +41,121 @@ class Source:
     """Nothing after it is read together with it."""
 
 
-OneSource = str | Path | npt.NDArray[np.generic] | pillow.Image | Source
+OneSource = str | os.PathLike[str] | bytes | IO[bytes] | npt.NDArray[np.generic] | pillow.Image | Source
 Sources = OneSource | Iterable[OneSource]
-"""One path, folder, array (H, W, 3) uint8 RGB or Pillow image, or an iterable of these."""
+"""One path, folder, pattern, encoded file (bytes or open), array (H, W, 3) uint8 RGB or Pillow image, or an iterable of
+these."""
+_ONE = (str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, pillow.Image, Source)
 
 
-def expand(sources: Sources) -> Iterator[Source]:
+def expand(sources: Sources, skipped: dict[Path, str] | None = None) -> Iterator[Source]:
     """Turn what the user gave into single items, lazily and in order.
 
     Folders become the pictures and videos in them (sorted, hidden files left out); landmark files
     (.csv, .npy, .npz, .json) count only when named outright.
 
+    Args:
+        sources: one or many.
+        skipped: see `mien.face.decode.images.list_media`.
+
     Raises:
-        BadInput: an item is of a type that cannot be analysed.
+        BadInput: an item is of a type that cannot be analysed, or an empty path.
     """
-    if isinstance(sources, str | Path | np.ndarray | pillow.Image | Source):
-        sources = (sources,)
+    if isinstance(sources, _ONE) or hasattr(sources, "read"):
+        sources = (sources,)  # type: ignore[assignment]
+    if not isinstance(sources, Iterable):
+        raise _unknown(sources, "")
     for position, item in enumerate(sources):
-        if isinstance(item, Source):
-            yield item
-        elif isinstance(item, np.ndarray):
-            yield Source(f"array:{position}", "image", item)
-        elif isinstance(item, pillow.Image):
-            yield Source(f"picture:{position}", "image", item)
-        elif isinstance(item, str | Path):
-            yield from map(_from_path, list_media([item]))
-        else:
+        yield from _expanded(item, position, skipped)
+
+
+def _expanded(item: Any, position: int, skipped: dict[Path, str] | None) -> Iterator[Source]:
+    if isinstance(item, Source):
+        yield item
+    elif isinstance(item, np.ndarray):
+        yield Source(f"array:{position}", "image", item)
+    elif isinstance(item, pillow.Image):
+        yield Source(f"picture:{position}", "image", item)
+    elif isinstance(item, bytes | bytearray | memoryview):
+        yield _of_bytes(f"bytes:{position}", bytes(item))
+    elif hasattr(item, "read"):
+        yield _of_bytes(f"file:{position}", _read(item, position))
+    elif isinstance(item, str | os.PathLike) and isinstance(path := os.fspath(item), str):
+        if not path.strip():
             raise BadInput(
-                got=f"an item of type {type(item).__name__} at position {position}",
-                expected="a path, a folder, an array (H, W, 3) uint8 RGB or a Pillow image",
-                fix="Convert it to one of these",
+                got=f"an empty path ({path!r})",
+                expected="a file or folder",
+                fix="Set the variable that it comes from",
             )
+        if "://" in path:
+            yield Source(path, "image", path)  # its reader says that mien does not read the network
+        else:
+            yield from map(_from_path, list_media([path], skipped))
+    else:
+        raise _unknown(item, f" at position {position}")
+
+
+def _unknown(item: object, where: str) -> BadInput:
+    return BadInput(
+        got=f"an item of type {type(item).__name__}{where}", expected=_KINDS, fix="Convert it to one of these"
+    )
+
+
+def _read(file: IO[bytes], position: int) -> bytes:
+    try:
+        data = file.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            got=f"the open file at position {position}, which cannot be read ({error})",
+            expected="a file open for reading",
+            fix="Keep it open until its result has come",
+        ) from error
+    if not isinstance(data, bytes):
+        raise BadInput(
+            got=f"the file at position {position}, open as text",
+            expected="a file open for reading bytes",
+            fix="Open it with mode 'rb'",
+        )
+    return data
+
+
+def _of_bytes(name: str, data: bytes) -> Source:
+    if len(data) > _MOST_BYTES:
+        raise BadInput(
+            got=f"{name} with more than {_MOST_BYTES:,} bytes",
+            expected="less in memory",
+            fix="Pass the path of the file",
+        )
+    return Source(name, kind_of_bytes(data[:16]) or "image", data)
+
+
+@contextmanager
+def on_disk(source: Source) -> Iterator[Source]:
+    """The source itself, or a copy of a film's or moving picture's bytes in a file while the block runs."""
+    data = source.payload
+    if not isinstance(data, bytes) or not (source.kind == "video" or may_move(data[:32])):
+        yield source
+        return
+    with TemporaryDirectory(prefix="mien-") as folder:
+        path = Path(folder) / "clip"
+        path.write_bytes(data)
+        kind: Literal["image", "video"] = "video" if source.kind == "video" or moving_kind(path) else "image"
+        try:
+            yield replace(source, kind=kind, payload=path if kind == "video" else data)
+        except MienError as error:
+            got, expected, fix = (
+                one.replace(str(path), source.name) for one in (error.got, error.expected, error.fix)
+            )
+            raise type(error)(got=got, expected=expected, fix=fix) from error
+
+
+def shown_path(path: Path) -> str:
+    """A path as text that can be stored, also where its name is not UTF-8."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def _from_path(path: Path) -> Source:
-    name = str(path).encode(errors="backslashreplace").decode()  # a name that is not UTF-8 must be storable
+    name = shown_path(path)
     if path.suffix.lower() in LANDMARK_SUFFIXES:
         return Source(name, "landmarks", path)
     # A file of no known kind is opened as a picture, whose reader says what is wrong with it.

@@ -17,12 +17,13 @@ from mien.core.nouns import LANDMARKS, AuReading, FaceResult, FloatArray, FrameR
 from mien.face.topology import DLIB68
 from mien.work.journal import Journal, Row
 
-__all__ = ["CARD", "FRAME", "Points", "frame_row", "frames_of", "rounded"]
+__all__ = ["CARD", "FAULT", "FRAME", "Points", "frame_row", "frames_of", "items_of", "rounded"]
 
 Points = Literal["none", "dlib68", "all"]
 """Which landmarks are kept: none, the 68 that other tools' columns need, or all 478."""
-FRAME, CARD = "frame", "card"
-"""Kinds of the journal's rows: a `FrameResult`, and what the report shows of one."""
+FRAME, CARD, FAULT = "frame", "card", "fault"
+"""Kinds of the journal's rows: a `FrameResult`, what the report shows of one, and the error of one that was read, in
+drawing it."""
 _KEPT: Mapping[str, npt.NDArray[np.int64]] = {
     "dlib68": np.asarray(DLIB68, dtype=np.int64),
     "all": np.arange(LANDMARKS),
@@ -49,8 +50,15 @@ def frame_row(frame: FrameResult, points: Points) -> Row:
 
 def frames_of(journal: Journal, sources: Iterable[str], kind: str = FRAME) -> Iterator[FrameResult]:
     """Stored frames of ``sources``, in that order, streamed."""
-    for _, body in journal.bodies(sources, kind):
-        yield decode(FrameResult, json.loads(body))
+    return (frame for _, frame in items_of(journal, sources, kind))
+
+
+def items_of(
+    journal: Journal, sources: Iterable[str], kind: str = FRAME
+) -> Iterator[tuple[str, FrameResult]]:
+    """The same, each with its item."""
+    for item, body in journal.bodies(sources, kind):
+        yield item, decode(FrameResult, json.loads(body))
 
 
 def _kept(landmarks: FloatArray | None, points: Points) -> FloatArray | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -20,7 +20,7 @@ from mien.app.evaluate_command import add_evaluate
 from mien.app.models.transfer import add_transfer
 from mien.app.runs_command import merge_command
 from mien.backends import DEFAULT_MODEL
-from mien.core.errors import MienError
+from mien.core.errors import MienError, OutputFailed
 
 __all__ = ["app", "main"]
 
@@ -47,6 +47,13 @@ app.command("merge")(merge_command)
 app.add_typer(annotate_app, name="annotate")
 add_evaluate(app)
 
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise typer.BadParameter("an empty path; set the variable that it comes from")
+    return Path(text)
+
+
 PathsArgument = Annotated[
     list[str],
     typer.Argument(
@@ -55,14 +62,36 @@ PathsArgument = Annotated[
         show_default=False,
     ),
 ]
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+OutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", parser=_folder, metavar="DIR",
+        help="Folder for the results; - writes the table alone to standard output.",
+    ),
+]  # fmt: skip
 FormatOption = Annotated[str, typer.Option("--format", "-f", help="csv, tsv, parquet, json or jsonl.")]
-ColumnsOption = Annotated[str, typer.Option(help="Columns of the table: mien, openface or pyfeat.")]
+ColumnsOption = Annotated[
+    str, typer.Option(help="Columns of the table: mien, openface, openface-spaced or pyfeat.")
+]
 LabelsOption = Annotated[
     str | None,
     typer.Option(help="Spelling and order of the emotions, e.g. affectnet, deepface, facereader, pyfeat."),
 ]
 DecimalOption = Annotated[str, typer.Option(help="point, or comma (CSV cells then end with ';').")]
+FillOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What stands for missing numbers in CSV: nan, empty or 0.",
+        show_default="nan in mien's columns, else empty",
+    ),
+]
+FormulasOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-formulas",
+        help="Leave texts that a spreadsheet would run as a formula (= + - @) without a ' before them.",
+    ),
+]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Write an audited explanation per face.")]
 OverlayOption = Annotated[bool, typer.Option("--overlay", help="Draw mesh, box, label and AUs on copies.")]
 ReportOption = Annotated[bool, typer.Option("--report", help="Write report.html, one self-contained page.")]
@@ -77,6 +106,13 @@ LandmarksOnlyOption = Annotated[
 LandmarksOption = Annotated[bool, typer.Option("--landmarks", help="Add the 478 mesh points to the table.")]
 SmoothOption = Annotated[bool, typer.Option("--smooth", help="Smooth landmarks over time in videos.")]
 EveryOption = Annotated[int, typer.Option(help="Analyse every n-th frame of videos.", min=1)]
+StartOption = Annotated[float, typer.Option(help="Second of videos at which to begin.", min=0)]
+EndOption = Annotated[
+    float | None, typer.Option(help="Second of videos at which to end.", show_default=False)
+]
+FpsOption = Annotated[
+    float | None, typer.Option(help="At most so many frames per second of videos.", show_default="all")
+]
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="Name of a model (see `mien models list`) or a run folder.")
 ]
@@ -139,6 +175,8 @@ def analyze(
     columns: ColumnsOption = "mien",
     labels: LabelsOption = None,
     decimal: DecimalOption = "point",
+    fill: FillOption = None,
+    keep_formulas: FormulasOption = False,
     explain: ExplainOption = False,
     overlay: OverlayOption = False,
     report: ReportOption = False,
@@ -148,6 +186,9 @@ def analyze(
     landmarks: LandmarksOption = False,
     smooth: SmoothOption = False,
     every: EveryOption = 1,
+    start: StartOption = 0.0,
+    end: EndOption = None,
+    fps: FpsOption = None,
     model: ModelOption = DEFAULT_MODEL,
     cut_off: CutOffOption = 1,
     threads: ThreadsOption = None,
@@ -161,29 +202,37 @@ def analyze(
 ) -> None:
     """Analyse faces: one table row per face, with emotions, Action Units, pose and, if asked, words.
 
-    Writes faces.csv (or the format chosen), schema.json (what each column means), run.json (how it was made),
-    and errors.jsonl, overlay/ and report.html where there is something for them.
+    Writes faces.csv (or the format chosen; OpenFace's columns: a folder with a table per input), schema.json (what each
+    column means), run.json (how it was made), and errors.jsonl, overlay/ and report.html where there is something for
+    them.
     """
-    from mien.analyze.jobs import JobOptions, run_job
+    from mien.analyze.jobs import JobOptions, run_job, stream_job
     from mien.app.progress import ProgressWatch
     from mien.app.summary import show_summary
 
     options = JobOptions(
-        tuple(paths), out, format, columns, labels, decimal, explain, overlay, report, redact, cropped,
-        landmarks_only, landmarks, smooth, every, model, cut_off, threads, batch_size, resume, replace,
-        device, precision, shard,
+        tuple(paths), out, format, columns, labels, decimal, fill, keep_formulas, explain, overlay, report, redact,
+        cropped, landmarks_only, landmarks, smooth, every, start, end, fps, model, cut_off, threads, batch_size,
+        resume, replace, device, precision, shard,
     )  # fmt: skip
+    streams = str(out) == "-"
     try:
         with ProgressWatch(quiet) as watch:
-            summary = run_job(options, watch)
+            summary = stream_job(options, _standard_output(), watch) if streams else run_job(options, watch)
     except KeyboardInterrupt:
         typer.echo(
             "Interrupted. What was finished is safe: run the same command with --resume to go on.", err=True
         )
         raise typer.Exit(_INTERRUPTED) from None
-    if not quiet:
+    if not quiet and not streams:
         show_summary(summary)
     raise typer.Exit(summary.status)
+
+
+def _standard_output() -> IO[bytes]:
+    if sys.stdout is None:  # closed by the shell, as by >&-
+        raise OutputFailed(got="a standard output that is closed", expected="an open one for --out -")
+    return sys.stdout.buffer
 
 
 @app.command()

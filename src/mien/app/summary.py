@@ -36,6 +36,9 @@ def show_summary(summary: Summary, console: Console | None = None) -> None:
     if summary.claims or summary.withheld:
         verdicts = (f"{count:,} {verdict}" for verdict, count in summary.claims.most_common())
         table.add_row("statements", f"{', '.join(verdicts)}; {summary.withheld:,} sentences withheld")
+    if summary.passed_over:
+        kinds = Counter(summary.passed_over.values())
+        table.add_row("passed over", ", ".join(f"{count:,} × {why}" for why, count in kinds.most_common()))
     for number, path in enumerate(summary.written):
         table.add_row("" if number else "written", str(path))
     console.print(table, highlight=False)

@@ -32,12 +32,19 @@ class Shown:
 
 
 def _html(value: object) -> str:
-    """Nested tables; long lists of numbers are told by their length."""
+    """Nested tables; things of one kind share a table, long lists of numbers are told by their length."""
     if isinstance(value, Mapping):
+        inner = list(value.values())
+        if len(inner) > 1 and all(
+            isinstance(one, Mapping) and one.keys() == inner[0].keys() for one in inner
+        ):
+            names = [name for name in inner[0] if any(one[name] not in (None, [], {}) for one in inner)]
+            lines = [("", *names), *((key, *(one[name] for name in names)) for key, one in value.items())]
+            return f"<table>{''.join(f'<tr>{_cells(line)}</tr>' for line in lines)}</table>"
         rows = "".join(
-            f"<tr><th>{escape(str(key))}</th><td>{_html(inner)}</td></tr>"
-            for key, inner in value.items()
-            if inner not in (None, [], {})
+            f"<tr><th>{escape(str(key))}</th><td>{_html(one)}</td></tr>"
+            for key, one in value.items()
+            if one not in (None, [], {})
         )
         return f"<table>{rows}</table>"
     if isinstance(value, list):
@@ -49,3 +56,7 @@ def _html(value: object) -> str:
             else ", ".join(map(_html, value))
         )
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+
+
+def _cells(line: tuple[Any, ...]) -> str:
+    return "".join(f"<td>{'' if one is None else _html(one)}</td>" for one in line)

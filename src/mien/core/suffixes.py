@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["PICTURE_SUFFIXES", "VIDEO_SUFFIXES", "is_clip"]
 
 PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .avif .heic .heif .jp2 .tga .mpo".split()
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .avif .avifs .heic .heif .hif .jp2 "
+    ".tga .ico .mpo".split()
 )
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .ts .ogv .mxf .vob".split()

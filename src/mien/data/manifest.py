@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mien.core.formulas import unguarded
 from mien.core.nouns import Sample
 from mien.core.suffixes import is_clip
 from mien.data.dataset import Dataset, Groups
@@ -198,6 +199,8 @@ def _sample(split: str, base: str, header: _Header, values: Mapping[str, Any], k
         raise ValueError("no media")
     if not isinstance(media, str) or "\0" in media:
         raise ValueError(f"media is {media!r:.60}, expected the name of a file")
+    if not os.path.lexists(base + media):
+        media = unguarded(media)  # as mien writes a name that a spreadsheet would run
     path = media if os.path.isabs(media) else base + media
     if "\\" in media and not os.path.lexists(path):
         path = base + media.replace("\\", "/")

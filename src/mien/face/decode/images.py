@@ -5,6 +5,7 @@ Also finds the pictures and videos in a list of paths and folders.
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import stat
@@ -24,6 +25,7 @@ from PIL import Image as pillow
 
 from mien.core.errors import BadInput, MienError, require
 from mien.core.nouns import Image
+from mien.core.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from mien.face.decode.budget import check_cost, decode_apart, decoding_cost, is_dear
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "ImageSource",
     "decode_here",
     "decoding",
+    "kind_of_bytes",
     "list_media",
     "load_image",
     "media_kind",
@@ -72,13 +75,6 @@ LIMITS = ImageLimits()
 # EPS, PDF and the like stay out: opening them starts other programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-_IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .avif .avifs .heic .heif .hif .jp2 "
-    ".tga .ico .mpo".split()
-)
-_VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .ts .ogv .mxf .vob".split()
-)
 _RAW_SUFFIXES = frozenset(
     ".dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .orf .rw2 .raf .pef .srw .3fr .iiq .rwl .dcr .kdc .erf .mrw "
     ".x3f".split()
@@ -142,6 +138,8 @@ def _checked_path(source: str | Path, limits: ImageLimits) -> Path:
     path = Path(source)
     if not path.is_file():
         state = "which is no regular file" if path.exists() else "which does not exist"
+        if glob.has_magic(str(path)):
+            state = "a pattern that matches no file"
         raise BadInput(got=f"{path}, {state}", expected="a picture file", fix="Check the path")
     size = path.stat().st_size
     if size > limits.max_bytes:
@@ -385,9 +383,9 @@ def media_kind(path: str | Path) -> Literal["image", "video"] | None:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix in _IMAGE_SUFFIXES or suffix in _RAW_SUFFIXES:
+    if suffix in PICTURE_SUFFIXES or suffix in _RAW_SUFFIXES:
         return "image"
-    if suffix in _VIDEO_SUFFIXES:
+    if suffix in VIDEO_SUFFIXES:
         return "video"
     try:
         if suffix in _AUDIO_SUFFIXES or not stat.S_ISREG(path.stat().st_mode):
@@ -396,21 +394,26 @@ def media_kind(path: str | Path) -> Literal["image", "video"] | None:
             head = file.read(16)
     except (OSError, ValueError):
         return None
-    return _kind_of_bytes(head)
+    return kind_of_bytes(head)
 
 
-def _kind_of_bytes(head: bytes) -> Literal["image", "video"] | None:
+def kind_of_bytes(head: bytes) -> Literal["image", "video"] | None:
+    """Tell a picture from a video by the first 16 bytes; None for anything else."""
     if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\x00", b"MM\x00*")):
         return "image"
     if head[:4] == b"RIFF":
         return "image" if head[8:12] == b"WEBP" else "video" if head[8:12] == b"AVI " else None
     if head[4:8] == b"ftyp" and head[8:11] not in (b"M4A", b"M4B", b"M4P"):
         return "image" if head[8:12] in (*_HEIF_BRANDS, b"avif", b"avis") else "video"
-    return "video" if head.startswith(b"\x1aE\xdf\xa3") else None
+    return (
+        "video"
+        if head.startswith((b"\x1aE\xdf\xa3", b"FLV\x01", b"0&\xb2u\x8ef\xcf\x11", b"\0\0\x01\xba"))
+        else None
+    )
 
 
 def list_media(paths: Iterable[str | Path], skipped: dict[Path, str] | None = None) -> list[Path]:
-    """Expand folders to the pictures and videos in them.
+    """Expand folders to the pictures and videos in them, and patterns (``pics/*.jpg``) to what they match.
 
     Files that are named outright are kept whatever they are, so that their error is reported; folders are
     walked through in sorted order, without hidden files and folders and without following links to folders.
@@ -426,10 +429,17 @@ def list_media(paths: Iterable[str | Path], skipped: dict[Path, str] | None = No
     passed = {} if skipped is None else skipped
     found: dict[Path, None] = {}
     for given in paths:
-        path = Path(given)
-        for item in _walk(path, passed) if path.is_dir() else (path,):
-            found.setdefault(item)
+        for path in _matches(Path(given)):
+            for item in _walk(path, passed) if path.is_dir() else (path,):
+                found.setdefault(item)
     return list(found)
+
+
+def _matches(given: Path) -> list[Path]:
+    """What a pattern that no shell expanded matches; the path itself where it exists or matches nothing."""
+    if not glob.has_magic(str(given)) or os.path.lexists(given):
+        return [given]
+    return [Path(name) for name in sorted(glob.glob(str(given), recursive=True))] or [given]
 
 
 def _walk(folder: Path, skipped: dict[Path, str]) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from mien.core.nouns import Image
 from mien.face.decode.budget import check_cost, decoding_cost
 from mien.face.decode.images import FAULTS, LIMITS, ImageLimits, decoding, opened_picture, to_rgb
 
-__all__ = ["VideoFrame", "moving_frames", "moving_kind"]
+__all__ = ["VideoFrame", "may_move", "moving_frames", "moving_kind"]
 
 _AVIF_BRANDS = (b"avis", b"avif", b"mif1", b"msf1")
 _WEBP_ANIMATION = 2
@@ -50,7 +50,7 @@ def moving_kind(path: str | Path) -> Literal["frames", "pages"] | None:
     try:
         with open(path, "rb") as file:
             head = file.read(32)
-        if not _may_move(head):
+        if not may_move(head):
             return None
         with opened_picture(path) as opened:
             try:
@@ -62,7 +62,8 @@ def moving_kind(path: str | Path) -> Literal["frames", "pages"] | None:
         return None
 
 
-def _may_move(head: bytes) -> bool:
+def may_move(head: bytes) -> bool:
+    """Whether a file that begins with these 32 bytes is of a format in which pictures move."""
     if head[:4] == b"RIFF":
         return head[8:16] == b"WEBPVP8X" and bool(head[20:21]) and bool(head[20] & _WEBP_ANIMATION)
     return head.startswith(_HEADS) or (head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS)

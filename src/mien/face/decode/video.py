@@ -23,6 +23,7 @@ from mien.core.nouns import Image
 from mien.face.decode.cut_files import missing_end
 from mien.face.decode.images import FAULTS, LIMITS, MIN_SIDE, ImageLimits
 from mien.face.decode.moving import VideoFrame, moving_frames, moving_kind
+from mien.face.decode.part import WHOLE, Part
 
 if TYPE_CHECKING:
     from av import VideoFrame as CodedFrame
@@ -97,7 +98,7 @@ def _probed_moving(path: str | Path) -> VideoInfo:
 
 
 def read_frames(
-    path: str | Path, limits: ImageLimits = LIMITS, threads: int | None = None
+    path: str | Path, limits: ImageLimits = LIMITS, threads: int | None = None, part: Part = WHOLE
 ) -> Iterator[VideoFrame]:
     """Stream the frames of a video, or of a picture that moves or has pages (`moving_kind`).
 
@@ -110,15 +111,17 @@ def read_frames(
         path: the video file.
         limits: the bound on pixels per frame, after the pixel aspect.
         threads: decoder threads; None lets FFmpeg choose.
+        part: which frames are given; what lies behind them is not read.
 
     Raises:
-        BadInput: no such file, no video in it, frames beyond the limits; or, after the last readable frame,
-            damage or an early end, with the number of frames read.
+        BadInput: no such file, no video in it, frames beyond the limits, none in the part; or, after the last
+            readable frame, damage or an early end, with the number of frames read.
         MissingDependency: PyAV is not installed.
     """
     if moving_kind(path):
-        yield from moving_frames(path, limits)
+        yield from _within(moving_frames(path, limits), part, path)
         return
+    wanted, given, time = part.chooser(), 0, 0.0
     with _open(path) as container, _told(path):
         stream = _film(container, path)
         screen = _Screen(stream, path, limits)
@@ -128,11 +131,18 @@ def read_frames(
         damage: list[str] = []
         index, clock = 0, _Clock(container, stream)
         for coded in _decoded(container, stream, damage):
-            yield VideoFrame(index, clock.time(coded), screen.show(coded))
+            time = clock.time(coded)
+            if given and part.over(time):
+                return
+            if wanted(index, time):
+                yield VideoFrame(index, time, screen.show(coded))
+                given += 1
             index += 1
         announced, kind = stream.frames, container.format.name
     if index == 0:
         raise _undecodable(path)
+    if not given:
+        raise _outside(path, part, time)
     reason = damage[0] if damage else missing_end(path, kind)
     if reason:
         of = f" of {announced}" if announced else ""
@@ -141,6 +151,28 @@ def read_frames(
             expected="a complete video",
             fix="Keep the frames read so far, or copy the file again and repeat",
         )
+
+
+def _within(frames: Iterator[VideoFrame], part: Part, path: str | Path) -> Iterator[VideoFrame]:
+    wanted, given, time = part.chooser(), 0, 0.0
+    for frame in frames:
+        time = frame.time
+        if given and part.over(time):
+            return
+        if wanted(frame.index, time):
+            yield frame
+            given += 1
+    if not given:
+        raise _outside(path, part, time)
+
+
+def _outside(path: str | Path, part: Part, last: float) -> BadInput:
+    end = "its end" if part.end is None else f"{part.end:g} s"
+    return BadInput(
+        got=f"{path}, whose last frame is at {last:.2f} s, and no frame from {part.start:g} s to {end}",
+        expected="a part of the clip that holds a frame",
+        fix="Correct start and end, in seconds of the clip",
+    )
 
 
 class _Clock:

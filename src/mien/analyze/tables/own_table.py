@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from mien.core.errors import BadInput
+from mien.core.formulas import unguarded
 from mien.core.nouns import Evidence, FloatArray, FrameResult
 from mien.face.finder import FaceFinder
 
@@ -85,5 +86,10 @@ def _made(cells: Sequence[str]) -> _Row:
     name, frame, time, width, height, _, track = cells
     known = track.strip().lower() not in ("", "nan")
     return _Row(
-        name, int(frame), float(time), int(width or 0), int(height or 0), int(float(track)) if known else None
+        unguarded(name),
+        int(frame),
+        float(time),
+        int(width or 0),
+        int(height or 0),
+        int(float(track)) if known else None,
     )

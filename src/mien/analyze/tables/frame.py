@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mien.analyze.columns import Contents
-from mien.analyze.peer_columns import layout_of
+from mien.analyze.tables.columns import Contents
+from mien.analyze.tables.peer_columns import layout_of
 from mien.core.aus import AUS
 from mien.core.errors import require
 from mien.core.nouns import FaceResult, FrameResult
@@ -25,11 +25,13 @@ def to_frame(
 
     Args:
         results: of `Analyzer.analyze`, or one of them.
-        columns: ``"mien"``, ``"openface"`` or ``"pyfeat"``.
+        columns: ``"mien"``, ``"openface"``, ``"openface-spaced"`` or ``"pyfeat"``. OpenFace's columns do not say of
+            which input a row is: there the index does.
         landmarks: with the 478 points of the mesh.
 
     Returns:
-        Numbers as float64 (NaN is missing), whole numbers as Int64 (NA is missing), text as objects.
+        Numbers as float64 (NaN is missing), whole numbers as Int64 (NA is missing), text as objects. Names are those
+        without blanks.
 
     Raises:
         BadConfig: no such columns.
@@ -40,7 +42,7 @@ def to_frame(
     layout = layout_of(
         columns, _contents([face for frame in frames for face in frame.faces], frames, landmarks)
     )
-    rows = [row for frame in frames for row in layout.rows(frame)]
+    rows = list(layout.table(frames))
     kinds = {"text": "object", "integer": "Int64", "number": "float64"}
     table: pandas.DataFrame = library.DataFrame(
         {
@@ -48,6 +50,9 @@ def to_frame(
             for place, column in enumerate(layout.columns)
         }
     )
+    if layout.per_input:
+        names = [frame.source for frame in frames for _ in frame.faces or (None,)]
+        table.index = library.Index(names, name="input")
     return table
 
 

@@ -8,8 +8,8 @@ face columns are empty.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from mien.core.errors import require_known
 from mien.core.nouns import LANDMARKS, FaceResult, FrameResult
 
 __all__ = [
+    "FILLS",
     "Cell",
     "Column",
     "ColumnGroup",
@@ -79,6 +80,10 @@ class Contents:
     """Keys of the AUs whose sides the model tells apart."""
 
 
+FILLS: Mapping[str, str] = {"empty": "", "nan": "NaN", "0": "0"}
+"""What stands in number columns for what is missing, by the word that ``--fill`` takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A table's columns, separator and what it leaves out."""
@@ -87,30 +92,54 @@ class Layout:
     groups: tuple[ColumnGroup, ...]
     separator: str = ","
     omitted: Mapping[str, str] = field(default_factory=dict)
-    """Columns of the model tool that are left out -> why."""
+    """Columns of the model tool that are left out or empty -> why."""
     notes: tuple[str, ...] = ()
+    missing: str = "NaN"
+    """One of the values of `FILLS`."""
+    per_input: bool = False
+    """Each input has a table of its own, as the model tool writes them."""
+    running: bool = False
+    """Frames are numbered on through all inputs, so that the number alone tells a frame."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns in order."""
         return tuple(column for group in self.groups for column in group.columns)
 
+    def table(self, frames: Iterable[FrameResult]) -> Iterator[list[Cell]]:
+        """Rows of all frames, in order: one per face, or one for a frame without face."""
+        source, first, following = None, 0, 0
+        for frame in frames:
+            if self.running and frame.source != source:
+                source, first = frame.source, following
+            following = first + frame.frame + 1
+            yield from self.rows(replace(frame, frame=first + frame.frame) if self.running else frame)
+
     def rows(self, frame: FrameResult) -> Iterator[list[Cell]]:
-        """Rows of one frame: one per face, or one without face."""
+        """Rows of one frame."""
         faces: tuple[FaceResult | None, ...] = frame.faces or (None,)
         for number, face in enumerate(faces):
             row: list[Cell] = []
             for group in self.groups:
-                row += map(_cell, group.columns, group.cells(frame, face, number))
+                row += map(self._cell, group.columns, group.cells(frame, face, number))
             yield row
 
+    def _cell(self, column: Column, value: Cell) -> Cell:
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
+            return 0 if self.missing == "0" and column.kind != "text" else None
+        return (
+            round(value, column.decimals)
+            if isinstance(value, float) and column.decimals is not None
+            else value
+        )
 
-def _cell(column: Column, value: Cell) -> Cell:
-    if not isinstance(value, float):
-        return value
-    if not math.isfinite(value):
-        return None
-    return round(value, column.decimals) if column.decimals is not None else value
+
+def unmeasured(names: Iterable[str], why: str, decimals: int = 1, kind: Kind = "number") -> ColumnGroup:
+    """Columns that another tool has and mien does not measure: always empty."""
+    columns = tuple(Column(name, kind, "always empty", scale=why, source="not measured", decimals=decimals)
+                    for name in names)  # fmt: skip
+    blank: tuple[Cell, ...] = (None,) * len(columns)
+    return ColumnGroup(columns, lambda frame, face, number: blank)
 
 
 def of_face(columns: Sequence[Column], cells: FaceCells) -> ColumnGroup:
@@ -362,11 +391,23 @@ def _explanations(contents: Contents) -> ColumnGroup:
     return of_face(columns, cells)
 
 
-def mien_layout(contents: Contents) -> Layout:
-    """mien's own columns: everything that was measured, one scale per column."""
+def _overlay(overlays: Mapping[str, str]) -> ColumnGroup:
+    column = Column("overlay", "text", "the copy of the input with everything drawn on it, beside the table")
+    return ColumnGroup((column,), lambda frame, face, number: [overlays.get(frame.source)])
+
+
+def mien_layout(contents: Contents, overlays: Mapping[str, str] | None = None) -> Layout:
+    """mien's own columns: everything that was measured, one scale per column.
+
+    Args:
+        contents: what was measured.
+        overlays: source -> file of its overlay, of a run that draws; looked up as rows are made.
+    """
     groups = [_frame_columns(), _face_columns(), _quality_columns(), _emotions(contents), _aus(contents)]
     if contents.explain:
         groups.append(_explanations(contents))
     if contents.landmarks:
         groups.append(mesh_columns())
+    if overlays is not None:
+        groups.append(_overlay(overlays))
     return Layout("mien", tuple(groups))

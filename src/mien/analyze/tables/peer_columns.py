@@ -1,17 +1,20 @@
 """Tables in the columns of OpenFace 2 and py-feat, for scripts that were written for those tools.
 
-Names, order, separators and units are theirs; what mien does not measure is left out or empty, and
-``schema.json`` says so. Sources: OpenFace 2.2 RecorderCSV.cpp and wiki *Output format*; py-feat 2 ``Fex``.
+Names, order, separators and units are theirs; what mien does not measure stands as empty columns or is left out, and
+``schema.json`` says so. Sources: OpenFace 2.2 RecorderCSV.cpp and wiki *Output format*; the tables that py-feat 2
+publishes as samples (``docs/data/news_sample`` of its repository).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mien.analyze.columns import (
+from mien.analyze.tables.columns import (
+    FILLS,
     Cell,
     Column,
     ColumnGroup,
@@ -22,9 +25,10 @@ from mien.analyze.columns import (
     mesh_columns,
     mien_layout,
     of_face,
+    unmeasured,
 )
 from mien.core.aus import AU_SETS, AUS, rounded_intensity
-from mien.core.errors import require_known
+from mien.core.errors import BadConfig, require_known
 from mien.core.nouns import AuReading, FaceResult, FrameResult
 from mien.face.topology import DLIB68
 
@@ -33,14 +37,33 @@ __all__ = ["LAYOUTS", "layout_of", "openface_layout", "pyfeat_layout"]
 _DLIB = list(DLIB68)
 
 
-def layout_of(name: str, contents: Contents) -> Layout:
-    """The layout ``name`` (``mien``, ``openface`` or ``pyfeat``) of a run.
+def layout_of(
+    name: str, contents: Contents, fill: str | None = None, overlays: Mapping[str, str] | None = None
+) -> Layout:
+    """The layout ``name`` (a key of `LAYOUTS`) of a run.
+
+    Args:
+        name: of the layout.
+        contents: what was measured.
+        fill: what stands for missing numbers, a key of `FILLS`; None for what the layout has: ``nan`` in mien's own,
+            ``empty`` in the others.
+        overlays: see `mien_layout`.
 
     Raises:
-        BadConfig: an unknown layout or label order.
+        BadConfig: an unknown layout, filling or label order, or zeros in mien's own layout.
     """
     require_known(name, LAYOUTS, "columns")
-    return LAYOUTS[name](contents)
+    layout = mien_layout(contents, overlays) if name == "mien" else LAYOUTS[name](contents)
+    if fill is None:
+        return layout
+    require_known(fill, FILLS, "fill")
+    if (name, fill) == ("mien", "0"):
+        raise BadConfig(
+            got="fill 0 in mien's own columns, in which 0 is a measurement",
+            expected="nan or empty",
+            fix="Leave --fill out, or choose the columns of a tool that writes zeros",
+        )
+    return replace(layout, missing=FILLS[fill])
 
 
 def _landmarks68(source: str, decimals: int) -> ColumnGroup:
@@ -75,18 +98,21 @@ def _radians(angle: float, sign: int) -> float:
 # -- OpenFace ------------------------------------------------------------------------------------------
 
 _BLINK = {"AU45": "AU43"}
-_OPENFACE_OMITTED = {
-    "gaze_*, eye_lmk_*": "mien does not measure gaze",
-    "pose_Tx, pose_Ty, pose_Tz": "the distance in mm needs the camera's focal length",
-    "X_*, Y_*, Z_*": "3-D landmarks in mm need the camera's focal length",
-    "p_scale, p_rx … p_33": "parameters of OpenFace's own point distribution model",
+_GAZE, _CAMERA = "mien does not measure gaze", "needs the camera's focal length"
+_MODEL = "parameter of OpenFace's own point distribution model"
+_OPENFACE_EMPTY = {
+    "gaze_*, eye_lmk_*": _GAZE,
+    "pose_Tx, pose_Ty, pose_Tz": f"the distance in mm {_CAMERA}",
+    "X_*, Y_*, Z_*": f"3-D landmarks in mm: {_CAMERA}",
+    "p_scale, p_rx … p_33": _MODEL,
 }
 _OPENFACE_NOTES = (
-    "Rows without a face hold NaN where OpenFace writes 0, so that a forgotten filter cannot bias a mean.",
+    "Each input has a table of its own, named after it; a photo's begins with face, confidence.",
+    "Columns under `omitted` are there and empty. Rows without a face are empty where OpenFace writes 0, so that a"
+    " forgotten filter cannot bias a mean.",
     "x_*, y_* are the nearest points of the 478-point mesh, not CLNF landmarks.",
     "AUxx_c = 1 exactly when the FACS level reaches the cut-off, and AUxx_r = 5 * intensity: they never disagree.",
     "AU45 (blink) is read from AU43 (eyes closed) of the same frame when the model has no AU45.",
-    "input is added as the last column; OpenFace writes one file per input.",
 )
 
 
@@ -147,7 +173,7 @@ def _openface_aus(contents: Contents) -> ColumnGroup:
         *(Column(f"{key}_r", "number", f"intensity of {AUS[key].prose} {AUS[key].name}", "FACS level",
                  "0..5: 0 absent, 1=A … 5=E", contents.model, 2) for key in intensity),
         *(Column(f"{key}_c", "number", f"presence of {AUS[key].prose} {AUS[key].name}", "",
-                 f"0 absent, 1 present: level >= {contents.cut_off}", contents.model, 1) for key in presence),
+                 f"0 absent, 1 present: level >= {contents.cut_off}", contents.model, 2) for key in presence),
     ]  # fmt: skip
 
     def cells(face: FaceResult) -> list[Cell]:
@@ -163,33 +189,46 @@ def _openface_aus(contents: Contents) -> ColumnGroup:
     return of_face(columns, cells)
 
 
+def _series(*names: str, count: int) -> Iterator[str]:
+    return (f"{name}_{number}" for name in names for number in range(count))
+
+
 def openface_layout(contents: Contents) -> Layout:
-    """Columns of OpenFace 2.2's CSV; the image header when all inputs are photos, else the sequence header."""
-    source = ColumnGroup(
-        (Column("input", "text", "the file as it was given"),), lambda frame, face, number: [frame.source]
-    )
+    """All columns of OpenFace 2.2's CSV; the image header when all inputs are photos, else the sequence header."""
     groups = (
         _openface_frame(contents),
+        unmeasured((f"gaze_{eye}_{axis}" for eye in "01" for axis in "xyz"), _GAZE, 6),
+        unmeasured(("gaze_angle_x", "gaze_angle_y"), _GAZE, 3),
+        unmeasured(_series(*(f"eye_lmk_{axis}" for axis in "xyXYZ"), count=56), _GAZE),
+        unmeasured((f"pose_T{axis}" for axis in "xyz"), f"mm; {_CAMERA}"),
         _openface_pose(),
         _landmarks68("attention mesh, nearest points", 1),
+        unmeasured(_series("X", "Y", "Z", count=68), f"mm; {_CAMERA}"),
+        unmeasured(("p_scale", "p_rx", "p_ry", "p_rz", "p_tx", "p_ty", *_series("p", count=34)), _MODEL, 3),
         _openface_aus(contents),
-        source,
     )
-    return Layout("openface", groups, ", ", _OPENFACE_OMITTED, _OPENFACE_NOTES)
+    return Layout("openface", groups, ",", _OPENFACE_EMPTY, _OPENFACE_NOTES, "", per_input=True)
+
+
+def _openface_spaced(contents: Contents) -> Layout:
+    """The same as OpenFace before 2.2 wrote it: a blank before each name and number but the first of a line."""
+    return replace(openface_layout(contents), name="openface-spaced", separator=", ")
 
 
 # -- py-feat -------------------------------------------------------------------------------------------
 
 _PYFEAT_OMITTED = {
-    "X, Y, Z": "the head's position needs the camera's focal length",
-    "gaze_pitch, gaze_yaw, gaze_angle": "mien does not measure gaze",
-    "valence, arousal": "mien does not measure them",
-    "Identity, Identity_*": "mien does not recognise people; `track` follows a face through a video",
-    "blendshapes": "mien measures Action Units, not ARKit shapes",
+    "X, Y, Z": f"empty: the head's position {_CAMERA}",
+    "gaze_pitch, gaze_yaw, gaze_angle": f"empty: {_GAZE}",
+    "valence, arousal": "empty, and only with the mesh, as in py-feat 2: mien does not measure them",
+    "Identity": "empty: mien does not recognise people; `track` follows a face through a video",
+    "Identity_1 … Identity_512, blendshapes": "left out: mien does not measure them",
 }
 _PYFEAT_NOTES = (
     "AU columns hold probabilities of presence, as py-feat's detectors give them; intensities are in the mien layout.",
-    "Emotion columns are py-feat 1 spellings; contempt has no column, the seven are given that it is none of it.",
+    "Emotions are spelled as py-feat 1 does, with the mesh as py-feat 2 does; contempt has no column, the seven are"
+    " given that it is none of it.",
+    "frame goes on through all inputs, so that no two pictures share a number; a single video keeps its own.",
     "track is added as the last column.",
 )
 
@@ -200,18 +239,30 @@ def _pyfeat_face() -> ColumnGroup:
         *(Column(f"FaceRect{part}", "number", f"{meaning} of the face box", "px", "px of the upright image",
                  "detector", 2) for part, meaning in meanings.items()),
         Column("FaceScore", "number", "the detector's belief that this is a face", "", "0..1", "detector", 6),
-        Column("Pitch", "number", "+ head raised", "rad", "rad", "attention mesh", 6),
-        Column("Roll", "number", "+ tilted to the subject's right", "rad", "rad", "attention mesh", 6),
-        Column("Yaw", "number", "+ turned to the subject's right", "rad", "rad", "attention mesh", 6),
     ]  # fmt: skip
 
     def cells(face: FaceResult) -> list[Cell]:
         left, top, right, bottom = (float(edge) for edge in face.box)
-        pose = face.pose
-        angles: Sequence[Cell] = (None, None, None)
-        if pose is not None:
-            angles = (_radians(pose.pitch, 1), _radians(pose.roll, -1), _radians(pose.yaw, -1))
-        return [left, top, right - left, bottom - top, face.score, *angles]
+        return [left, top, right - left, bottom - top, face.score]
+
+    return of_face(columns, cells)
+
+
+def _pyfeat_pose() -> ColumnGroup:
+    meanings = {
+        "Pitch": "head raised",
+        "Roll": "tilted to the subject's right",
+        "Yaw": "turned to the subject's right",
+    }
+    columns = [
+        Column(name, "number", f"+ {meaning}", "rad", "rad", "attention mesh", 6)
+        for name, meaning in meanings.items()
+    ]
+
+    def cells(face: FaceResult) -> Sequence[Cell]:
+        if face.pose is None:
+            return (None, None, None)
+        return (_radians(face.pose.pitch, 1), _radians(face.pose.roll, -1), _radians(face.pose.yaw, -1))
 
     return of_face(columns, cells)
 
@@ -232,7 +283,7 @@ def _pyfeat_aus(contents: Contents) -> ColumnGroup:
 
 
 def _pyfeat_emotions(contents: Contents) -> ColumnGroup:
-    pairs = emotion_labels(contents.labels or "pyfeat1")
+    pairs = emotion_labels(contents.labels or ("pyfeat" if contents.landmarks else "pyfeat1"))
     columns = [
         Column(word, "number", f"probability that the face looks like {name}", "probability",
                "0..1; the emotion columns of a row sum to 1", contents.model, 6)
@@ -247,10 +298,10 @@ def _minutes(time: float) -> str:
 
 def _pyfeat_source() -> tuple[ColumnGroup, ColumnGroup]:
     source = (
-        Column("input", "text", "the file as it was given"),
-        Column("frame", "integer", "index of the frame", scale="0, 1, …"),
         Column("FrameHeight", "integer", "height of the upright image", "px"),
         Column("FrameWidth", "integer", "width of the upright image", "px"),
+        Column("input", "text", "the file as it was given"),
+        Column("frame", "integer", "number of the frame, through all inputs", scale="0, 1, …"),
         Column("approx_time", "text", "presentation time", "MM:SS"),
     )
     track = (Column("track", "integer", "id that stays with one person through a video", scale="0, 1, …"),)
@@ -258,7 +309,7 @@ def _pyfeat_source() -> tuple[ColumnGroup, ColumnGroup]:
         ColumnGroup(
             source,
             lambda frame, face, number: [
-                frame.source, frame.frame, frame.height, frame.width, _minutes(frame.time)
+                frame.height, frame.width, frame.source, frame.frame, _minutes(frame.time)
             ],
         ),
         of_face(track, lambda face: [face.track]),
@@ -266,23 +317,31 @@ def _pyfeat_source() -> tuple[ColumnGroup, ColumnGroup]:
 
 
 def pyfeat_layout(contents: Contents) -> Layout:
-    """Columns of py-feat's ``Fex`` table; ``NaN`` for AUs that the model does not measure."""
+    """Columns of py-feat's ``Fex`` table, those of its second detector when the mesh is written."""
     source, track = _pyfeat_source()
-    groups = [
+    affect = ("valence", "arousal") if contents.landmarks else ()
+    groups = (
         _pyfeat_face(),
         _landmarks68("attention mesh, nearest points", 2),
+        _pyfeat_pose(),
+        unmeasured("XYZ", _CAMERA, 6),
         _pyfeat_aus(contents),
         _pyfeat_emotions(contents),
+        unmeasured(
+            (*affect, "gaze_pitch", "gaze_yaw", "gaze_angle"), "mien measures neither affect nor gaze", 6
+        ),
+        *((mesh_columns(),) if contents.landmarks else ()),
         source,
-    ]
-    if contents.landmarks:
-        groups.append(mesh_columns())
-    return Layout("pyfeat", (*groups, track), ",", _PYFEAT_OMITTED, _PYFEAT_NOTES)
+        unmeasured(("Identity",), "mien does not recognise people", kind="text"),
+        track,
+    )
+    return Layout("pyfeat", groups, ",", _PYFEAT_OMITTED, _PYFEAT_NOTES, "", running=True)
 
 
 LAYOUTS: Mapping[str, Callable[[Contents], Layout]] = {
     "mien": mien_layout,
     "openface": openface_layout,
+    "openface-spaced": _openface_spaced,
     "pyfeat": pyfeat_layout,
 }
 """Layouts by the name that ``--columns`` takes."""
