@@ -102,6 +102,7 @@ def test_retry_after_may_be_a_date(wire: Any, teacher: OpenAITeacher) -> None:
         ({"status": 400}, "bad request", False),
         ({"status": 413}, "bad request", False),
         ({"status": 400, "code": "content_filter"}, "content filter", False),
+        ({"status": 403, "message": "Your input was flagged"}, "content filter", False),
         ({"status": 401}, "refused by the server", True),
         ({"status": 404}, "refused by the server", True),
         ({"status": 429, "code": "insufficient_quota"}, "refused by the server", True),
@@ -135,7 +136,7 @@ def test_tokens_are_estimated_where_the_server_counts_none(wire: Any, teacher: O
     assert (reply.tokens_in, reply.tokens_out) == (5, 4)  # 9 + 5 and 15 characters, four each
 
 
-@pytest.mark.parametrize("option", ["response_format", "seed", "max_tokens"])
+@pytest.mark.parametrize("option", ["response_format", "seed", "temperature", "max_tokens"])
 def test_an_option_that_the_server_refuses_is_left_out_from_then_on(wire: Any, option: str) -> None:
     wire.faults({"match": "", "kind": "no-option", "option": option, "times": 99})
     teacher = OpenAITeacher(wire.url, "toy-1", timeout=1.0)
@@ -146,6 +147,62 @@ def test_an_option_that_the_server_refuses_is_left_out_from_then_on(wire: Any, o
     assert [option in body for body in bodies] == [True, False, False]
     if option == "max_tokens":
         assert [body.get("max_completion_tokens") for body in bodies] == [None, 512, 512]
+    assert teacher.left_out == (option,)
+
+
+def test_a_model_without_a_system_role_gets_its_words_in_the_question(wire: Any) -> None:
+    fault = {"match": "hello", "kind": "no-option", "option": "system"}
+    wire.faults(fault | {"message": "System role not supported"})
+    teacher = OpenAITeacher(wire.url, "toy-1", timeout=1.0)
+    assert teacher.reply(request("hello")).text == "reply to: Be brief.\n\nhello"
+    teacher.close()
+    assert [[one["role"] for one in body["messages"]] for body in wire.stats()["bodies"]] == [
+        ["system", "user"],
+        ["user"],
+    ]
+
+
+THOUGHTS = {
+    "think": ({"content": "<think>\nhm\n</think>\n\nAU12."}, "stop", "AU12.", "hm"),
+    "reasoning_content": ({"content": "AU12.", "reasoning_content": "hm"}, "stop", "AU12.", "hm"),
+    "reasoning": ({"content": "AU12.", "reasoning": "hm"}, "stop", "AU12.", "hm"),
+    "twice": ({"content": "AU12.", "reasoning": "hm", "reasoning_content": "hm"}, "stop", "AU12.", "hm"),
+    "cut off": ({"content": None, "reasoning_content": "hm"}, "length", "", "hm"),
+    "unclosed": ({"content": "<think>hm"}, "length", "", "hm"),
+    "silent": ({"content": "", "reasoning": "hm"}, "stop", "", "hm"),
+}
+UNSAID = {
+    "cut off": "cut off while thinking",
+    "unclosed": "cut off while thinking",
+    "silent": "thoughts without an answer",
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", THOUGHTS)
+def test_thoughts_are_kept_apart(wire: Any, name: str, stream: bool) -> None:
+    message, finish, text, thoughts = THOUGHTS[name]
+    wire.faults({"match": "hello", "kind": "message", "message": message, "finish": finish})
+    teacher = OpenAITeacher(wire.url, "toy-1", timeout=1.0, stream=stream)
+    reply = teacher.reply(request("hello"))
+    teacher.close()
+    assert (reply.text, reply.thoughts, reply.finish) == (text, thoughts, finish)
+    assert reply.unsaid == UNSAID.get(name)
+
+
+def test_thoughts_among_the_parts_of_a_message_are_kept_apart(wire: Any, teacher: OpenAITeacher) -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "text", "text": "AU12."},
+    ]
+    wire.faults({"match": "hello", "kind": "message", "message": {"content": parts}})
+    reply = teacher.reply(request("hello"))
+    assert (reply.text, reply.thoughts) == ("AU12.", "hm")
+
+
+def test_a_text_that_no_file_can_hold_is_mended(wire: Any, teacher: OpenAITeacher) -> None:
+    wire.faults({"match": "hello", "kind": "message", "message": {"content": "half a sign \ud83d"}})
+    assert teacher.reply(request("hello")).text == "half a sign ?"
 
 
 def test_json_mode_is_asked_for(wire: Any, teacher: OpenAITeacher) -> None:
@@ -198,9 +255,38 @@ def test_without_a_named_variable_no_key_leaves(wire: Any, monkeypatch: pytest.M
     assert KEY not in str(wire.stats()["keys"])
 
 
+@pytest.mark.parametrize("value", [KEY + "\n", f"  {KEY}\r\n"])
+def test_blanks_around_a_key_are_not_sent(wire: Any, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("TOY_KEY", value)
+    teacher = OpenAITeacher(wire.url, "toy-1", "TOY_KEY")
+    teacher.reply(request("hello"))
+    teacher.close()
+    assert wire.stats()["keys"] == [f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize(
+    "value", ["", " \n", f"{KEY}\nmore", f"a {KEY}", f"{KEY}\x1b[0m", f"{KEY}é", f"\ufeff{KEY}"]
+)
+def test_what_cannot_be_a_key_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("TOY_KEY", value)
+    with pytest.raises(BadConfig, match="TOY_KEY") as caught:
+        OpenAITeacher("http://host/v1", "toy-1", "TOY_KEY")
+    assert KEY not in str(caught.value)
+
+
+def test_a_key_in_place_of_its_variable_is_not_shown() -> None:
+    with pytest.raises(BadConfig, match="--key-env") as caught:
+        OpenAITeacher("http://host/v1", "toy-1", KEY)
+    assert KEY not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("address", "variable"),
     [
+        ("http://[half", None),
+        ("http://host:99999/v1", None),
+        ("http://host\n/v1", None),
+        ("ftp://me:secret@host/v1", None),
         ("localhost:8000/v1", None),
         ("ftp://host/v1", None),
         ("http://me:secret@host/v1", None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from mien.backends.patience import BudgetSpent, Limits, Prices
 from mien.core.errors import BadConfig, BadData, BadInput, OutputFailed
 from mien.core.run_record import RunRecord
 from mien.work.journal import JOURNAL, Journal
+from mien.work.replies import Replies
 
 FILES = ("items.jsonl", "rejected.jsonl", "statistics.json")
 
@@ -50,6 +52,10 @@ def quick(**options: Any) -> RunOptions:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def refused(status: int) -> ChatFailed:
+    return ChatFailed(reason="bad request", got=f"status {status}", expected="a reply", fix="", status=status)
 
 
 def contents(out: Path) -> list[bytes]:
@@ -264,7 +270,9 @@ def test_an_item_without_a_reply_is_asked_again_later(
     assert contents(tmp_path) == contents(tmp_path / "fresh")
 
 
-@pytest.mark.parametrize("fault", [{"status": 401}, {"status": 503}], ids=["wrong key", "down"])
+@pytest.mark.parametrize(
+    "fault", [{"status": 401}, {"status": 503}, {"status": 400}, {"status": 422}, {"status": 404}]
+)
 def test_a_server_that_answers_nobody_stops_the_run(
     toy: ModuleType, wire: Any, remote: OpenAITeacher, tmp_path: Path, fault: dict[str, Any]
 ) -> None:
@@ -275,6 +283,86 @@ def test_a_server_that_answers_nobody_stops_the_run(
     assert not (tmp_path / "items.jsonl").exists()
     wire.faults()
     assert run(toy.ToyEngine(50), remote, tmp_path, quick(resume=True)).kept == 43
+
+
+@pytest.mark.parametrize("items", [1, 2, 6])
+def test_a_server_that_refuses_all_judges_nothing(
+    toy: ModuleType, wire: Any, remote: OpenAITeacher, tmp_path: Path, items: int
+) -> None:
+    wire.faults({"match": "", "kind": "status", "status": 400, "times": 9999})
+    with pytest.raises(ChatFailed):
+        run(toy.ToyEngine(items), remote, tmp_path, quick(workers=1))
+    assert sum(wire.stats()["received"].values()) <= 3
+    assert not (tmp_path / "rejected.jsonl").exists()
+    wire.faults()
+    assert run(toy.ToyEngine(items), remote, tmp_path, quick(resume=True)).kept == min(items, 6)
+
+
+def test_a_setting_that_turns_bad_midway_judges_nothing_and_keeps_what_is_decided(
+    toy: ModuleType, wire: Any, remote: OpenAITeacher, tmp_path: Path
+) -> None:
+    class Turned(Echo):
+        def reply(self, request: ChatRequest) -> Reply:
+            if self.asked.total() >= 8:
+                raise refused(400)
+            return super().reply(request)
+
+    with pytest.raises(ChatFailed, match="in a row"):
+        run(toy.ToyEngine(20), Turned(), tmp_path, quick(workers=1))
+    assert len(lines(tmp_path / "items.jsonl")) > 2
+    assert lines(tmp_path / "rejected.jsonl") == []
+    run(toy.ToyEngine(20), Echo(), tmp_path, quick(resume=True))
+    run(toy.ToyEngine(20), Echo(), tmp_path / "fresh", quick())
+    assert contents(tmp_path) == contents(tmp_path / "fresh")
+
+
+def test_items_in_a_row_that_a_sound_server_refuses_are_judged(toy: ModuleType, tmp_path: Path) -> None:
+    class Picky(Echo):
+        def reply(self, request: ChatRequest) -> Reply:
+            if request.messages[-1].text in {f"say {number}" for number in range(5, 12)}:
+                raise refused(413)
+            return super().reply(request)
+
+    summary = run(toy.ToyEngine(20), Picky(), tmp_path, quick(workers=1))
+    assert summary.rejected["bad request"] == 7
+    teacher = Picky()
+    run(toy.ToyEngine(20), teacher, tmp_path, quick(resume=True))
+    assert not teacher.asked
+
+
+def test_a_teacher_that_only_thinks_stops_the_run_until_it_may_say_more(
+    toy: ModuleType, tmp_path: Path
+) -> None:
+    class Thinker(Echo):
+        def reply(self, request: ChatRequest) -> Reply:
+            reply = super().reply(request)
+            if request.max_tokens < 4000:
+                return Reply("", "length", 10, request.max_tokens, "hm")
+            return replace(reply, thoughts="hm </think> hm")
+
+    with pytest.raises(ChatFailed, match="--reply-tokens") as caught:
+        run(toy.ToyEngine(20), Thinker(), tmp_path, quick(workers=1))
+    assert caught.value.reason == "cut off while thinking"
+    run(toy.ToyEngine(20), Thinker(), tmp_path, quick(resume=True, reply_tokens=4000))
+    run(toy.ToyEngine(20), Echo(), tmp_path / "fresh", quick())
+    for name in ("items.jsonl", "rejected.jsonl"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+    with Journal(tmp_path / JOURNAL) as journal:
+        kept = Replies(journal).get(journal.rows("SELECT key FROM replies WHERE finish = 'stop'")[0][0])
+    assert kept is not None
+    assert (kept.thoughts.split(), kept.text[:4]) == (["hm", "hm"], "echo")
+
+
+def test_one_item_cut_off_while_thinking_is_asked_again_later(toy: ModuleType, tmp_path: Path) -> None:
+    class Slow(Echo):
+        def reply(self, request: ChatRequest) -> Reply:
+            reply = super().reply(request)
+            cut = request.messages[-1].text == "say 5" and request.max_tokens < 4000
+            return Reply("", "length", 10, 16, "hm") if cut else reply
+
+    summary = run(toy.ToyEngine(10), Slow(), tmp_path, quick(workers=1))
+    assert summary.rejected == {"a seventh": 1, "cut off while thinking": 1}
+    assert run(toy.ToyEngine(10), Slow(), tmp_path, quick(resume=True, reply_tokens=4000)).kept == 9
 
 
 def test_a_spent_budget_stops_cleanly_and_the_run_goes_on(
@@ -357,7 +445,8 @@ def test_an_interrupted_run_goes_on(toy: ModuleType, tmp_path: Path) -> None:
             self.stop = True
 
     with pytest.raises(KeyboardInterrupt):
-        run(Interrupt(50), Echo(), tmp_path / "cut", quick())
+        run(Interrupt(50), Echo(), tmp_path / "cut", quick(workers=1))
+    assert lines(tmp_path / "cut" / "items.jsonl")  # what is paid for can be used
     run(toy.ToyEngine(50), Echo(), tmp_path / "cut", quick(resume=True))
     run(toy.ToyEngine(50), Echo(), tmp_path / "whole", quick())
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")

@@ -151,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
     def go_wrong(self, fault: dict[str, Any], body: dict[str, Any]) -> bool:
         """Do what the fault says; True when an answer is still to be sent."""
         kind = fault["kind"]
-        if kind in {"refusal", "content_filter", "length", "truncated", "no-usage", "parts"}:
+        if kind in {"refusal", "content_filter", "length", "truncated", "no-usage", "parts", "message"}:
             return True
         if kind == "stall":
             time.sleep(STALL_SECONDS)
@@ -165,9 +165,10 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "no-choices":
             self.send_json(200, {"id": "x", "object": "chat.completion", "choices": []})
         elif kind == "no-option":
-            if fault["option"] not in body:
+            if fault["option"] not in {*body, *(one["role"] for one in body["messages"])}:
                 return True
-            self.send_json(400, error(f"Unsupported parameter: '{fault['option']}'", "unsupported_parameter"))
+            message = fault.get("message", f"Unsupported parameter: '{fault['option']}'")
+            self.send_json(400, error(message, "unsupported_parameter"))
         elif kind == "echo-key":
             self.send_json(400, error(f"bad header {self.headers['Authorization']}", "invalid"))
         else:
@@ -187,12 +188,17 @@ class Handler(BaseHTTPRequestHandler):
             message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
         if kind == "parts":
             message["content"] = [{"type": "text", "text": said[:5]}, {"type": "text", "text": said[5:]}]
-        finish = kind if kind in {"content_filter", "length"} else "stop"
+        if kind == "message":
+            message = {"role": "assistant", **fault["message"]}
+        finish = fault.get("finish", kind if kind in {"content_filter", "length"} else "stop")
         usage = {"prompt_tokens": len(text.split()), "completion_tokens": len(said.split())}
         usage["total_tokens"] = sum(usage.values())
         head = {"id": "x", "object": "chat.completion", "created": 1, "model": body["model"]}
         if body.get("stream"):
-            self.stream(head, said, finish, usage, cut=kind == "truncated")
+            if kind == "message":
+                self.stream_message(head, message, finish)
+            else:
+                self.stream(head, said, finish, usage, cut=kind == "truncated")
             return
         choices = [{"index": 0, "message": message, "finish_reason": finish}]
         content = {**head, "choices": choices} | ({} if kind == "no-usage" else {"usage": usage})
@@ -223,6 +229,21 @@ class Handler(BaseHTTPRequestHandler):
             self.event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
             self.event({**head, "choices": [], "usage": usage})
             self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+
+    def stream_message(self, head: dict[str, Any], message: dict[str, Any], finish: str) -> None:
+        """Each text field of the message letter by letter."""
+        head = head | {"object": "chat.completion.chunk"}
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for name, text in message.items():
+            for letter in text or "" if name != "role" else ():
+                choices = [{"index": 0, "delta": {name: letter}, "finish_reason": None}]
+                self.event({**head, "choices": choices})
+        self.event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+        self.wfile.write(b"data: [DONE]\n\n")
         self.close_connection = True
 
     def event(self, content: dict[str, Any]) -> None:

@@ -16,8 +16,8 @@ _REFUSED = {"refusal": "refused by the teacher", "content_filter": "content filt
 def drive(engine: Engine, item: Item, reply_to: Callable[[ChatRequest], Reply]) -> Outcome:
     """Run the engine's steps on one item.
 
-    A reply marked as refused or filtered rejects the item; so does a `MienError` of the engine. Errors of
-    ``reply_to`` pass through.
+    A reply marked as refused or filtered, or of thoughts alone, rejects the item; so does a `MienError` of the
+    engine. Errors of ``reply_to`` pass through.
     """
     steps = engine.process(item)
     try:
@@ -26,6 +26,10 @@ def drive(engine: Engine, item: Item, reply_to: Callable[[ChatRequest], Reply]) 
             reply = reply_to(taken)
             if reply.finish in _REFUSED:
                 return Rejected(_REFUSED[reply.finish], f"{taken.step}: {reply.text}")
+            if reply.unsaid is not None:
+                return Rejected(
+                    reply.unsaid, f"{taken.step}: {reply.tokens_out} tokens; raise --reply-tokens"
+                )
             taken = _advance(steps, reply)
         return taken
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mien.annotate.drive import drive
 from mien.annotate.engine import Engine, Rejected
@@ -59,10 +59,13 @@ class _Count:
         self.most += request.max_tokens
 
 
-def plan(engine: Engine, guide: Teacher | None, prices: Prices, sample: int = 20) -> Plan:
+def plan(
+    engine: Engine, guide: Teacher | None, prices: Prices, sample: int = 20, reply_tokens: int | None = None
+) -> Plan:
     """Drive up to ``sample`` items, evenly spread, and scale up.
 
     Args:
+        reply_tokens: longest reply, in place of the engine's.
         guide: an offline teacher whose replies lead through all steps; None counts first requests only.
 
     Raises:
@@ -74,7 +77,7 @@ def plan(engine: Engine, guide: Teacher | None, prices: Prices, sample: int = 20
     count, rejected = _Count(Counter()), Counter[str]()
 
     def reply_to(request: ChatRequest) -> Reply:
-        count.note(request)
+        count.note(request if reply_tokens is None else replace(request, max_tokens=reply_tokens))
         if guide is None:
             raise _FirstOnly
         reply = guide.reply(request)

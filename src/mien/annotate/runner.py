@@ -41,6 +41,8 @@ __all__ = ["Progress", "RunOptions", "Summary", "merge_runs", "run"]
 
 NO_REPLY = "no reply"
 """Reason of items whose teacher did not answer in all tries; a resumed run asks again."""
+_PASSING = (NO_REPLY, "cut off while thinking", "thoughts without an answer")
+"""Reasons that say nothing of the item."""
 _SILENCES = 3
 """Items in a row without a reply after which the server counts as down."""
 _QUEUE = 16
@@ -85,6 +87,8 @@ class RunOptions:
     prices: Prices = field(default_factory=Prices)
     retries: int = 6
     """Further tries of a request that got no reply."""
+    reply_tokens: int | None = None
+    """Longest reply, in place of the engine's; reasoning models need thousands."""
     first_wait: float = 1.0
     """Seconds before the second try; doubles with each."""
     resume: bool = False
@@ -130,7 +134,7 @@ def run(engine: Engine, teacher: Teacher, out: Path, options: RunOptions | None 
         BadConfig: the folder holds another run, or one that ``resume`` does not allow to go on; a bad option.
         BadData: two items have one id, or the items change while they are read.
         BudgetSpent: a limit is reached; all replies are kept.
-        ChatFailed: the server refuses every request, or is down; all replies are kept.
+        ChatFailed: the server refuses every request, or is down, or only thinks; all replies are kept.
         OutputFailed: the folder cannot be written.
     """
     options = options or RunOptions()
@@ -143,6 +147,7 @@ def run(engine: Engine, teacher: Teacher, out: Path, options: RunOptions | None 
             **settings,
             "workers": options.workers,
             "retries": options.retries,
+            "reply_tokens": options.reply_tokens,
             **options.record,
         }
         record = RunRecord.start(config, split_hash=hash_ids(ids))
@@ -191,7 +196,8 @@ class _Run:
             requests_per_minute=options.requests_per_minute,
             budget=budget,
         )
-        self._teacher = Remembering(teacher, self._replies, self._patience)
+        self._teacher = Remembering(teacher, self._replies, self._patience, options.reply_tokens)
+        self._refused: dict[str, ChatFailed] = {}
         self._lock = threading.Lock()
         self._verdicts: Counter[bool] = Counter()
         self._earlier = self._silences = 0
@@ -201,10 +207,11 @@ class _Run:
     def finish(self, record: RunRecord) -> Summary:
         try:
             self._decide_all()
-        except BudgetSpent:
+        except (BudgetSpent, ChatFailed, KeyboardInterrupt):
             # What is paid for can be used at once; the record stays that of a run that has not ended.
-            done = self._journal.entries()
-            write_files(self._folder, self._engine.name, [item for item in self._mine if item in done])
+            done = {one.item for one in self._journal.entries().values() if one.final}
+            if mine := [item for item in self._mine if item in done]:
+                write_files(self._folder, self._engine.name, mine)
             raise
         kept, rejected = write_files(self._folder, self._engine.name, self._mine)
         totals = self._replies.totals()
@@ -229,7 +236,16 @@ class _Run:
                 if self._error not in (None, error):
                     raise self._error from None  # the first one is the cause; others are stopped by it
                 raise
+        self._judge_refused()
         self._tell()
+
+    def _judge_refused(self) -> None:
+        """Items that the server would not take are judged at the end, if it has answered others."""
+        if self._refused and not self._replies.totals().requests:
+            raise next(iter(self._refused.values()))
+        entries = self._journal.entries() if self._refused else {}
+        for item, failure in self._refused.items():
+            decide(self._journal, replace(entries[item], final=True), Rejected(failure.reason, str(failure)))
 
     def _undecided(self) -> Iterator[tuple[int, Item]]:
         position = 0
@@ -251,7 +267,7 @@ class _Run:
             outcome = attempt(partial(self._outcome, item), item.id, (ChatFailed, BudgetSpent, Stopped))
             if isinstance(outcome, MienError):
                 outcome, entry = Rejected("error", str(outcome)), replace(entry, final=False)
-            elif isinstance(outcome, Rejected) and outcome.reason == NO_REPLY:
+            elif isinstance(outcome, Rejected) and (outcome.reason in _PASSING or item.id in self._refused):
                 entry = replace(entry, final=False)
             stored = attempt(partial(decide, self._journal, entry, outcome), item.id)
             if stored is not None:
@@ -271,6 +287,8 @@ class _Run:
         except ChatFailed as failure:
             if failure.fatal or (failure.retryable and self._is_down()):
                 raise
+            if failure.status is not None:
+                self._refused[item.id] = failure
             return Rejected(NO_REPLY if failure.retryable else failure.reason, str(failure))
         self._silences = 0
         return outcome

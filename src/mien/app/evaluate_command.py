@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.app.annotate_options import ReplyTokensOption
 from mien.core.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ def evaluate(
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="The judge's name on its server.")] = None,
     served_as: Annotated[str | None, typer.Option(help="The model's name on the server.")] = None,
-    key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the key.")] = None,
+    key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the model's key.")
+    ] = None,
+    judge_key_env: Annotated[str | None, typer.Option(help="The same for the judge's server.")] = None,
     readout: Annotated[
         str | None, typer.Option(help="likelihood or text, in place of the suite's.", show_default=False)
     ] = None,
@@ -85,6 +89,7 @@ def evaluate(
     price_in: Annotated[float, typer.Option(help="Price of a million input tokens.", min=0)] = 0.0,
     price_out: Annotated[float, typer.Option(help="Price of a million output tokens.", min=0)] = 0.0,
     retries: Annotated[int, typer.Option(help="Further tries of a request without a reply.", min=0)] = 6,
+    reply_tokens: ReplyTokensOption = None,
     timeout: Annotated[float, typer.Option(help="Longest silence of a server in seconds.", min=0.1)] = 120.0,
     seed: Annotated[int | None, typer.Option(help="Of sampled answers.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the nets.", min=1)] = None,
@@ -111,7 +116,9 @@ def evaluate(
         "model": model, "served_as": served_as, "readout": readout, "device": device, "precision": precision,
         "seed": seed, "judge": judge, "judge_model": judge_model,
     }  # fmt: skip
-    server = _Server(key_env, workers, timeout, rpm, max_requests, max_cost, price_in, price_out, retries)
+    server = _Server(
+        key_env, workers, timeout, rpm, max_requests, max_cost, price_in, price_out, retries, reply_tokens
+    )
     groups = tuple(one for one in by.split(",") if one)
     result = _evaluated(
         config,
@@ -125,6 +132,7 @@ def evaluate(
         landmarks_only,
         threads,
         quiet,
+        judge_key_env,
     )
     raise typer.Exit(1 if any(one["failed"] for one in result.get("suites", {}).values()) else 0)
 
@@ -230,6 +238,7 @@ class _Server:
     price_in: float
     price_out: float
     retries: int
+    reply_tokens: int | None
 
 
 def _list_suites() -> None:
@@ -242,6 +251,7 @@ def _list_suites() -> None:
 def _evaluated(
     config: dict[str, Any], server: _Server, names: list[str], out: Path, roots: dict[str, Path], limit: int | None,
     shard: str, by: tuple[str, ...], landmarks_only: bool, threads: int | None, quiet: bool,
+    judge_key_env: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Run the suites and print what came of it."""
     from contextlib import ExitStack
@@ -256,7 +266,10 @@ def _evaluated(
     replies = plan.journal.with_name(plan.journal.name.replace("journal", "replies"))
     model, judge = config["model"], config["judge"]
     with ExitStack() as stack:
-        marks = None if judge is None else _judge(judge, config["judge_model"], server)
+        if judge_key_env is None and (not _is_address(model) or model == judge):
+            judge_key_env = server.key_env  # no key goes to a server that it is not for
+        keyed = replace(server, key_env=judge_key_env)
+        marks = None if judge is None else _judge(judge, config["judge_model"], keyed)
         asked: Teacher | None = None
         totals: Callable[[], str] = str
         if _is_address(model):
@@ -335,7 +348,7 @@ def _remembered(
             f"{f', cost {money:.2f}' if money else ''}"
         )
 
-    return Remembering(teacher, memory, patience), told
+    return Remembering(teacher, memory, patience, server.reply_tokens), told
 
 
 def _opener(

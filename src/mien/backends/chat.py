@@ -100,6 +100,15 @@ class Reply:
     """``stop``; ``length``: cut at `ChatRequest.max_tokens`; ``refusal``; ``content_filter``."""
     tokens_in: int = 0
     tokens_out: int = 0
+    thoughts: str = ""
+    """What a reasoning model thought aloud; never part of ``text``."""
+
+    @property
+    def unsaid(self) -> str | None:
+        """Why there is nothing but thoughts; None when there is an answer, or neither."""
+        if not self.thoughts or self.text.strip() or self.finish not in {"stop", "length"}:
+            return None
+        return "cut off while thinking" if self.finish == "length" else "thoughts without an answer"
 
 
 class ChatFailed(BackendFailed):
@@ -110,6 +119,7 @@ class ChatFailed(BackendFailed):
         retryable: the same request may succeed later.
         fatal: every other request will fail as well (wrong key, wrong model, quota spent): stop the run.
         retry_after: seconds that the server asked to wait.
+        status: HTTP status of a request that the server will not take, whenever it is sent.
     """
 
     def __init__(
@@ -122,9 +132,11 @@ class ChatFailed(BackendFailed):
         retryable: bool = False,
         fatal: bool = False,
         retry_after: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(got=got, expected=expected, fix=fix)
         self.reason, self.retryable, self.fatal, self.retry_after = reason, retryable, fatal, retry_after
+        self.status = status
 
 
 class Teacher(Protocol):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Protocol
 
 from mien.backends.chat import ChatFailed, ChatRequest, Reply, Teacher
 from mien.backends.patience import Patience
-from mien.core.errors import BadInput
+from mien.core.errors import BadInput, require_range
 
 __all__ = ["Remembering", "Replay", "ReplyStore"]
+
+_IN_A_ROW = 3
+"""Requests that fail alike, with no answer between, after which the fault is not theirs."""
 
 
 class ReplyStore(Protocol):
@@ -44,14 +48,30 @@ class _UnderWay:
 class Remembering:
     """A teacher that never asks twice: known requests are answered from memory, equal ones under way are shared.
 
+    A server that refuses three requests in a row with one status, or spends three replies in a row on thoughts
+    alone, is set up wrongly: that failure is fatal. One exception: where a request of the same step that was
+    answered before is answered again, the server refuses those three for what they hold.
+
     Args:
         teacher: who is asked.
         memory: where replies are kept.
         patience: tries, rate and budget; six retries and no limits when omitted.
+        reply_tokens: longest reply, in place of what each request says.
     """
 
-    def __init__(self, teacher: Teacher, memory: ReplyStore, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        teacher: Teacher,
+        memory: ReplyStore,
+        patience: Patience | None = None,
+        reply_tokens: int | None = None,
+    ) -> None:
+        if reply_tokens is not None:
+            require_range(reply_tokens, "--reply-tokens", 1, whole=True)
         self._teacher, self._memory, self._patience = teacher, memory, patience or Patience()
+        self._reply_tokens = reply_tokens
+        self._streak: tuple[str, int] = ("", 0)
+        self._answered: dict[str, ChatRequest] = {}
         self._lock = threading.Lock()
         self._under_way: dict[str, _UnderWay] = {}
         self.reused = 0
@@ -70,6 +90,8 @@ class Remembering:
             BudgetSpent: a limit is reached.
             Stopped: the patience was stopped.
         """
+        if self._reply_tokens is not None:
+            request = replace(request, max_tokens=self._reply_tokens)
         key = request.key(self.model)
         with self._lock:
             known = self._memory.get(key)
@@ -105,9 +127,50 @@ class Remembering:
             seconds = time.monotonic() - started
             return reply
 
-        reply = self._patience.ask(request, send, lambda failure: self._memory.note_failure(key, failure))
+        try:
+            reply = self._patience.ask(request, send, lambda failure: self._memory.note_failure(key, failure))
+        except ChatFailed as failure:
+            if failure.status is not None and self._fails_again(f"status {failure.status}"):
+                self._ask_known(request.step, failure)
+            raise
         self._memory.put(key, reply, seconds)
+        if reply.unsaid is None:
+            with self._lock:
+                self._streak, self._answered[request.step] = ("", 0), request
+        elif self._fails_again(reply.unsaid):
+            raise ChatFailed(
+                reason=reply.unsaid,
+                got=f"{_IN_A_ROW} replies in a row that were {reply.unsaid} (at most {request.max_tokens} tokens)",
+                expected="an answer after the thoughts",
+                fix="Raise --reply-tokens, or tell the server to think less; then go on with --resume",
+                fatal=True,
+            )
         return reply
+
+    def _fails_again(self, how: str) -> bool:
+        """Whether one more request that fails so makes it too many."""
+        with self._lock:
+            kind, times = self._streak
+            self._streak = (how, times + 1 if kind == how else 1)
+            return self._streak[1] >= _IN_A_ROW
+
+    def _ask_known(self, step: str, failure: ChatFailed) -> None:
+        """Ask what was answered before; the failure is fatal where that is refused too."""
+        known = self._answered.get(step)
+        try:
+            if known is not None:
+                self._patience.ask(known, lambda: self._teacher.reply(known), lambda _: None)
+                self._streak = ("", 0)
+                return
+        except ChatFailed:
+            pass
+        raise ChatFailed(
+            reason="refused by the server",
+            got=f"{_IN_A_ROW} requests in a row refused: {failure.got}",
+            expected="a server that takes such requests",
+            fix="Correct the setting that the server names (model, pictures, options); then go on with --resume",
+            fatal=True,
+        ) from failure
 
     def _wait(self, shared: _UnderWay, request: ChatRequest) -> Reply:
         shared.done.wait()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from importlib import import_module
 from time import time
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 
 from mien.backends.chat import ChatFailed, ChatMessage, ChatRequest, Reply
 from mien.backends.patience import estimate_text, estimate_tokens
+from mien.backends.thoughts import join_thoughts, split_thoughts
 from mien.core.errors import BadConfig, require
 from mien.core.paths import api_key
 
@@ -23,6 +26,18 @@ __all__ = ["OpenAITeacher"]
 _NO_KEY = "none"
 """Sent where no key is configured: local servers ignore it, the client insists on one."""
 _MOST_DETAIL = 300
+_FILTERED = re.compile(r"content[_ ](?:filter|policy|management)|moderation|\bflagged\b", re.IGNORECASE)
+_FINISH = {
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+}
+"""How servers name the end of a reply; any other is ``stop``."""
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+"""Fields beside ``content`` that hold thoughts (DeepSeek and vLLM, OpenRouter, Ollama)."""
+_OPTIONS = ("response_format", "seed", "temperature", "stream_options", "max_tokens", "system")
+"""What a server may refuse and one can do without."""
 _FIX_RETRY = "Go on with --resume later, or ask fewer at once with --workers and --rpm"
 _FIX_ITEM = "Look at the item and at the server's limits; the other items go on"
 
@@ -39,7 +54,7 @@ class OpenAITeacher:
         stream: read the reply in pieces, so that `timeout` bounds each pause and not the whole reply.
 
     Raises:
-        BadConfig: no http(s) address, one with a password in it, or an unset variable.
+        BadConfig: no http(s) address, one with a password in it, or a variable without a sound key.
         MissingDependency: the `openai` package is not installed.
     """
 
@@ -52,18 +67,12 @@ class OpenAITeacher:
         stream: bool = False,
     ) -> None:
         _check_address(base_url)
+        key = None if key_variable is None else api_key(key_variable)
         self.base_url, self._model, self._stream = base_url, model, stream
         self._openai = require("openai", extra="llm", purpose="a teacher behind a server")
         # The client's HTTP package changed its name between versions (httpx, httpx2).
         bases = (base.__module__.partition(".")[0] for base in self._openai.DefaultHttpxClient.__mro__)
         self._transport = import_module(next(name for name in bases if name.startswith("httpx")))
-        key = None if key_variable is None else api_key(key_variable)
-        if key_variable is not None and not key:
-            raise BadConfig(
-                got=f"no value in the environment variable {key_variable}",
-                expected="the key of the server",
-                fix=f"Set {key_variable}, or leave --key-env out where no key is needed",
-            )
         self._secret = key
         self._client = self._openai.OpenAI(
             base_url=base_url, api_key=key or _NO_KEY, timeout=timeout, max_retries=0
@@ -76,6 +85,11 @@ class OpenAITeacher:
         """The server's name of the model."""
         return self._model
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Options that the server refused and is no longer sent."""
+        return tuple(sorted(self._refused))
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -83,8 +97,9 @@ class OpenAITeacher:
     def reply(self, request: ChatRequest) -> Reply:
         """Send one request.
 
-        A server that refuses ``response_format``, ``seed`` or ``max_tokens`` is asked again at once without the
-        first two, or with ``max_completion_tokens``; this is remembered.
+        A server that refuses an option is asked again at once without it, and so from then on (`left_out`):
+        ``response_format``, ``seed``, ``temperature``, ``stream_options``; ``max_tokens`` becomes
+        ``max_completion_tokens``, and the system's message the beginning of the user's.
 
         Raises:
             ChatFailed: no reply; says whether to try again.
@@ -112,8 +127,9 @@ class OpenAITeacher:
     def _send(self, request: ChatRequest, arguments: dict[str, Any]) -> Reply:
         completions = self._client.chat.completions
         if self._stream:
-            usage = {"include_usage": True}
-            with completions.create(**arguments, stream=True, stream_options=usage) as pieces:
+            if "stream_options" not in self._refused:
+                arguments["stream_options"] = {"include_usage": True}
+            with completions.create(**arguments, stream=True) as pieces:
                 return self._read_stream(request, pieces)
         raw = completions.with_raw_response.create(**arguments)
         payload = json.loads(raw.http_response.content)
@@ -123,25 +139,48 @@ class OpenAITeacher:
         message = choices[0].get("message")
         if not isinstance(message, dict):
             raise self._failure("malformed reply", f"a choice without message: {payload!r}", True)
-        text, refusal = _plain(message.get("content")), _plain(message.get("refusal"))
-        return _reply(request, text, refusal, choices[0].get("finish_reason"), payload.get("usage"))
+        return self._reply(request, message, choices[0].get("finish_reason"), payload.get("usage"))
 
     def _read_stream(self, request: ChatRequest, pieces: Iterable[Any]) -> Reply:
-        text, refusal, finish, usage = [], [], None, None
+        message: dict[str, str] = {}
+        finish = usage = None
         for piece in pieces:
             if piece.usage is not None:
                 usage = piece.usage.model_dump()
             for choice in piece.choices or ():
-                text.append(choice.delta.content or "")
-                refusal.append(getattr(choice.delta, "refusal", None) or "")
+                delta = choice.delta.model_dump() if choice.delta else {}
+                for name in ("content", "refusal", *_REASONING):
+                    message[name] = message.get(name, "") + _plain(delta.get(name))
                 finish = choice.finish_reason or finish
         if finish is None:
             raise self._failure("truncated reply", "a stream that ended before its end", True)
-        return _reply(request, "".join(text), "".join(refusal), finish, usage)
+        return self._reply(request, message, finish, usage)
+
+    def _reply(
+        self, request: ChatRequest, message: Mapping[str, Any], finish: object, usage: object
+    ) -> Reply:
+        """What the message says, what it thought, and what it cost: by estimate where the server counts nothing."""
+        refusal = self._sound(_plain(message.get("refusal")))
+        answer, thoughts = split_thoughts(self._sound(_plain(message.get("content"))))
+        for beside in dict.fromkeys(_plain(message.get(name)) for name in _REASONING):
+            thoughts = f"{self._sound(beside)}\n{thoughts}".strip()
+        counts = usage if isinstance(usage, dict) else {}
+        tokens_in = _count(counts.get("prompt_tokens")) or estimate_tokens(request)
+        tokens_out = _count(counts.get("completion_tokens")) or estimate_text(answer + refusal + thoughts)
+        if refusal:
+            return Reply(refusal, "refusal", tokens_in, tokens_out)
+        return Reply(answer, _FINISH.get(str(finish).lower(), "stop"), tokens_in, tokens_out, thoughts)
+
+    def _sound(self, text: str) -> str:
+        """Text that any file can hold, without the key, should a server repeat it."""
+        text = text.encode("utf-8", "replace").decode()
+        return text.replace(self._secret, "***") if self._secret else text
 
     def _status_failure(self, error: Any) -> ChatFailed:
         status, detail = int(error.status_code), f"status {error.status_code}: {error.message}"
-        body = str(error.body)
+        body = f"{error.body} {error.message}"
+        if status in {400, 403, 422} and _FILTERED.search(body):
+            return self._failure("content filter", detail, False)
         if status == 429 and "insufficient_quota" not in body:
             return self._failure("rate limit", detail, True, retry_after=_retry_after(error.response.headers))
         if status in {401, 402, 403, 404, 429}:
@@ -156,11 +195,15 @@ class OpenAITeacher:
             return self._failure(
                 "server error", detail, True, retry_after=_retry_after(error.response.headers)
             )
-        reason = "content filter" if "content_filter" in body else "bad request"
-        return self._failure(reason, detail, False)
+        return self._failure("bad request", detail, False, status=status)
 
     def _failure(
-        self, reason: str, detail: str, retryable: bool, retry_after: float | None = None
+        self,
+        reason: str,
+        detail: str,
+        retryable: bool,
+        retry_after: float | None = None,
+        status: int | None = None,
     ) -> ChatFailed:
         return ChatFailed(
             reason=reason,
@@ -169,29 +212,31 @@ class OpenAITeacher:
             fix=_FIX_RETRY if retryable else _FIX_ITEM,
             retryable=retryable,
             retry_after=retry_after,
+            status=status,
         )
 
     def _clean(self, detail: str) -> str:
-        """Without the key, should a server repeat it, and short."""
-        if self._secret:
-            detail = detail.replace(self._secret, "***")
-        detail = " ".join(detail.split())
+        detail = " ".join(self._sound(detail).split())
         return detail if len(detail) <= _MOST_DETAIL else detail[:_MOST_DETAIL] + " …"
 
 
 def _check_address(base_url: str) -> None:
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise BadConfig(
-            got=f"teacher {base_url!r}",
-            expected="'rules', or the address of a server such as http://localhost:8000/v1",
-            fix="Correct --teacher",
-        )
-    if parts.username or parts.password or parts.query:
+    try:
+        parts = urlsplit(base_url)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        parts, sound = urlsplit(""), False
+    if "@" in base_url or parts.query or parts.fragment:
         raise BadConfig(
             got="an address with a user name, password or query",
             expected="a plain address",
             fix="Put the key into an environment variable and name it with --key-env",
+        )
+    if not sound or not re.fullmatch(r"[!-~]+", base_url):
+        raise BadConfig(
+            got=f"teacher {base_url!r}",
+            expected="'rules', or the address of a server such as http://localhost:8000/v1",
+            fix="Correct --teacher",
         )
 
 
@@ -199,15 +244,23 @@ def _arguments(request: ChatRequest, model: str, refused: frozenset[str]) -> dic
     longest = "max_completion_tokens" if "max_tokens" in refused else "max_tokens"
     arguments: dict[str, Any] = {
         "model": model,
-        "messages": [_message(message) for message in request.messages],
-        "temperature": request.temperature,
+        "messages": [_message(one) for one in _without_system(request.messages, "system" in refused)],
         longest: request.max_tokens,
     }
+    if "temperature" not in refused:
+        arguments["temperature"] = request.temperature
     if request.json and "response_format" not in refused:
         arguments["response_format"] = {"type": "json_object"}
     if request.seed is not None and "seed" not in refused:
         arguments["seed"] = request.seed
     return arguments
+
+
+def _without_system(messages: tuple[ChatMessage, ...], refused: bool) -> tuple[ChatMessage, ...]:
+    if not refused or len(messages) < 2 or messages[0].role != "system":
+        return messages
+    first, second, *rest = messages
+    return replace(second, text=f"{first.text}\n\n{second.text}"), *rest
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
@@ -227,13 +280,17 @@ def _refused_option(error: Any, request: ChatRequest, refused: frozenset[str]) -
     """The option that a 400 or 422 complains about, if this request used it and one can do without."""
     if int(error.status_code) not in {400, 422}:
         return None
-    used = {"max_tokens"} | ({"response_format"} if request.json else set())
+    used = {"max_tokens", "temperature", "stream_options"} | ({"response_format"} if request.json else set())
     used |= {"seed"} if request.seed is not None else set()
+    used |= {"system"} if request.messages[0].role == "system" else set()
     complaint = f"{error.message} {error.body}"
-    for option in ("response_format", "seed", "max_tokens"):
-        if option in used - refused and option in complaint:
-            return option
-    return None
+    return next((one for one in _OPTIONS if one in used - refused and _names(complaint, one)), None)
+
+
+def _names(complaint: str, option: str) -> bool:
+    """Whether a complaint is about an option; a system's message is spoken of as a role (Gemma's template)."""
+    pattern = r"system.{0,20}\brole|role.{0,20}\bsystem" if option == "system" else rf"\b{option}\b"
+    return re.search(pattern, complaint, re.IGNORECASE) is not None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -252,21 +309,18 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _plain(content: object) -> str:
-    """Text of a message; some servers send a list of parts."""
+    """Text of a message; some servers send a list of parts, thoughts among them."""
     if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+        return "".join(map(_part, content))
     return content if isinstance(content, str) else ""
 
 
-def _reply(request: ChatRequest, text: str, refusal: str, finish: object, usage: object) -> Reply:
-    """A server that counts no tokens is charged by estimate."""
-    counts = usage if isinstance(usage, dict) else {}
-    tokens_in = _count(counts.get("prompt_tokens")) or estimate_tokens(request)
-    tokens_out = _count(counts.get("completion_tokens")) or estimate_text(text + refusal)
-    if refusal:
-        return Reply(refusal, "refusal", tokens_in, tokens_out)
-    known = finish if finish in {"length", "content_filter"} else "stop"
-    return Reply(text, str(known), tokens_in, tokens_out)
+def _part(part: object) -> str:
+    if not isinstance(part, dict):
+        return ""
+    if str(part.get("type", "")).endswith(("thinking", "reasoning")):
+        return join_thoughts("", _plain(part.get("thinking") or part.get("text") or part.get("content")))
+    return _plain(part.get("text"))
 
 
 def _count(value: object) -> int:

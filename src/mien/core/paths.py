@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
-from mien.core.errors import OutputFailed
+from mien.core.errors import BadConfig, OutputFailed
 
 __all__ = [
     "api_key",
@@ -126,6 +127,27 @@ def forget_killed(folder: Path, pattern: str = "*") -> None:
             continue
 
 
-def api_key(variable: str) -> str | None:
-    """The key in an environment variable, or None; to be sent to its server and kept nowhere."""
-    return os.environ.get(variable)
+def api_key(variable: str) -> str:
+    """The key in an environment variable, without blanks around it; to be sent to its server and kept nowhere.
+
+    Raises:
+        BadConfig: there is none, or it cannot be a key. The message holds no part of it, nor of what may be one.
+    """
+    # Whoever gives the key itself in place of the variable's name must not read it again in a log.
+    name = variable if re.fullmatch(r"[A-Z][A-Z0-9_]{0,40}", variable) else "that --key-env names"
+    key = os.environ.get(variable, "").strip() if variable and "\0" not in variable else ""
+    if not key:
+        raise BadConfig(
+            got=f"no value in the environment variable {name}",
+            expected="the key of the server",
+            fix="Set it (--key-env takes the variable's name, never the key), or leave --key-env out "
+            "where no key is needed",
+        )
+    if not re.fullmatch(r"[!-~]+", key):
+        raise BadConfig(
+            got=f"a key in the environment variable {name} with a line break, blank, control or non-ASCII "
+            "character inside",
+            expected="one key of printable ASCII characters",
+            fix="Set the variable to the key alone, such as the first line of its file",
+        )
+    return key

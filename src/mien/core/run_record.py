@@ -33,7 +33,7 @@ _PACKAGES = (
     "transformers",
     "peft",
 )
-_SECRET = re.compile(r"(^|[-_.])(api[-_]?key|key|token|secret|password)$", re.IGNORECASE)
+_SECRET = re.compile(r"(^|[-_.])(api[-_]?key|key|key[-_]env|token|secret|password)$", re.IGNORECASE)
 _HIDDEN = "***"
 _GIT_SECONDS = 10.0
 

@@ -17,8 +17,10 @@ from mien.evaluate.forms import measured, say
 from mien.evaluate.suite import Suite
 from mien.face.decode.clips import middle
 
-__all__ = ["Answerer", "Given", "ReaderAnswers", "Said", "ServerAnswers", "Shown"]
+__all__ = ["NO_REPLY", "Answerer", "Given", "ReaderAnswers", "Said", "ServerAnswers", "Shown"]
 
+NO_REPLY = "no reply"
+"""How the reason begins where a server gave nothing to score."""
 Clip = tuple[Evidence, ...]
 _MARGIN = 0.3
 _QUALITY = 95
@@ -198,7 +200,9 @@ class ServerAnswers:
         except ChatFailed as failure:
             if failure.fatal:
                 raise
-            return Said(None, f"no reply: {failure.reason}")
+            return Said(None, f"{NO_REPLY}: {failure.reason}")
+        if reply.unsaid is not None:
+            return Said(None, f"{NO_REPLY}: {reply.unsaid}")
         if reply.finish in ("refusal", "content_filter"):
             return Said(reply.text, f"declined: {reply.finish}")
         return Said(reply.text, "cut off" if reply.finish == "length" else None)

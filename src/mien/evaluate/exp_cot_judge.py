@@ -155,6 +155,8 @@ def read_marks(reply: Reply) -> ExpCotMarks | Unmarked:
     text = reply.text
     if reply.finish in {"refusal", "content_filter"}:
         return Unmarked("no reply: refused", text)
+    if reply.unsaid is not None:
+        return Unmarked(f"no reply: {reply.unsaid}")
     marks: dict[str, float] = {}
     for part, pattern in _MARK.items():
         found = {float(match["mark"]) for match in pattern.finditer(text)}

@@ -19,7 +19,7 @@ from mien.backends.patience import BudgetSpent, Stopped
 from mien.core.errors import BadConfig, BadData, MienError
 from mien.core.paths import output_errors, write_whole
 from mien.core.run_record import RunRecord
-from mien.evaluate.answering import Answerer, Said, Shown
+from mien.evaluate.answering import NO_REPLY, Answerer, Said, Shown
 from mien.evaluate.exp_cot_judge import ExpCotCase, Unmarked, judge_cases
 from mien.evaluate.figures import score_suite
 from mien.evaluate.samples import Asked, Faces, asked_of
@@ -115,7 +115,7 @@ def evaluate(
     with output_errors(plan.journal):
         plan.journal.parent.mkdir(parents=True, exist_ok=True)
     with Journal(plan.journal) as journal, closing(_Asker(plan, open_model)) as asker:
-        known = journal.entries()
+        known = {key for key, entry in journal.entries().items() if entry.final}
         for block in blocks:
             key = _key(block)
             if key not in known:
@@ -124,7 +124,9 @@ def evaluate(
                     Row(key, "row", number, json.dumps(row, ensure_ascii=False))
                     for number, row in enumerate(answered)
                 ]
-                journal.add(kept, [Entry(key, key, place=block[0].place)])
+                # A server that did not answer is asked again by the next run; what it said is remembered.
+                final = not any(str(row["reason"]).startswith(NO_REPLY) for row in answered)
+                journal.add(kept, [Entry(key, key, final=final, place=block[0].place)])
             rows += [json.loads(body) for _, body in journal.bodies([key], "row")]
             if watch is not None:
                 watch(len(rows), total)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from mien.backends.chat import ChatFailed, ChatRequest, Reply, canonical
+from mien.backends.thoughts import join_thoughts, split_thoughts
 from mien.work.journal import Journal
 
 __all__ = ["Replies", "StepTotal", "Totals"]
@@ -51,14 +52,19 @@ class Replies:
 
     def put(self, key: str, reply: Reply, seconds: float = 0.0) -> None:
         """Store the reply to a request that was noted."""
-        values = (key, reply.text, reply.finish, reply.tokens_in, reply.tokens_out, seconds)
+        text = join_thoughts(reply.text, reply.thoughts)
+        values = (key, text, reply.finish, reply.tokens_in, reply.tokens_out, seconds)
         self.journal.write("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def get(self, key: str) -> Reply | None:
         """The stored reply, or None."""
         query = "SELECT text, finish, tokens_in, tokens_out FROM replies WHERE key = ?"
         found = self.journal.rows(query, (key,))
-        return Reply(*found[0]) if found else None
+        if not found:
+            return None
+        text, *rest = found[0]
+        answer, thoughts = split_thoughts(text)
+        return Reply(answer, *rest, thoughts)
 
     def note_failure(self, key: str, failure: ChatFailed) -> None:
         """Store a try that gave no reply."""

@@ -126,6 +126,9 @@ def conversations(
         str | None, typer.Option(help="Another server for the descriptions of a video's seconds.")
     ] = None,
     captioner_model: Annotated[str | None, typer.Option(help="Its name of the model.")] = None,
+    captioner_key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds its key.")
+    ] = None,
 ) -> None:
     """Conversations about pictures and clips, in agreement with the label (EMO-LLaMA's engine)."""
     from mien.annotate.conversations.engine import conversations_engine, with_captioner
@@ -141,7 +144,9 @@ def conversations(
     )
     teacher: Teacher | None = None
     if captioner is not None:
-        other = replace(job, teacher=captioner, model=captioner_model)
+        if captioner_key_env is None and captioner == job.teacher:
+            captioner_key_env = job.key_env  # a key goes to no other server
+        other = replace(job, teacher=captioner, model=captioner_model, key_env=captioner_key_env)
         teacher = with_captioner(open_teacher(job, engine.name), open_teacher(other, engine.name))
     _leave(lambda: annotate(job, engine, teacher))
 

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 _LINE_SECONDS = 10.0
-_TROUBLES = ("error", "no reply")
+_TROUBLES = ("error", "no reply", "cut off while thinking", "thoughts without an answer")
 """Reasons that are failures, not judgements: they make the exit status 1."""
 
 
@@ -135,7 +135,8 @@ def annotate(
     console, prices = Console(), Prices(job.price_in, job.price_out)
     if job.dry_run:
         expected = forecast() or earlier_rate(job.out)
-        show_plan(plan(engine, open_rules_teacher(engine.name), prices), prices, console, expected)
+        found = plan(engine, open_rules_teacher(engine.name), prices, reply_tokens=job.reply_tokens)
+        show_plan(found, prices, console, expected)
         return 0
     teacher = teacher or open_teacher(job, engine.name)
     with RunWatch(job.quiet, job.teacher != RULES) as watch:
@@ -145,6 +146,7 @@ def annotate(
             limits=Limits(job.max_requests, job.max_tokens, job.max_cost),
             prices=prices,
             retries=job.retries,
+            reply_tokens=job.reply_tokens,
             resume=job.resume,
             shard=Shard.parse(job.shard),
             record={**_record(job), **(record or {})},
@@ -154,6 +156,8 @@ def annotate(
     further = finish(job.out) if finish is not None else {}
     if not job.quiet:
         show_summary(summary, job.out, console)
+        if left_out := getattr(teacher, "left_out", ()):
+            console.print(f"The server refused {', '.join(left_out)}: left to its defaults", highlight=False)
         for name, value in further.items():
             console.print(f"{name}: {value}", highlight=False, markup=False, soft_wrap=True)
     return 1 if any(summary.rejected.get(reason) for reason in _TROUBLES) else 0

@@ -16,10 +16,16 @@ import typer
 
 from mien.app.data.options import OptionOption
 
-__all__ = ["RULES", "Job", "with_job"]
+__all__ = ["RULES", "Job", "ReplyTokensOption", "with_job"]
 
 RULES = "rules"
 """The teacher that needs no server."""
+
+
+ReplyTokensOption = Annotated[
+    int | None,
+    typer.Option(help="Longest reply of a server in tokens; models that think aloud need thousands.", min=1),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Job:
     price_in: Annotated[float, typer.Option(help="Price of a million input tokens.", min=0)] = 0.0
     price_out: Annotated[float, typer.Option(help="Price of a million output tokens.", min=0)] = 0.0
     retries: Annotated[int, typer.Option(help="Further tries of a request without a reply.", min=0)] = 6
+    reply_tokens: ReplyTokensOption = None
     timeout: Annotated[float, typer.Option(help="Longest silence of the server in seconds.", min=0.1)] = 120.0
     stream: Annotated[bool, typer.Option("--stream", help="Read replies in pieces (slow models).")] = False
     threads: Annotated[
