@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.app.annotate_options import ReplyTokensOption
+from mien.app.annotate.options import ReplyTokensOption
 from mien.core.errors import BadConfig
 
 if TYPE_CHECKING:

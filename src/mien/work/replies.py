@@ -62,9 +62,9 @@ class Replies:
         found = self.journal.rows(query, (key,))
         if not found:
             return None
-        text, *rest = found[0]
+        text, finish, tokens_in, tokens_out = found[0]
         answer, thoughts = split_thoughts(text)
-        return Reply(answer, *rest, thoughts)
+        return Reply(answer, finish, tokens_in, tokens_out, thoughts)
 
     def note_failure(self, key: str, failure: ChatFailed) -> None:
         """Store a try that gave no reply."""
