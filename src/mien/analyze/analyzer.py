@@ -225,7 +225,7 @@ class Analyzer:
 
     def _look(self, item: Source, inquiry: Inquiry, how: How) -> Seen | None:
         """What an inquiry needs of one source, measured; None where it shows no face."""
-        whole = inquiry.intent == "course" or inquiry.moment is not None
+        whole = inquiry.over_time
         if item.kind == "video" and not whole:
             one = central_evidence(
                 Path(str(item.payload)), self.source.faces, self._size(how), cropped=how.cropped

@@ -57,6 +57,8 @@ def without_looking(inquiry: Inquiry, aus: Sequence[str]) -> Answer | None:
 
 def without_faces(inquiry: Inquiry) -> Answer | None:
     """The answer to a count where no face was found; None for any other question."""
+    if inquiry.parts:
+        return without_faces(inquiry.parts[0])
     if inquiry.intent == "several":
         return _several(inquiry, 0)
     if inquiry.intent == "compare" and inquiry.quantifier == "count":
@@ -71,6 +73,8 @@ def main_face(seen: Seen) -> FaceResult:
 
 def reply(inquiry: Inquiry, seen: Seen) -> Answer:
     """The answer, from the measurement alone."""
+    if inquiry.parts:
+        return _joined([without_looking(part, seen.aus) or reply(part, seen) for part in inquiry.parts])
     if inquiry.intent == "course":
         if not seen.video:
             return declined("A still picture has no course in time; ask about a clip.", "no clip")
@@ -79,6 +83,14 @@ def reply(inquiry: Inquiry, seen: Seen) -> Answer:
     frame = seen.frames[number]
     answer = _of_frame(inquiry, seen, number)
     return replace(answer, times=(frame.time,)) if seen.video else answer
+
+
+def _joined(answers: Sequence[Answer]) -> Answer:
+    """The answers to the parts of one question, as one; what its first part says stands for it in labels."""
+    told = [one for one in answers if one.status == "answered"] or list(answers)
+    said = [f"{one.text[:1].upper()}{one.text[1:]}".removesuffix(".") + "." for one in answers]
+    times = tuple(dict.fromkeys(time for one in told for time in one.times or ()))
+    return replace(told[0], text=" ".join(said), times=times or told[0].times)
 
 
 def _of_frame(inquiry: Inquiry, seen: Seen, number: int) -> Answer:

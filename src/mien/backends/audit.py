@@ -21,9 +21,8 @@ import numpy as np
 from mien.core.codec import decode
 from mien.core.errors import BadInput, require_known
 from mien.core.nouns import Claim, Explanation, FaceResult, Verification
-from mien.dialogue.ask.movements import emotions_in
 from mien.dialogue.read.claims import read_claims, split_sentences
-from mien.dialogue.read.emotion import read_emotion
+from mien.dialogue.read.emotion import emotions_named, read_emotion
 from mien.dialogue.say.narrator import compose
 from mien.dialogue.say.wording import Said
 from mien.metrics.faithfulness import audit
@@ -86,7 +85,7 @@ def _borne(part: str, result: FaceResult, denials: int) -> tuple[list[str], int]
 
 def _fitting(sentence: str, result: FaceResult) -> bool:
     """Whether a sentence names no other emotion than the table's, and claims no certainty that is not there."""
-    named = set(emotions_in(sentence.lower()))
+    named = set(emotions_named(sentence))
     certain = _CERTAIN_WORDS.search(sentence) is not None
     return named <= {result.emotion} and not (certain and named and result.emotions[result.emotion] < _SURE)
 

@@ -135,13 +135,11 @@ def _choice(inquiry: Inquiry, result: FaceResult) -> Answer:
 
 def _second(inquiry: Inquiry, result: FaceResult) -> Answer:
     (first, p), (second, q) = _ranked(result)[:2]
-    if q < _RARE:
-        text = (
-            f"None worth naming: after {first} ({percent(p)}) every other emotion is under {percent(_RARE)}."
-        )
-    else:
-        text = f"{second.capitalize()} ({percent(q)}), after {first} ({percent(p)})."
-    return answered(text, scores=result.emotions)
+    near = f"{second.capitalize()} ({percent(q)})"
+    rare = f" comes next, but no emotion beside {first} ({percent(p)}) is worth naming."
+    return answered(
+        near + (rare if q < _RARE else f", after {first} ({percent(p)})."), scores=result.emotions
+    )
 
 
 def _certainty(inquiry: Inquiry, result: FaceResult) -> Answer:
@@ -217,6 +215,19 @@ def _movement(inquiry: Inquiry, result: FaceResult) -> Answer:
     else:
         text = f"{opening}, absent: {states.replace('; ', ', ')}."
     return answered(text, Labels(au_presence={key: result.aus[key].presence for key in condition.aus}))
+
+
+def _either(inquiry: Inquiry, result: FaceResult) -> Answer:
+    """The one of two movements that is there, or both, or neither."""
+    keys = tuple(dict.fromkeys(key for condition in inquiry.either for key in condition.aus))
+    missing = _unmeasured(keys, result)
+    if missing is not None:
+        return missing
+    there = [condition for condition in inquiry.either if holds(result, condition)]
+    tops = (strongest(result, condition.aus) for condition in there or inquiry.either)
+    states = "; ".join(dict.fromkeys(au_words(key, result.aus[key]) for key in tops if key is not None))
+    said = f"{listed(one.words for one in there).capitalize()}" if there else "Neither"
+    return answered(f"{said}: {states}.", Labels(au_presence={key: result.aus[key].presence for key in keys}))
 
 
 def _smile(condition: Condition, result: FaceResult) -> Answer:
@@ -428,6 +439,8 @@ def about_tool(inquiry: Inquiry, aus: Iterable[str]) -> Answer:
         "tool": lambda: f"I describe the apparent expression of faces in pictures and clips: the emotion and its probability, {len(measured)} Action Units "
         f"with level and intensity, head pose, and an explanation. {HELP}",
         "emotions": lambda: f"Eight labels of apparent emotion: {listed(EMOTIONS)}.",
+        "units_are": lambda: "An Action Unit is the smallest visible movement of the face in FACS, the Facial Action Coding System: the effect of one "
+        "muscle or a few that act together, such as AU12, the lip corner puller.",
         "units": lambda: f"These {len(measured)}: {listed(f'{info.prose} ({info.name})' for info in measured)}.",
         "unit": lambda: " ".join(_defined(key) for key in inquiry.units),
         "scale": lambda: "An intensity runs from 0 to 1; levels are FACS letters: 0 absent, 1 or A a trace, 2 or B slight, 3 or C pronounced, "
@@ -446,7 +459,7 @@ def _defined(key: str) -> str:
 _ANSWERS: Mapping[str, Callable[[Inquiry, FaceResult], Answer]] = MappingProxyType(
     {
         "emotion": _emotion, "is_emotion": _is_emotion, "choice": _choice, "second": _second, "certainty": _certainty,
-        "probabilities": _probabilities, "probability": _probability, "absent_emotions": _absent_emotions, "movement": _movement,
+        "probabilities": _probabilities, "probability": _probability, "absent_emotions": _absent_emotions, "movement": _movement, "either": _either,
         "degree": _degree, "list": _list, "array": _array, "absent": _absent, "region": _region, "pose": _pose, "gaze": _gaze, "quality": _quality,
     }
 )  # fmt: skip

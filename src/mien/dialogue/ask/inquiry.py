@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from mien.dialogue.ask.movements import Condition
+from mien.dialogue.ask.movements import PEOPLE, Condition
 
-__all__ = ["PEOPLE", "YES_NO", "Form", "Inquiry", "denies", "moment_of", "place_of", "places_in"]
+__all__ = ["PEOPLE", "YES_NO", "Form", "Inquiry", "moment_of", "place_of", "places_in"]
 
 Form = Literal["binary", "level", "intensity"]
 
@@ -26,6 +26,8 @@ class Inquiry:
     units: tuple[str, ...] = ()
     """AU keys named by number or FACS name."""
     condition: Condition | None = None
+    either: tuple[Condition, ...] = ()
+    """Two movements between which is chosen: "raised or lowered"."""
     emotions: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     form: Form = "level"
@@ -52,22 +54,24 @@ class Inquiry:
     """``onset``, ``offset``, ``peak``, ``duration``, ``ever``, ``change`` or ``times``: over a clip."""
     yes_no: bool = False
     """Asked so that yes or no answers it."""
+    parts: tuple[Inquiry, ...] = ()
+    """Of a question that asks several things (intent ``parts``), each on its own."""
+
+    @property
+    def over_time(self) -> bool:
+        """Whether one frame of a clip is not enough to answer."""
+        return (
+            self.intent == "course" or self.moment is not None or any(part.over_time for part in self.parts)
+        )
 
 
 _ORDINALS = {
-    "first": 1,
-    "second": 2,
-    "third": 3,
-    "fourth": 4,
-    "fifth": 5,
-    "sixth": 6,
-    "1st": 1,
-    "2nd": 2,
-    "3rd": 3,
-    "4th": 4,
-    "5th": 5,
+    word: number
+    for number, words in enumerate(
+        "first 1st|second 2nd|third 3rd|fourth 4th|fifth 5th|sixth 6th".split("|"), 1
+    )
+    for word in words.split()
 }
-PEOPLE = r"(?:faces?|persons?|people|m[ae]n|wom[ae]n|guys?|lad(?:y|ies)|girls?|boys?|ones?|children|child|kids?|individuals?|subjects?)"
 
 
 def place_of(text: str) -> str | int | None:
@@ -116,30 +120,16 @@ def moment_of(text: str) -> float | str | None:
     if when and re.search(r"\bsecond\b|\btime\b|t ?=", text):
         return float(when[1])
     if re.search(
-        r"\bat the (?:very )?end\b|\b(?:last|final) (?:frame|moment|second)\b|\bfinally\b|\bin the end\b",
+        r"\b(?:at|by|towards?) the (?:very )?end\b|\b(?:last|final) (?:frame|moment|second)\b|\bfinally\b|\bin the end\b|\b(?:clip|video|film|recording) (?:end|finish|conclude|stop|close)s?\b|\bend(?:s|ing)? (?:with|on)\b",
         text,
     ):
         return "end"
     if re.search(
-        r"\bat the (?:very )?(?:start|beginning)\b|\bfirst (?:frame|moment|second)\b|\bat first\b|\binitially\b",
+        r"\b(?:at|in) the (?:very )?(?:start|beginning)\b|\bfirst (?:frame|moment|second)\b|\bat first\b|\binitially\b|\b(?:clip|video|film|recording) (?:start|begin|open)s?\b|\b(?:start|begin)s? with\b",
         text,
     ):
         return "start"
     return None
-
-
-def denies(text: str) -> bool:
-    """A denial inside the question; ``"isn't she …?"`` at its head is only a polite yes."""
-    body = re.sub(r"^\W*(?:is|are|does|do|was|has|have|can|could|wo|would)n't\b", "", text)
-    if re.search(
-        r"\b(?:yes or no|or not|no\?|isn't it|doesn't (?:he|she|it)\??$|isn't (?:he|she)\??$)", body
-    ):
-        body = re.sub(
-            r"\b(?:yes or no|or not|isn't it|doesn't (?:he|she|it)\??$|isn't (?:he|she)\??$)", "", body
-        )
-    return bool(
-        re.search(r"\b(?:not|no|never|without|absent|missing|lacking|inactive|free of|neither)\b|n't\b", body)
-    )
 
 
 YES_NO = re.compile(

@@ -7,226 +7,138 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from mien.dialogue.ask.inquiry import PEOPLE, YES_NO, Form, Inquiry, places_in
-from mien.dialogue.ask.movements import Condition
+from mien.dialogue.ask.inquiry import YES_NO, Form, Inquiry, places_in
+from mien.dialogue.ask.movements import PEOPLE, Condition
 
 __all__ = ["INTENTS", "WEAK"]
 
 WEAK = frozenset(("emotion", "explain", "second", "certainty", "absent", "greeting"))
 """Intents that a word or two can suggest; a topic outside scope is stronger."""
-_SERIES = r"\b(?:when|at (?:what|which) (?:second|time|moment|point|frame)|how long|start(?:s|ed|ing)?|begin(?:s|ning)?|onset|offset|apex|ends?|ending|stop(?:s|ped)?|peak(?:s)?|over time|over the (?:clip|video)|during|throughout|course|timeline|chang(?:e|es|ed|ing)|develop\w*|evol\w+|in the course|blink(?:s|ing)?|how often|how many times|ever|sequence|first .* then|duration|last(?:s|ing)?)\b"
+_UNITS = r"\b(?:aus?|action ?units?|units?|muscles?|movements?|facs)\b"
+_SERIES = r"\b(?:when|at (?:what|which) (?:second|time|moment|point|frame)|how long|start(?:s|ed|ing)?|begin(?:s|ning)?|onset|offset|apex|ends?|ending|stop(?:s|ped)?|peak(?:s)?|over time|over the (?:clip|video)|during|throughout|course|timeline|chang(?:e|es|ed|ing)|develop\w*|evol\w+|unfold\w*|in the course|blink(?:s|ing)?|how often|how many times|ever|sequence|first .* then|duration|last(?:s|ing)?)\b"
+
+
+def _has(text: str, *patterns: str) -> bool:
+    """Whether one of the patterns stands somewhere in the text."""
+    return any(re.search(pattern, text) is not None for pattern in patterns)
 
 
 def _about_tool(text: str, about: Inquiry) -> Inquiry | None:
-    if (
-        re.search(
-            r"\bwhat (?:is|are|does)\b.*\b(?:facs|action units?)\b(?! (?:of|in|on|are|is|does|do|present|active|visible))\W*(?:mean|stand for|exactly|then)?\W*$",
-            text,
-        )
-        and not about.units
+    facs, named = "facs" in text, bool(about.units)
+    if not named and _has(
+        text,
+        r"\bwhat (?:is|are|does)\b.*\b(?:facs|action units?)\b(?! (?:of|in|on|are|is|does|do|present|active|visible))\W*(?:mean|stand for|exactly|then)?\W*$",
+        r"\b(?:explain|define|meaning of|definition of) (?:me )?(?:the )?(?:term |word |concept |notion |idea )?(?:of )?\W?(?:an? )?(?:action units?|aus?|facs)\W*(?:means?|to me|please|is|are)?\W*$",
     ):
-        return replace(about, intent="about", topic="facs" if "facs" in text else "units")
-    if (
-        re.search(r"\bfacs\b", text)
-        and re.search(r"\b(?:what|mean|stand|explain|define|who)\b", text)
-        and not re.search(r"\bcodes?\b|\bletter|grade", text)
-    ):
+        return replace(about, intent="about", topic="facs" if facs else "units_are")
+    if facs and _has(text, r"\b(?:what|mean|stand|explain|define|who)\b") and not _has(text, r"\bcodes?\b|\bletter|grade"):
         return replace(about, intent="about", topic="facs")
-    if re.search(
-        r"\bwhat can (?:you|i|this|mien)\b|\bwhat (?:do|could) you (?:do|offer|know|answer|measure|detect)\b|\bhow (?:can|do) (?:i|you) (?:use|work)|\bwhat (?:may|should|could) i ask\b|\bwho are you\b|\bwhat are you\b|\byour (?:capabilities|limits|functions|abilities)\b|\bwhat (?:questions|kind of)\b",
-        text,
-    ):
+    if _has(text, r"\bwhat can (?:you|i|this|mien)\b|\bwhat (?:do|could|are) you (?:do|offer|know|answer|measure|detect|good)\b|\bhow (?:can|do|does|would|should) (?:i|you|this|it|mien) (?:use|work)|\bwhat (?:may|should|could) i ask\b|\b(?:who|what) are you\b|\byour (?:capabilities|limits|functions|abilities)\b|\bwhat (?:questions|kind of)\b"):
         return replace(about, intent="about", topic="tool")
-    knows = re.search(
-        r"\b(?:do|can|could|are) you\b.*\b(?:know|measure|recogni[sz]e|detect|tell apart|distinguish|support|name|read|handle|able|classif\w+)\b|\bsupported\b|\bavailable\b|\bknown to you\b|\bin your (?:list|vocabulary)\b",
-        text,
-    )
-    whole = re.search(r"\b(?:which|what|how many|list|all)\b", text) and not re.search(
-        r"\b(?:here|this (?:face|person|picture)|on (?:the|this|his|her) face|in (?:the|this) (?:picture|image|photo|face))\b",
-        text,
-    )
-    if (
-        knows
-        and whole
-        and re.search(r"\bemotions?|expressions?|labels?|categor\w+|classes\b", text)
-        and not about.units
-    ):
+    knows = _has(text, r"\b(?:do|can|could|are) you\b.*\b(?:know|measure|recogni[sz]e|detect|tell apart|distinguish|support|name|read|handle|able|classif\w+)\b|\byou (?:can |could )?(?:know|measure|recogni[sz]e|detect|tell apart|distinguish|support|classify)\b|\bsupported\b|\bavailable\b|\bknown to you\b|\bin your (?:list|vocabulary)\b")
+    whole = _has(text, r"\b(?:which|what|how many|list|all|name)\b") and not _has(text, r"\b(?:here|this (?:face|person|picture)|on (?:the|this|his|her) face|in (?:the|this) (?:picture|image|photo|face))\b")
+    if knows and whole and not named and _has(text, r"\bemotions\b|expressions\b|labels\b|categor\w+|classes\b|\bhow many emotion"):
         return replace(about, intent="about", topic="emotions")
-    if knows and whole and re.search(r"\baus?\b|\baction units?\b|\bmuscles?\b|\bmovements?\b", text):
+    if knows and whole and _has(text, r"\baus?\b|\baction units?\b|\bmuscles?\b|\bmovements?\b"):
         return replace(about, intent="about", topic="units")
-    if (
-        about.units
-        and re.search(
-            r"\b(?:mean(?:s|ing)?|stands? for|definition|define|called|difference|differ|distinguish)\b|\bwhat (?:is|are) (?:an? |the )?au\s?\d|\bwhich muscles?\b|\bname of\b",
-            text,
-        )
-        and not re.search(r"\blevel|intensity|here\b", text)
+    if named and not _has(text, r"\blevel|intensity|here\b") and _has(
+        text, r"\b(?:mean(?:s|ing)?|stands? for|definition|define|called|difference|differ|distinguish)\b|\bwhat (?:is|are) (?:an? |the )?au\s?\d|\bwhich muscles?\b|\bname of\b"
     ):
         return replace(about, intent="about", topic="unit")
-    if re.search(
-        r"\b(?:level|letter|scale|grade)s?\b.*\bmean\b|\bwhat (?:does|do) (?:level|letter|grade)s?\b|\bhow (?:are|is) .* (?:computed|measured|calculated|scored)\b",
-        text,
-    ):
+    if _has(text, r"\b(?:level|letter|scale|grade)s?\b.*\bmean\b|\bwhat (?:does|do) (?:level|letter|grade)s?\b|\bhow (?:are|is) .* (?:computed|measured|calculated|scored)\b"):
         return replace(about, intent="about", topic="scale")
     return None
 
 
 def _count(text: str, about: Inquiry) -> Inquiry | None:
-    if re.search(
-        rf"\bwhich {PEOPLE}\b.*\b(?:you|your|answer|talking|mean|refer|this about|describ\w+)\b|\bwhom? (?:are|do) you (?:talk|mean|refer|describ)\w*|\bwhom do you mean\b",
-        text,
-    ):
+    named = bool(about.condition or about.emotions or about.units)
+    if _has(text, rf"\bwhich {PEOPLE}\b.*\b(?:you|your|answer|talking|mean|refer|this about|describ\w+)\b|\bwhom? (?:are|do) you (?:talk|mean|refer|describ)\w*|\bwhom do you mean\b"):
         return replace(about, intent="which")
-    if re.search(
-        rf"\b(?:how many|number of|count(?: of| up)?|amount of)\b.*\b{PEOPLE}\b|\bhow many\b\W*$|\bhow many .*\b(?:smil|happy|sad|angry|there)\w*",
-        text,
-    ) and not re.search(r"\bemotions?|units?|aus?\b", text):
+    if _has(text, rf"\b(?:how many|number of|count(?: of| up)?|amount of)\b.*\b{PEOPLE}\b|\bhow many\b\W*$|\bhow many .*\b(?:smil|happy|sad|angry|there)\w*|\b{PEOPLE} count\b|\bhead ?count\b|^\W*how many\b.*\b(?:are|is) \w+ing\b") and not _has(text, r"\bemotions?|units?|aus?\b"):
         return replace(about, intent="compare", quantifier="count", place=None)
-    if re.search(
-        rf"\b(?:more than one|several|multiple|many|two|other|another|only one|just one|a single|alone|a group of)\b.*\b{PEOPLE}\b|\balone\b|\banybody else\b|\banyone else\b",
-        text,
-    ) and not (about.condition or about.emotions or about.units):
-        return replace(
-            about,
-            intent="several",
-            quantifier="one" if re.search(r"only one|just one|single|alone", text) else "many",
-        )
-    if re.search(
-        r"\b(?:is|are) there (?:an?|any)\b.*\b(?:faces?|persons?|people|human|somebody|someone)\b|\b(?:do|can) you (?:see|find|detect) (?:an?|any) (?:faces?|persons?|people)\b|\bface found\b",
-        text,
-    ) and not (about.condition or about.units or about.emotions):
+    if not named and _has(text, rf"\b(?:more than one|several|multiple|many|two|other|another|only one|just one|a single|alone|a group of)\b.*\b{PEOPLE}\b|\balone\b|\banybody else\b|\banyone else\b"):
+        return replace(about, intent="several", quantifier="one" if _has(text, r"only one|just one|single|alone") else "many")
+    if not named and _has(text, r"\b(?:is|are) there (?:an?|any)\b.*\b(?:faces?|persons?|people|human|somebody|someone)\b|\b(?:do|can|did) you (?:see|find|detect) (?:an?|any) (?:faces?|persons?|people)\b|\bface found\b"):
         return replace(about, intent="several", quantifier="some")
     return None
 
 
 def _compare(text: str, about: Inquiry) -> Inquiry | None:
-    everyone = re.search(
-        r"\b(?:all(?: of)? (?:them|faces|people|persons|the (?:faces|people|persons|women|men))|everyone|everybody|every (?:face|person|one)|each (?:face|person|of them)|both (?:of them|faces|people|persons|women|men)|do they all|are they all|they (?:all|both))\b",
-        text,
-    )
-    anyone = re.search(
-        r"\b(?:anyone|anybody|someone|somebody|any (?:of them|of these|of the|face|person|one)|at least one|is there (?:a |an |any)?(?:person|face|woman|man|somebody|someone|anyone|anybody)\b(?= (?:who|that|with|not|smil|look)))",
-        text,
-    )
-    nobody = re.search(r"\b(?:no ?one|nobody|none of (?:them|these|the))\b", text)
     asked = bool(about.condition or about.units or about.emotions)
-    if re.search(
-        r"\b(?:same|different|equal|alike|similar)\b.*\b(?:emotions?|expressions?|feel\w*|mood)\b|\b(?:feel|look) the same\b",
-        text,
-    ):
-        return replace(about, intent="compare", quantifier="same", among=places_in(text), place=None)
-    most = re.search(
-        r"\b(?:who|whose|which|what|the)\b.*\b(more|most|wider|widest|bigger|biggest|strong(?:er|est)|bright(?:er|est)|broad(?:er|est)|larg(?:er|est)|high(?:er|est)|happi(?:er|est)|sadd(?:er|est)|angri(?:er|est)|less|least|weak(?:er|est)|fewest|narrower)\b|\bcompare\b|\b(?:happier|sadder|angrier) than\b|\bmore \w+ than\b|\bwider than\b|\bcompared (?:to|with)\b",
-        text,
-    )
-    people = len(places_in(text)) > 1 or re.search(
-        rf"\bwho(?:se)?\b|\bwhich (?:of (?:them|the|these)|{PEOPLE})\b|\b(?:two|three|four|five|all|both)(?: the)? {PEOPLE}\b|\bthan the\b|\b(?:whose|which) (?:face|smile|mouth)\b|\b{PEOPLE} .*\bmost\b",
-        text,
-    )
-    if most and people and (asked or re.search(r"\bcompare\b|\bexpress\w*", text)):
-        least = re.search(r"\b(?:less|least|weak(?:er|est)|narrower|fewest)\b", text)
-        return replace(
-            about, intent="compare", quantifier="least" if least else "most", among=places_in(text), place=None
-        )
-    if asked and len(places_in(text)) > 1 and re.search(r"\bwho\b|\bor\b", text):
-        return replace(about, intent="compare", quantifier="most", among=places_in(text), place=None)
-    if (
-        re.search(rf"\bwho(?: is|'s| looks| seems)?\b|\bwhich (?:of (?:them|the|these)|{PEOPLE})\b", text)
-        and asked
-        and about.place is None
-    ):
+    places = places_in(text)
+    among = replace(about, intent="compare", among=places, place=None)
+    if _has(text, r"\b(?:same|different|equal|alike|similar)\b.*\b(?:emotions?|expressions?|feel\w*|mood)\b|\b(?:feel|look) the same\b"):
+        return replace(among, quantifier="same")
+    most = _has(text, r"\b(?:who|whose|which|what|the)\b.*\b(more|most|wider|widest|bigger|biggest|strong(?:er|est)|bright(?:er|est)|broad(?:er|est)|larg(?:er|est)|high(?:er|est)|happi(?:er|est)|sadd(?:er|est)|angri(?:er|est)|less|least|weak(?:er|est)|fewest|narrower)\b|\bcompare\b|\b(?:happier|sadder|angrier) than\b|\bmore \w+ than\b|\bwider than\b|\bcompared (?:to|with)\b")
+    people = len(places) > 1 or _has(text, rf"\bwho(?:se)?\b|\bwhich (?:of (?:them|the|these)|{PEOPLE})\b|\b(?:two|three|four|five|all|both)(?: the)? {PEOPLE}\b|\bthan the\b|\b(?:whose|which) (?:face|smile|mouth)\b|\b{PEOPLE} .*\bmost\b")
+    if most and people and (asked or _has(text, r"\bcompare\b|\bexpress\w*")):
+        return replace(among, quantifier="least" if _has(text, r"\b(?:less|least|weak(?:er|est)|narrower|fewest)\b") else "most")
+    if asked and len(places) > 1 and _has(text, r"\bwho\b|\bor\b"):
+        return replace(among, quantifier="most")
+    if asked and about.place is None and _has(text, rf"\bwho(?: is|'s| looks| seems)?\b|\bwhich (?:of (?:them|the|these)|{PEOPLE})\b"):
         return replace(about, intent="compare", quantifier="who")
-    for name, found in (("all", everyone), ("none", nobody), ("any", anyone)):
-        if found and asked:
+    for name, words in (
+        ("all", r"\b(?:all(?: of)? (?:them|faces|people|persons|the (?:faces|people|persons|women|men))|everyone|everybody|every (?:face|person|one)|each (?:face|person|of them)|both (?:of them|faces|people|persons|women|men)|do they all|are they all|they (?:all|both))\b"),
+        ("none", r"\b(?:no ?one|nobody|none of (?:them|these|the))\b"),
+        ("any", r"\b(?:anyone|anybody|someone|somebody|any (?:of them|of these|of the|face|person|one)|at least one|is there (?:a |an |any)?(?:person|face|woman|man|somebody|someone|anyone|anybody)\b(?= (?:who|that|with|not|smil|look)))"),
+    ):
+        if asked and _has(text, words):
             return replace(about, intent="compare", quantifier=name, place=None)
     return None
 
 
+_COURSES: tuple[tuple[str, str, bool], ...] = (
+    ("duration", r"\bhow long\b|\bduration\b|\blasts?\b|\bfor how (?:long|many seconds)\b", True),
+    ("times", r"\bhow (?:often|many times)\b|\bnumber of (?:blinks|smiles|times)\b", True),
+    ("peak", r"\b(?:peaks?|apex|strongest|maximum|most|highest|largest|biggest|widest|greatest)\b", True),
+    ("offset", r"\b(?:ends?|stops?|stopped|ended|offset|over|fades?|disappears?|finish\w*|cease\w*|relax\w*|close again|gone)\b", True),
+    ("onset", r"\b(?:starts?|begins?|began|started|onset|appears?|first|comes? up|occur\w*|open|set in)\b|\bwhen (?:does|do|did|is|was)\b|\bat (?:what|which)\b", True),
+    ("change", r"\b(?:chang\w+|develop\w*|evol\w+|unfold\w*|course|over time|timeline|sequence|throughout|over the (?:clip|video)|during the)\b", False),
+    ("ever", r"\bblink\w*|\bever\b|\bat any (?:time|point|moment)\b|\bduring\b", True),
+)
+"""What is asked of a course, its words, and whether it needs a thing whose course it is."""
+
+
 def _course(text: str, about: Inquiry) -> Inquiry | None:
-    if not re.search(_SERIES, text) or re.search(r"\bface change|changed? the\b", text):
+    if not _has(text, _SERIES) or _has(text, r"\bface change|changed? the\b"):
         return None
     subject = bool(about.condition or about.units or about.emotions)
-    clip = re.search(r"\b(?:clip|video|film|recording|footage|sequence|over time|frames?)\b", text)
-    kinds: tuple[tuple[str, str, bool], ...] = (
-        ("duration", r"\bhow long\b|\bduration\b|\blasts?\b|\bfor how (?:long|many seconds)\b", True),
-        ("times", r"\bhow (?:often|many times)\b|\bnumber of (?:blinks|smiles|times)\b", True),
-        (
-            "peak",
-            r"\b(?:peaks?|apex|strongest|maximum|most|highest|largest|biggest|widest|greatest)\b",
-            True,
-        ),
-        (
-            "offset",
-            r"\b(?:ends?|stops?|stopped|ended|offset|over|fades?|disappears?|finish\w*|cease\w*|relax\w*|close again|gone)\b",
-            True,
-        ),
-        (
-            "onset",
-            r"\b(?:starts?|begins?|began|started|onset|appears?|first|comes? up|occur\w*|open|set in)\b|\bwhen (?:does|do|did|is|was)\b|\bat (?:what|which)\b",
-            True,
-        ),
-        (
-            "change",
-            r"\b(?:chang\w+|develop\w*|evol\w+|course|over time|timeline|sequence|throughout|over the (?:clip|video)|during the)\b",
-            False,
-        ),
-        ("ever", r"\bblink\w*|\bever\b|\bat any (?:time|point|moment)\b|\bduring\b", True),
-    )
-    for name, words, needs in kinds:
-        if (
-            re.search(words, text)
-            and (subject or not needs)
-            and (
-                name in ("ever", "change")
-                or re.search(
-                    r"\bwhen\b|\bat (?:what|which)\b|\bhow (?:long|often|many)\b|\b(?:second|time|moment|frame|onset|offset|apex|peak|duration|number of)\b",
-                    text,
-                )
-                or clip
-            )
-        ):
-            if (
-                name == "change"
-                and subject
-                and not clip
-                and not re.search(r"chang|develop|evol|course", text)
-            ):
-                continue
+    clip = _has(text, r"\b(?:clip|video|film|recording|footage|sequence|over time|frames?)\b")
+    timed = clip or _has(text, r"\bwhen\b|\bat (?:what|which)\b|\bhow (?:long|often|many)\b|\b(?:second|time|moment|frame|onset|offset|apex|peak|duration|number of)\b")
+    for name, words, needs in _COURSES:
+        if (needs and not subject) or not _has(text, words) or not (timed or name in ("ever", "change")):
+            continue
+        if name != "change" or not subject or clip or _has(text, r"chang|develop|evol|course|unfold"):
             return replace(about, intent="course", course=name, moment=None)
     return None
 
 
 def _quality(text: str, about: Inquiry) -> Inquiry | None:
-    if re.search(
-        r"\b(?:sun)?glasses\b|\bspectacles\b|\bwearing an? (?:mask|hat|scarf|veil|helmet)\b|\bmasked?\b", text
-    ):
-        return replace(
-            about,
-            intent="quality",
-            topic="glasses" if "glasses" in text or "spectacles" in text else "hidden",
-        )
+    glasses = _has(text, r"\b(?:sun)?glasses\b|\bspectacles\b")
+    if glasses or _has(text, r"\bwearing an? (?:mask|hat|scarf|veil|helmet)\b|\bmasked?\b"):
+        return replace(about, intent="quality", topic="glasses" if glasses else "hidden")
     hidden = r"\b(?:hidden|covered?|cover(?:s|ing)|occlu\w+|obscured|blocked|obstruct\w*|in front of (?:the|her|his) face|(?:hiding|hides|hide) (?:the|her|his|their) (?:\w+ )?(?:eyes?|mouth|face|nose|chin|brows?|forehead|lips)|cut off|partly visible|fully visible|entire face|whole face|complete face)\b"
-    if re.search(hidden, text) and not re.search(r"\bhidden (?:feeling|emotion)", text):
+    if _has(text, hidden) and not _has(text, r"\bhidden (?:feeling|emotion)"):
         return replace(about, intent="quality", topic="hidden")
-    if re.search(
-        r"\b(?:quality|good enough|usable|suitable|suited|blur\w*|sharp(?:ness)?|out of focus|in focus|too (?:dark|bright|dim|light)|(?:picture|photo|image|clip|video|face|shot|it) (?:is |looks? |so |rather |very |quite )*(?:dark|bright|dim)|(?:dark|bright|dim) (?:picture|photo|image|clip|video|shot)|brightness|lighting|light conditions|well lit|enough light|underexposed|overexposed|exposure|resolution|pixelated|grainy|noisy|too small|large enough|big enough|too far|image size|picture size|how (?:large|big) is the (?:face|picture|image)|reliable|trust (?:the|this|these|your))\b",
-        text,
-    ) and not re.search(r"\bhow (?:certain|sure|confident)\b", text):
-        if re.search(r"\breliable|trust\b", text) and not re.search(r"picture|photo|image|clip|video", text):
-            return replace(about, intent="certainty")
-        return replace(about, intent="quality", topic="picture")
-    return None
+    if _has(text, r"\b(?:rel(?:y|iable|iability)|trust)\b") and not _has(text, r"picture|photo|image|clip|video"):
+        return replace(about, intent="certainty")
+    good = r"\b(?:quality|good enough|usable|suitable|suited|blur\w*|sharp(?:ness)?|out of focus|in focus|too (?:dark|bright|dim|light)|(?:picture|photo|image|clip|video|face|shot|it) (?:is |looks? |so |rather |very |quite )*(?:dark|bright|dim)|(?:dark|bright|dim) (?:picture|photo|image|clip|video|shot)|brightness|lighting|light conditions|well lit|enough light|underexposed|overexposed|exposure|resolution|pixelated|grainy|noisy|too small|large enough|big enough|too far|image size|picture size|how (?:large|big) is the (?:face|picture|image)|reliable|trust (?:the|this|these|your))\b"
+    return replace(about, intent="quality", topic="picture") if _has(text, good) and not _has(text, r"\bhow (?:certain|sure|confident)\b") else None
+
+
+_AWAY = rf"\b(?:he|she|they|it|{PEOPLE}|face)\b.*\b(?:turned|rotated|facing|faces)\b.*\b(?:away|aside|sideways|camera|left|right|degrees|sides?)\b|\b(?:turned|rotated|facing) (?:away|aside|sideways)\b"
 
 
 def _gaze_pose(text: str, about: Inquiry) -> Inquiry | None:
-    if re.search(r"\b(?:yaw|pitch|roll)\b|\bhead ?-?(?:pose|position|angle|orientation|tilt|turn|direction|rotation)\b", text):
+    if _has(text, r"\b(?:yaw|pitch|roll)\b|\bhead ?-?(?:pose|position|angle|orientation|tilt|turn|direction|rotation)\b"):
         return replace(about, intent="pose", angle=_angle(text))
+    head = _has(text, r"\bhead\b")
     looks = r"\blook(?:s|ing)? (?:at (?:the|me|us|you)|where|into|away|to the|up\b|down\b|left|right|straight|aside|sideways|directly)|\bwhere .*\blook"
-    if re.search(rf"\b(?:gaze|pupils?|eye ?contact|eyes? (?:direction|look\w*|pointing|focus\w*)|lens)\b|{looks}", text):
-        if re.search(r"\bhead\b", text):
-            return replace(about, intent="pose", angle="frontal")
-        return replace(about, intent="gaze")
-    if re.search(r"\b(?:profile|frontal|facing (?:the )?(?:camera|me|us|front|forwards?))\b", text):
+    if _has(text, r"\b(?:gaze|pupils?|eye ?contact|eyes? (?:direction|look\w*|pointing|focus\w*)|lens)\b", looks):
+        if not head:
+            return replace(about, intent="gaze")
+        return _head(text, about) if _has(text, r"\b(?:up|down|raised|lowered|bent|tilted)\b") else replace(about, intent="pose", angle="frontal")
+    if _has(text, r"\b(?:profile|frontal|facing (?:the )?(?:camera|me|us|front|forwards?))\b"):
         return replace(about, intent="pose", angle="frontal")
     return _head(text, about)
 
@@ -234,15 +146,13 @@ def _gaze_pose(text: str, about: Inquiry) -> Inquiry | None:
 def _angle(text: str) -> str:
     named = [angle for angle in ("yaw", "pitch", "roll") if re.search(rf"\b{angle}\b", text)]
     if not named:
-        named = ["yaw"] if re.search(r"\bturn|direction\b", text) else ["roll"] if "tilt" in text else []
+        named = ["yaw"] if _has(text, r"\bturn|direction\b") else ["roll"] if "tilt" in text else []
     return named[0] if len(named) == 1 else "all"
 
 
-_TURNED = re.compile(
-    r"\b(?:tilt\w*|turn\w*|bent|bow\w*|nod\w*|lean\w*|rotat\w*|inclin\w*|raised?|lift\w*|lowered|up|down|sideways|upright|angle|direction|position|orientation|pointing|oriented|looking)\b"
-)
-_HEAD = re.compile(
-    r"\bhead\b|\bchin\b.*\b(?:raised?|up|lift(?:ed|ing|s)?|lowered|down|high)\b|\b(?:rais\w+|lowered|lift\w*) (?:the |her |his |their )?chin\b"
+_TURNED = r"\b(?:tilt\w*|turn\w*|bent|bow\w*|nod\w*|lean\w*|rotat\w*|inclin\w*|raised?|lift\w*|lowered|up|down|sideways|upright|angle|direction|position|orientation|pointing|oriented|looking|cocked|askew)\b"
+_HEAD = (
+    r"\bhead\b|\bchin\b.*\b(?:raised?|(?<!pushed )up|lift(?:ed|ing|s)?|lowered|down|high)\b|\b(?:rais\w+|lowered|lift\w*) (?:the |her |his |their )?chin\b"
     r"|\bface\b.*\b(?:turned|tilted|rotated|directed|pointing)\b|\bturned face\b"
 )
 
@@ -250,148 +160,97 @@ _HEAD = re.compile(
 def _head(text: str, about: Inquiry) -> Inquiry | None:
     if about.units:
         return None
-    if re.search(r"\b(?:head|chin|face)\b.*\b(?:facing|(?:to|towards?|at) the camera|straight)\b", text):
+    if _has(text, r"\b(?:head|chin|face)\b.*\b(?:facing|(?:to|towards?|at) the camera|straight)\b"):
         return replace(about, intent="pose", angle="frontal")
-    if not _HEAD.search(text) or not _TURNED.search(text):
+    if _has(text, _AWAY) and not _has(text, r"\bchin\b"):
+        return replace(about, intent="pose", angle="yaw")
+    if not _has(text, _HEAD) or not _has(text, _TURNED):
         return None
-    nods = re.search(r"\b(?:up|down|back|forward|backwards?|forwards?)\b", text)
-    if not nods and re.search(r"\btilt\w*|lean\w*|inclin\w*|upright|crooked\b", text):
+    nods = _has(text, r"\b(?:up|down|back|forward|backwards?|forwards?)\b")
+    if not nods and _has(text, r"\btilt\w*|lean\w*|inclin\w*|upright|crooked|cocked|askew|at an angle|straight\b"):
         return replace(about, intent="pose", angle="roll")
-    if re.search(r"\b(?:bent|bow\w*|nod\w*|lowered|down|downwards?|forwards?)\b", text):
+    if _has(text, r"\b(?:bent|bow\w*|nod\w*|lowered|down|downwards?|forwards?)\b"):
         return replace(about, intent="pose", angle="pitch", way="down")
-    if re.search(r"\b(?:rais\w+|lift\w*|up|upwards?|high|backwards?|back)\b", text):
+    if _has(text, r"\b(?:rais\w+|lift\w*|up|upwards?|high|backwards?|back)\b"):
         return replace(about, intent="pose", angle="pitch", way="up")
     return replace(about, intent="pose", angle="yaw")
 
 
 def _beliefs(text: str, about: Inquiry) -> Inquiry | None:
-    if re.search(r"\bleast (?:likely|probable)\b", text) and not about.units:
+    if not about.units and _has(text, r"\bleast (?:likely|probable)\b"):
         return replace(about, intent="absent_emotions")
-    likely = re.search(
-        r"\b(?:probabilit\w+|likelihoods?|likely|chances?|distribution|odds|percent(?:age)?s?|scores?|confidences?|how (?:probable|much))\b|%",
-        text,
-    )
-    if re.search(
-        r"\b(?:second|2nd|next|runner-?up|third)\b.*\b(?:likel\w+|probable|best|guess|choice|emotions?|labels?|candidates?|place)\b|\brunner-?up\b|\bwhat else\b|\balternativ\w*|\bother (?:possible |likely )?(?:emotions?|labels?|candidates?|options?|interpretations?|readings?)\b|\bif (?:it is |it's )?not (?:that|this|\w+),? (?:what|which)|\bbesides (?:that|this|\w+)\b.*\bemotions?\b|\banother emotion\b|\bmixed\b",
-        text,
-    ):
+    if _has(text, r"\b(?:top|best|first) (?:two|three|2|3)\b|\b(?:two|three) (?:most likely|likeliest|best|top)\b") and not _has(text, _UNITS):
+        return replace(about, intent="probabilities")
+    if _has(text, r"\b(?:second|2nd|next|runner-?up|third)\b.*\b(?:likel\w+|probable|best|guess|choice|emotions?|labels?|candidates?|place)\b|\brunner-?up\b|\bwhat else\b|\balternativ\w*|\bother (?:possible |likely )?(?:emotions?|labels?|candidates?|options?|interpretations?|readings?)\b|\bif (?:it is |it's )?not (?:that|this|\w+),? (?:what|which)|\bbesides (?:that|this|\w+)\b.*\bemotions?\b|\banother emotion\b|\bmixed\b|\b(?:emotion|label|one) (?:comes?|is) (?:next|second)\b"):
         return replace(about, intent="second")
-    if likely and about.emotions and not re.search(r"\b(?:all|every|each|distribution)\b", text):
+    every = r"\b(?:all|every|each|distribution)\b"
+    likely = _has(text, r"\b(?:probabilit\w+|likelihoods?|likely|chances?|distribution|odds|percent(?:age)?s?|scores?|confidences?|how (?:probable|much))\b|%")
+    if likely and about.emotions and not _has(text, every):
         return replace(about, intent="probability")
     if (
-        (likely or re.search(r"\bhow (?:much )?(?:of )?each\b", text))
-        and re.search(
-            r"\b(?:emotions?|all|every|each|distribution|labels?|class(?:es)?|probabilities|percentages|scores)\b",
-            text,
-        )
-        and not about.units
-        and not re.search(
-            r"\b(?:aus?|action units?)\b|\btop\b|\bmost likely (?:emotion|label|expression)\b|\bof the (?:emotion|label|answer)\b",
-            text,
-        )
+        (likely or _has(text, r"\bhow (?:much )?(?:of )?each\b")) and not about.units
+        and _has(text, every, r"\b(?:emotions?|labels?|class(?:es)?|probabilities|percentages|scores)\b")
+        and not _has(text, r"\b(?:aus?|action units?)\b|\btop\b|\bmost likely (?:emotion|label|expression)\b|\bof the (?:emotion|label|answer)\b")
     ):
         return replace(about, intent="probabilities")
-    if re.search(
-        r"\b(?:how|are you|you) (?:certain|sure|confident|positive)\b|\bcertain(?:ty)?\b|\bconfiden(?:t|ce)\b|\bhow (?:reliable|safe|firm|trustworthy|accurate)\b|\bare you sure\b|\bpretty sure\b|\bdoubts?\b|\bhow clear\b|\b(?:could|might) you be wrong\b",
-        text,
-    ):
+    if _has(text, r"\b(?:how|are you|you|is (?:it|that|this)) (?:certain|sure|confident|positive)\b|\bcertain(?:ty)?\b|\bconfiden(?:t|ce)\b|\bhow (?:reliable|safe|firm|trustworthy|accurate|clear)\b|\bpretty sure\b|\bdoubts?\b|\b(?:could|can|might|may) (?:you|this|that|it|the \w+) be (?:wrong|mistaken|incorrect|off)\b|\bis (?:it|that|this) (?:right|correct|wrong)\b"):
         return replace(about, intent="certainty")
     return None
 
 
 def _arrays(text: str, about: Inquiry) -> Inquiry | None:
-    every = re.search(r"\b(?:all|every|each|complete|full)\b", text)
-    shaped = re.search(
-        r"\b(?:arrays?|vectors?|matrix|json|dict(?:ionary)?|csv|table|one per line|per line|list of (?:numbers|values|floats|integers|levels|zeros)|as numbers|numeric(?:al)?|0/1|0 or 1|0 and 1|zeros? (?:and|or) ones?|binary|\[)",
-        text,
-    )
-    units = re.search(r"\b(?:aus?|action units?|units?|muscles?|movements?|facs)\b", text)
-    numbers = re.search(
-        r"\b(?:levels?|intensit\w+|presence|values?|strengths?|scores?|grades?|numbers)\b", text
-    )
+    shaped = _has(text, r"\b(?:arrays?|vectors?|matrix|json|dict(?:ionary)?|csv|tsv|tables?|rows?|columns?|one per line|per line|list of (?:numbers|values|floats|integers|levels|zeros)|as numbers|numeric(?:al)?|0/1|0 or 1|0 and 1|0s (?:and|or) 1s|(?:zeros?|ones?) (?:and|or) (?:zeros?|ones?)|binary|\[)")
+    units, numbers = _has(text, _UNITS), _has(text, r"\b(?:levels?|intensit\w+|presence|values?|strengths?|scores?|grades?|numbers)\b")
+    every = _has(text, r"\b(?:all|every|each|complete|full)\b")
     if not ((shaped and (units or numbers)) or (units and every and numbers)) or len(about.units) == 1:
         return None
-    form: Form = "level"
-    if re.search(
-        r"\b(?:binary|0/1|0 or 1|0 and 1|zeros? (?:and|or) ones?|presence|present or absent|present/absent|true or false|booleans?)\b",
-        text,
-    ):
-        form = "binary"
-    if re.search(
-        r"\b(?:intensit\w+|decimals?|floats?|(?:between|from) 0 (?:and|to) 1(?!\d)|0 ?(?:-|to|\.\.+) ?1(?:\.0)?(?!\d)|continuous)\b",
-        text,
-    ) and not re.search(r"\blevels?\b|\b0 ?(?:-|to|\.\.+|and) ?5\b", text):
+    form: Form = "binary" if _has(text, r"\b(?:binary|0/1|0 or 1|0 and 1|0s (?:and|or) 1s|(?:zeros?|ones?) (?:and|or) (?:zeros?|ones?)|presence|present or absent|present/absent|true or false|booleans?)\b") else "level"
+    if _has(text, r"\b(?:intensit\w+|decimals?|floats?|(?:between|from) 0 (?:and|to) 1(?!\d)|0 ?(?:-|to|\.\.+) ?1(?:\.0)?(?!\d)|continuous)\b") and not _has(text, r"\blevels?\b|\b0 ?(?:-|to|\.\.+|and) ?5\b"):
         form = "intensity"
-    return replace(about, intent="array", form=form, lines=bool(re.search(r"\bper line|lines\b", text)))
+    return replace(about, intent="array", form=form, lines=_has(text, r"\bper line|lines\b"))
 
 
-_DEGREE = re.compile(
-    r"\bhow (?:strong\w*|intense\w*|wide\w*|much|big|far|large|pronounced|high|low|deep\w*|tight\w*|hard|marked|visible|heav\w+|open|closed|raised|lowered|broad\w*|clear\w*|active)\b|\b(?:levels?|intensit\w+|strength|degree|grades?|letters?|rate|rating|scale|score|magnitude|amount|extent|value|from absent to|0 to 5|a ?- ?e)\b"
-)
+_DEGREE = r"\bhow (?:strong\w*|intense\w*|wide\w*|much|big|far|large|pronounced|high|low|deep\w*|tight\w*|hard|marked|visible|heav\w+|open|closed|raised|lowered|broad\w*|clear\w*|active|[a-z]+(?:ed|en))\b|\b(?:levels?|intensit\w+|strength|degree|grades?|letters?|rate|rating|scale|score|magnitude|amount|extent|value|from absent to|0 to 5|a ?- ?e)\b"
 
 
 def _degree(text: str, about: Inquiry) -> Inquiry | None:
-    if not _DEGREE.search(text) or not (about.units or about.condition):
-        return None
-    if re.search(r"\bhow (?:certain|sure)\b", text):
+    if not (about.units or about.condition) or not _has(text, _DEGREE) or _has(text, r"\bhow (?:certain|sure)\b"):
         return None
     return replace(about, intent="degree")
 
 
 def _absent(text: str, about: Inquiry) -> Inquiry | None:
-    gone = re.search(
-        r"\b(?:absent|missing|inactive|not (?:visible|present|active|shown|there|moving|seen|involved|found|detected|activated|occurring|to be seen)|isn't (?:visible|there|present|moving)|rule[sd]? out|exclude[sd]?|excluded|unlikely|impossible|aren't (?:active|present|there|visible)|do(?:es)?(?:n't| not) (?:move|occur|appear|show)|at rest|least likely|without)\b",
-        text,
-    )
-    if not gone or about.units or about.condition or YES_NO.search(text):
+    gone = r"\b(?:absent|missing|inactive|not (?:visible|present|active|shown|there|moving|seen|see|find|detect|observe|involved|found|detected|activated|occurring|to be seen)|isn't (?:visible|there|present|moving)|rule[sd]? out|exclude[sd]?|excluded|unlikely|impossible|aren't (?:active|present|there|visible)|(?:do(?:es)?|did|can)(?:n't|not| not) (?:you )?(?:move|occur|appear|show|see|find|detect)|at rest|least likely|without)\b"
+    if about.units or about.condition or YES_NO.search(text) or not _has(text, gone):
         return None
-    if re.search(r"\bemotions?|labels?|feelings?|moods?\b", text):
-        return replace(about, intent="absent_emotions")
-    return replace(about, intent="absent")
+    return replace(about, intent="absent_emotions" if _has(text, r"\bemotions?|labels?|feelings?|moods?\b") else "absent")
 
 
 def _movement(text: str, about: Inquiry) -> Inquiry | None:
-    if about.units and (
-        len(text.split()) <= 4 or YES_NO.search(text) or not re.search(r"\bwhy|describe|explain\b", text)
-    ):
+    curt = len(text.split()) <= 4 or YES_NO.search(text) is not None
+    if about.units and (curt or not _has(text, r"\bwhy|describe|explain\b")):
         return replace(about, intent="movement", condition=Condition(about.units, every=True))
-    if about.condition is None:
-        return None
-    if (
-        YES_NO.search(text)
-        or len(text.split()) <= 4
-        or re.search(
-            r"\bwhether\b|\bor not\b|\bi (?:wonder|would like to know|want to know|need to know) if\b|\btell me if\b",
-            text,
-        )
-    ):
+    if len(about.either) > 1:
+        return replace(about, intent="either")
+    if about.condition is not None and (curt or _has(text, r"\bwhether\b|\bor not\b|\bi (?:wonder|would like to know|want to know|need to know) if\b|\btell me if\b")):
         return replace(about, intent="movement")
     return None
 
 
+_OF_A_FACE = r"\b(?:face|facial|expressions?|emotions?|emotional|feel\w*|mood|looks?|looking|he|she|they|him|her|his|them|person|woman|man|people|this|that|it|so|you|your|label|reading|result|answer|decision|conclusion|picture|photo|image|clip|video|here)\b"
+
+
 def _explain(text: str, about: Inquiry) -> Inquiry | None:
-    why = re.search(
-        r"\b(?:why|explain\w*|explanation|justif\w+|reasons?|reasoning|step[- ]by[- ]step|interpret\w*|what makes|how do you know|how did you|how come|evidence|(?:which|what) (?:are (?:the )?)?signs|signs (?:of|for) (?:this|that|the)|based on what|on what basis|grounds|cues?|clues?|analy[sz]\w+)\b",
-        text,
-    )
-    told = re.search(
-        r"\b(?:describe|description|detail\w*|tell me (?:about|more)|what do you see|what (?:can|do) you (?:see|observe|notice)|what is (?:going on|happening|visible|to be seen)|full report|characteri[sz]e|narrate|summari[sz]e|caption|report)\b",
-        text,
-    )
-    short = re.search(r"\bone word\b|\bsingle word\b|\bin a word\b|\blabel only\b|\bone label\b", text)
-    if (
-        about.regions
-        and not why
-        and not re.search(
-            r"\bface\b|\bexpression\b", text.replace("upper face", "").replace("lower face", "")
-        )
-    ):
+    why = _has(text, r"\b(?:why|explain\w*|explanation|justif\w+|reasons?|reasoning|step[- ]by[- ]step|interpret\w*|what makes|what (?:leads?|led|brings?|brought)|how (?:do|did|can|could) you (?:know|tell|arrive|conclude|decide|come|get)|how did you|how come|evidence|(?:which|what) (?:are (?:the )?)?signs|signs (?:of|for) (?:this|that|the)|based on what|on what basis|grounds|cues?|clues?|analy[sz]\w+|conclu\w+|walk me)\b")
+    told = _has(text, r"\b(?:describe|description|detail\w*|tell me (?:about|more|everything|all)|everything you|what do you see|what (?:can|do) you (?:see|observe|notice)|what is (?:going on|happening|visible|to be seen)|full report|characteri[sz]e|narrate|summari[sz]e|summary|caption|report)\b")
+    if about.regions and not why and not _has(re.sub(r"(?:upper|lower) face", "", text), r"\bface\b|\bexpression\b"):
         return replace(about, intent="region")
-    if (why or told) and not short:
-        if about.regions and re.search(r"\b(?:upper|lower) face\b", text):
-            return replace(about, intent="region")
-        return replace(about, intent="explain")
-    return None
+    if not (why or told) or _has(text, r"\bone word\b|\bsingle word\b|\bin a word\b|\blabel only\b|\bone label\b"):
+        return None
+    if about.regions and _has(text, r"\b(?:upper|lower) face\b"):
+        return replace(about, intent="region")
+    named = about.units or about.regions or about.condition or about.emotions
+    return replace(about, intent="explain") if named or len(text.split()) <= 2 or _has(text, _OF_A_FACE) else None
 
 
 def _region(text: str, about: Inquiry) -> Inquiry | None:
@@ -399,40 +258,31 @@ def _region(text: str, about: Inquiry) -> Inquiry | None:
 
 
 def _unit_list(text: str, about: Inquiry) -> Inquiry | None:
-    if about.units or not re.search(
-        r"\b(?:aus?|action ?units?|(?:facial |face )?muscles?|facial (?:movements?|actions?)|movements?|facs|what (?:is )?mov(?:es|ing))\b",
-        text,
-    ):
-        return None
-    return replace(about, intent="list")
+    listed = r"\b(?:aus?|action ?units?|units?|(?:facial |face )?muscles?|facial (?:movements?|actions?)|movements?|facs|what (?:is )?mov(?:es|ing))\b"
+    return None if about.units or not _has(text, listed) else replace(about, intent="list")
 
 
 def _emotion(text: str, about: Inquiry) -> Inquiry | None:
-    if about.emotions and (
-        YES_NO.search(text) or len(text.split()) <= 3 or re.search(r"\bsigns? of|hint of|trace of\b", text)
-    ):
-        if len(about.emotions) > 1 and re.search(r"\bor\b|\bversus\b|\bvs\b|/", text):
-            return replace(about, intent="choice")
-        return replace(about, intent="is_emotion")
-    if about.emotions and len(about.emotions) > 1 and re.search(r"\bor\b", text):
+    several = len(about.emotions) > 1 and _has(text, r"\bor\b|\bversus\b|\bvs\b|/")
+    asked = about.emotions and (YES_NO.search(text) or len(text.split()) <= 3 or _has(text, r"\bsigns? of|hint of|trace of\b|\bright\W*$|\bdoes(?:n't)? (?:he|she|it)\W*$|\bis(?:n't)? (?:he|she|it)\W*$"))
+    if several:
         return replace(about, intent="choice")
-    if re.search(
-        r"\b(?:emotions?|emotional(?:ly)?|feel(?:s|ing|ings)?|moods?|expressions?|express(?:es|ed|ing)?|sentiments?|affect|look on (?:the|his|her) face|facial|label|state of mind)\b|\bhow (?:is|are|does|do) (?:he|she|they|this|the|it)\b(?: (?:person|man|woman|face|guy|girl|lady|boy))?(?: (?:look|seem|appear|doing|feeling|today|come across))?",
-        text,
-    ):
+    if asked:
+        return replace(about, intent="is_emotion")
+    if _has(text, r"\b(?:emotions?|emotional(?:ly)?|feel(?:s|ing|ings)?|moods?|expressions?|express(?:es|ed|ing)?|sentiments?|affect|look on (?:the|his|her) face|facial|label|state of mind)\b|\bhow (?:is|are|does|do) (?:he|she|they|this|the|it)\b(?: (?:person|man|woman|face|guy|girl|lady|boy))?(?: (?:look|seem|appear|doing|feeling|today|come across))?"):
         return replace(about, intent="emotion")
-    if about.emotions and re.search(r"\bhow \w+\b", text):
-        return replace(about, intent="probability")
-    return None
+    return replace(about, intent="probability") if about.emotions and _has(text, r"\bhow \w+\b") else None
 
 
 def _leftover(text: str, about: Inquiry) -> Inquiry | None:
     if about.condition is not None:
         return replace(about, intent="movement")
-    return replace(about, intent="is_emotion") if about.emotions and len(text) < 60 else None
+    if about.emotions and len(text) < 60:
+        return replace(about, intent="is_emotion")
+    return replace(about, intent="explain") if about.place is not None and len(text.split()) <= 7 else None
 
 
 INTENTS: tuple[Callable[[str, Inquiry], Inquiry | None], ...] = (
-    _about_tool, _count, _course, _compare, _quality, _beliefs, _arrays, _degree, _gaze_pose, _absent, _movement, _explain, _unit_list, _region, _emotion, _leftover,
-)  # fmt: skip
+    _about_tool, _count, _course, _compare, _arrays, _quality, _beliefs, _degree, _gaze_pose, _absent, _movement, _explain, _unit_list, _region, _emotion, _leftover,
+)
 """In the order of their precision: the first that fits says what is asked."""

@@ -33,9 +33,18 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
                 r"(?:ignore|forget|disregard|override|bypass)\s+(?:\w+\s+){0,4}(?:instructions?|rules?|prompts?|guidelines|limits?|restrictions?|above|before)",
                 r"system (?:prompt|message|instructions?)", r"(?:your|initial|hidden) (?:system )?(?:prompt|instructions)",
                 r"from now on", r"pretend", r"you are now", r"act as", r"role-?play", r"jail ?break\w*", r"developer mode",
+                r"no matter what", r"regardless of (?:what|the)", r"(?:always|must|only) (?:say|answer|reply|respond)", r"whatever (?:the|you|i) (?:face|see|ask)",
+                r"^(?:(?:please|just|now|simply) )*(?:say|claim|state|reply|respond|answer) that",
                 r"dan mode", r"no restrictions", r"unrestricted", r"repeat (?:after me|the words|everything)", r"new (?:rule|instruction)s?:",
             ),
             "I do not follow instructions inside a question; I only answer what a face shows.",
+        ),
+        "request": (
+            _any(
+                r"(?:poems?|jokes?|haikus?|limericks?|lyrics|songs?|essays?|recipes?|novels?)",
+                r"(?:compose|sing|draw|paint|sketch|translate|convert|calculate|compute the (?:sum|product)|solve) (?:me |this |the |a |an |some |\d)",
+            ),
+            "That is outside what I can answer; I only describe faces.",
         ),
         "age": (
             _any(
@@ -43,7 +52,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
                 r"age (?:group|range|bracket|in years)", r"years? old", r"how young", r"old or young", r"young or old", r"older", r"younger",
                 r"(?:year|decade|when) (?:was|were) \w+ born", r"born (?:in|before|after)", r"birth(?:day|date| year)", r"in (?:his|her|their) (?:\w+ies|teens)",
                 rf"(?:is|was) {_PERSON} (?:\w+ )?(?:an? )?(?:young|old|elderly|adult|minor|teenager|teen|child|kid|baby|senior|pensioner|grown-?up|under ?age|middle-?aged|retired|of age)",
-                r"over (?:18|21|30|40|50|60)", r"under (?:18|21|30|40)", r"guess \w+ age", r"age",
+                r"over (?:18|21|30|40|50|60)", r"under (?:18|21|30|40)", r"guess \w+ age", r"age", r"decades? of (?:life|age)",
             ),
             "I cannot tell age from a face and do not guess it.",
         ),
@@ -97,7 +106,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
         "hiring": (
             _any(
                 r"hir(?:e|ed|ing)", r"(?:good|best|right|suitable) candidates?", r"job", r"interview\w*", r"employ\w*", r"recruit\w*", r"promot(?:e|ed|ion)", r"salary", r"workplace", r"at work", r"colleagues?",
-                r"work ethic", r"team ?player", r"leader(?:ship)?", r"qualified", r"appl(?:icant|ication)s?", r"fired?", r"admit(?:ted)? to", r"good students?", r"exam",
+                r"work ethic", r"team ?player", r"leader(?:ship)?", r"qualified", r"(?:good|bad|better|great|suitable) (?:manager|boss|employee|worker|teacher|salesman|nurse)", r"appl(?:icant|ication)s?", r"(?:be|get|got|gets|being|was|were) fired", r"fire (?:him|her|them)", r"admit(?:ted)? to", r"good students?", r"exam",
                 r"pay(?:ing)? attention in class", r"loan", r"credit(?:worthy)?", r"insur\w+", r"tenant", r"rent (?:to|him|her)", r"visa",
             ),
             "I do not support decisions about people, at work, in education or elsewhere; a face is no evidence for them.",
@@ -137,7 +146,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
         ),
         "thoughts": (
             _any(
-                r"think(?:s|ing)? (?:about|of|right now|at)", r"(?:is|are|was|does|do|might|could|would|may) (?:he|she|they|the \w+|this \w+|it) (?:be )?think(?:ing)?", r"thoughts?", r"(?:his|her|their|a person's) mind", r"loves? (?:me|him|her|you|us|them)",
+                r"think(?:s|ing)? (?:about|of|right now|at)", r"(?:is|are|was|does|do|might|could|would|may) (?:he|she|they|the \w+|this \w+|it) (?:be )?think(?:ing)?", r"thoughts?", r"(?:his|her|their|a person's|the \w+'s) (?:mind|heart|soul)", r"(?:in|inside|through) (?:his|her|their|the \w+'s) head", r"loves? (?:me|him|her|you|us|them)",
                 r"in love", r"likes? (?:me|him|her|us|it|them)", r"hates? (?:me|him|her|us|it)", r"attracted to", r"flirt\w*", r"miss(?:es)? (?:me|him|her)", r"dream\w*", r"remember\w*", r"(?:he|she|they|person) wants?", r"wishes",
                 r"deep down", r"inner (?:feelings?|state|self|life)", r"secretly", r"truly feel", r"really feel(?:s|ing)?", r"bored with me", r"interested in me", r"angry (?:at|with) (?:me|us|her|him|whom|who)", r"(?:why|what) (?:made|caused|happened)", r"what (?:is|was) (?:he|she) (?:saying|talking)",
                 r"cares? about", r"regrets?", r"jealous of",
@@ -171,17 +180,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
 """Topic -> how a question about it is told, and the sentence that declines it; the first that fits counts."""
 
 HARD = frozenset(
-    (
-        "instruction",
-        "age",
-        "gender",
-        "identity",
-        "ethnicity",
-        "attractiveness",
-        "lying",
-        "hiring",
-        "diagnosis",
-    )
+    "instruction request age gender identity ethnicity attractiveness lying hiring diagnosis".split()
 )
 """Topics that decline a question whatever else it asks; the others give way to a clear question about a movement."""
 

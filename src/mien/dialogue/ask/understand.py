@@ -10,16 +10,27 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import replace
 
-from mien.dialogue.ask.inquiry import YES_NO, Inquiry, denies, moment_of, place_of
+from mien.dialogue.ask.inquiry import YES_NO, Inquiry, moment_of, place_of
 from mien.dialogue.ask.intents import INTENTS, WEAK
-from mien.dialogue.ask.movements import condition_of, emotions_in, mended, regions_in, units_in
+from mien.dialogue.ask.movements import (
+    Condition,
+    conditions_of,
+    denies,
+    emotions_in,
+    mended,
+    regions_in,
+    units_denied,
+    units_in,
+)
 from mien.dialogue.ask.scope import GREETING, HARD, HELP, greets, language_of, topic_of
 
 __all__ = ["understand"]
 
 _WINDOW = 500
+_MOST_PARTS = 3
 
 
 def understand(question: str) -> Inquiry:
@@ -38,7 +49,7 @@ def understand(question: str) -> Inquiry:
     if greets(text):
         return Inquiry("declined", GREETING, "greeting")
     asked = mended(text)
-    found = _in_scope(_last_question(asked)) or _in_scope(asked)
+    found = _parts(asked) or _in_scope(_last_question(asked)) or _in_scope(asked)
     strong = found is not None and found.intent not in WEAK
     topic = topic_of(re.sub(r"[\s?.!]+$", "", text))
     if topic is not None and not _sincere_smile(found) and (topic[0] in HARD or not strong):
@@ -52,6 +63,29 @@ def understand(question: str) -> Inquiry:
             "off-topic",
         )
     return found
+
+
+_SPLIT = re.compile(
+    r"(?<=\?)\s+(?=[a-z])|(?:,|;|\.)?\s+(?:and|plus|and also|and then|also)\s+(?=(?:also |please |then )?(?:is|are|does|do|did|was|has|have|can|how|what|which|who|where|when|why|list|give|tell me|describe|explain|name|show|count)\b)"
+)
+
+
+def _parts(text: str) -> Inquiry | None:
+    """A question that asks two or three things ("… and how sure are you?"), where each is understood on its own."""
+    sentences = [one for one in _SPLIT.split(text) if re.search(r"\w", one)] if len(text) <= _WINDOW else []
+    if not 2 <= len(sentences) <= _MOST_PARTS:
+        return None
+    parts = [_in_scope(one) for one in sentences]
+    known = tuple(dict.fromkeys(part for part in parts if part is not None))
+    if len(known) < len(parts) or (
+        len({part.intent for part in known}) < len(known) and len({part.condition for part in known}) < 2
+    ):
+        return None
+    places = [part.place for part in known if part.place is not None]
+    return Inquiry(
+        "parts",
+        parts=tuple(replace(one, place=places[0]) if places and one.place is None else one for one in known),
+    )
 
 
 def _last_question(text: str) -> str:
@@ -78,7 +112,12 @@ def _unclear(why: str) -> Inquiry:
 
 
 def _sincere_smile(found: Inquiry | None) -> bool:
-    return found is not None and found.condition is not None and "smile" in found.condition.words
+    return (
+        found is not None
+        and found.condition is not None
+        and found.condition.every
+        and "smile" in found.condition.words
+    )
 
 
 _COMMON = frozenset(
@@ -117,13 +156,21 @@ def _speakable(word: str) -> bool:
 
 
 def _in_scope(text: str) -> Inquiry | None:
-    place = place_of(text)
-    about = replace(
-        Inquiry(""), units=tuple(units_in(text)), emotions=tuple(emotions_in(text)), regions=tuple(regions_in(text)), condition=condition_of(text),
-        negated=denies(text), place=place, moment=moment_of(text), yes_no=bool(YES_NO.search(text)), letters=bool(re.search(r"\bletters?\b|\ba ?- ?e\b|facs codes?\b|\bgrades?\b", text)),
+    conditions, units, emotions = conditions_of(text), tuple(units_in(text)), emotions_in(text)
+    condition = conditions[0] if conditions else None
+    about = Inquiry(
+        "", units=units, emotions=tuple(emotions), regions=tuple(regions_in(text)), condition=condition, either=conditions[:2] if re.search(r"\bor\b", text) else (), negated=_negated(text, condition, units, emotions),
+        place=place_of(text), moment=moment_of(text), yes_no=bool(YES_NO.search(text)), letters=bool(re.search(r"\bletters?\b|\ba ?- ?e\b|facs codes?\b|\bgrades?\b", text)),
     )  # fmt: skip
-    for test in INTENTS:
-        found = test(text, about)
-        if found is not None:
-            return found
-    return None
+    return next((found for test in INTENTS if (found := test(text, about)) is not None), None)
+
+
+def _negated(
+    text: str, condition: Condition | None, units: tuple[str, ...], emotions: Mapping[str, bool]
+) -> bool:
+    """Whether the thing asked for is denied in the question."""
+    if units:
+        return units_denied(text)
+    if condition is not None:
+        return condition.negated
+    return next(iter(emotions.values())) if emotions else denies(text)

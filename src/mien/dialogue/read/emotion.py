@@ -24,12 +24,13 @@ __all__ = [
     "SYNONYMS",
     "EmotionReading",
     "count_words",
+    "emotions_named",
     "read_emotion",
     "read_emotion_answer",
     "weigh_emotions",
 ]
 
-SYNONYMS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "neutral": (
             "neutral|neutrality",
@@ -38,20 +39,20 @@ SYNONYMS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
             "serene|serenity|placid|blank|tranquil|stoic|matter of fact",
         ),
         "happiness": (
-            "happiness|happy",
+            "happiness|happy|happier|happiest",
             "joy|joyful|joyous|joyfulness|happily|cheerful|cheerfulness|cheery|delighted|delight|glad|gladness|"
             "amused|amusement|pleased|elated|elation|contented|contentment|gleeful|glee|merry|jubilant|ecstatic|"
             "overjoyed|bliss|blissful|enjoyment|mirth|thrilled|euphoria|euphoric",
-            "smile*|grin*|laugh*|laughter|pleasure|positive emotion|positive emotions|warmth|satisfaction|"
-            "satisfied|content",
+            "pleasure|positive emotion|positive emotions|warmth|satisfaction|satisfied|content|good mood",
+            "smile*|grin*|laugh*|laughter",
         ),
         "sadness": (
-            "sadness|sad|saddened",
+            "sadness|sad|saddened|sadder|saddest",
             "sorrow|sorrowful|grief|grieving|mournful|mourning|gloom|gloomy|melancholy|melancholic|dejected|"
             "dejection|despondent|despondency|heartbroken|heartbreak|miserable|misery|despair|despairing|downcast|"
-            "tearful|depressed|woeful|woe|anguish|anguished|forlorn|unhappiness",
-            "cry*|crying|weeping|tears|disappointment|disappointed|hurt|emotional pain|distress|distressed|"
-            "hopelessness",
+            "tearful|depressed|woeful|woe|anguish|anguished|forlorn|unhappiness|unhappy",
+            "disappointment|disappointed|hurt|emotional pain|distress|distressed|hopelessness|upset",
+            "cry*|crying|weeping|tears",
         ),
         "surprise": (
             "surprise|surprised",
@@ -72,7 +73,7 @@ SYNONYMS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
             "rejection|repugnance|unpleasant",
         ),
         "anger": (
-            "anger|angry|angered",
+            "anger|angry|angered|angrier|angriest",
             "mad|furious|fury|rage|raging|enraged|irate|outraged|outrage|irritated|irritation|annoyed|annoyance|"
             "wrath|livid|infuriated|incensed|hostile|hostility|resentful|resentment",
             "frustration|frustrated|aggression|aggressive|displeasure|displeased",
@@ -80,11 +81,12 @@ SYNONYMS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "contempt": (
             "contempt|contemptuous",
             "scorn|scornful|disdain|disdainful|derision|condescension|condescending|contemptuousness",
-            "superiority|mockery|mocking|smug|smugness|dismissive|sneer|sneering|disrespect",
+            "superiority|mockery|mocking|smug|smugness|dismissive|disrespect",
+            "sneer|sneering",
         ),
     }
 )
-"""Emotion -> its own words, close synonyms, and words that only hint at it."""
+"""Emotion -> its own words, close synonyms, words that only hint at it, and acts that do."""
 
 _SMALL = {
     "f": (
@@ -332,7 +334,7 @@ def _differ(leading: Sequence[_Mention], kinds: str) -> bool:
     return any(one.emotion != two.emotion and joined(kinds, one.place, two.place) for one, two in pairs)
 
 
-_TIERS = (0.0, 3.0, 1.5, 0.5)
+_TIERS = (0.0, 3.0, 1.5, 0.5, 0.5)
 _RANKS = (2.0, 1.0, 0.5, 0.2)
 
 
@@ -347,6 +349,15 @@ def weigh_emotions(text: str) -> dict[str, float]:
             sure = 1.0 if one.mark == NONE else 1.0 / 3.0
             weights[one.emotion] = weights.get(one.emotion, 0.0) + _TIERS[one.tier] * _RANKS[one.rank] * sure
     return weights
+
+
+def emotions_named(text: str) -> dict[str, bool]:
+    """Every emotion that a text names, in order, and whether it denies it; acts such as a smile name none."""
+    named: dict[str, bool] = {}
+    for one in _mentions(text)[0]:
+        if one.tier < 4:
+            named.setdefault(one.emotion, bool(one.mark & DENIED))
+    return named
 
 
 @lru_cache(maxsize=16)

@@ -66,7 +66,7 @@ _PARTS = {
     "brow": "brow|brows|eyebrow|eyebrows|eye brow|eye brows",
     "lid": "lid|lids|eyelid|eyelids|eye lid|eye lids|upper and lower eyelids|upper and lower lids",
     "eye": "eye|eyes|eye aperture|palpebral fissure",
-    "nose": "nose|bridge of the nose|nose bridge|nasal bridge|nasal|nasal root|root of the nose",
+    "nose": "nose|nostril|nostrils|bridge of the nose|nose bridge|nasal bridge|nasal|nasal root|root of the nose",
     "cheek": "cheek|cheeks|cheekbone|cheekbones|cheek area|cheek region|cheek muscle|cheek muscles",
     "nasolabial": (
         "nasolabial fold|nasolabial folds|nasolabial furrow|nasolabial furrows|nasolabial lines|nasolabial"
@@ -121,7 +121,7 @@ def _part_phrases() -> Iterator[tuple[str, str]]:
 _ACTIONS = {
     "up": (
         "raise*|lift*|elevate*|elevation|elevations|rise*|rose|raiser|raisers|uplift*|heighten*|higher|hike*|"
-        "raise* up|lift* up|rise* up|cock*"
+        "raise* up|lift* up|rise* up|cock*|go* up|goes up|went up"
     ),
     "turnup": "upturn*|upcurved",
     "down": (
@@ -164,7 +164,7 @@ _ACTIONS = {
         "in their neutral position|in its neutral position|in a resting position"
     ),
     "retract": "retract*|retraction",
-    "smile": "smile*|grin*|beam*|smirk*|half smile",
+    "smile": "smile*|grin*|beam*|smirk*|laugh*|half smile",
     "reach": (
         "reach* the eyes|reach* his eyes|reach* her eyes|reach* their eyes|reaches into the eyes|touch* the eyes|"
         "extend* to the eyes|reach* to the eyes|reach* up to the eyes"
@@ -188,7 +188,7 @@ DEFAULT_PARTS: Mapping[str, str] = MappingProxyType(
 """Part of an action that may stand alone: "a frown", "without furrowing". Only these words do: `_ALONE`."""
 _ALONE = frozenset(
     phrases_of(
-        "smile*|grin*|beam*|smirk*|half smile|frown*|scowl*|glower*|squint*|dimple*|dimpler|furrow*|pout*|"
+        "smile*|grin*|beam*|smirk*|laugh*|half smile|frown*|scowl*|glower*|squint*|dimple*|dimpler|furrow*|pout*|"
         f"blink*|pucker*|puckerer|{_ACTIONS['reach']}"
     )
 )  # fmt: skip
