@@ -118,7 +118,7 @@ FLAT = a_face(200.0, "neutral", 0.6)
         ("What is the second most likely emotion?", "Neutral (2.3 %)"),
         ("Which way is the head turned?", "The head is turned by 20 degrees to the person's right."),
         ("Is the person lying?", "No face shows whether someone lies"),
-        ("Is AU45 present?", "AU45 is not among the 22 Action Units"),
+        ("Is AU45 present?", "AU45 (blink) is not among the 22 Action Units"),
         ("When does the smile start?", "A still picture has no course"),
         ("What does AU6 mean?", "AU6 is the cheek raiser"),
     ],

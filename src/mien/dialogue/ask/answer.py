@@ -33,6 +33,15 @@ _REGIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "lower face": ("nose", "mouth", "chin", "jaw"),
     }
 )
+_OTHERS = {
+    "AU19": " (tongue show)",
+    "AU31": " (jaw clencher)",
+    "AU32": " (lip bite)",
+    "AU34": " (cheek puff)",
+    "AU45": " (blink)",
+    "AU46": " (wink)",
+}
+"""Names of units that are asked for and not measured."""
 _PARTS = {"upper face": "brows, eyes, cheeks", "lower face": "nose, mouth, chin"}
 _MOST_MOVEMENTS = 5
 
@@ -176,7 +185,7 @@ def _unmeasured(keys: Iterable[str], result: FaceResult) -> Answer | None:
     """Why AUs were not measured; None when all were."""
     unknown = [key for key in keys if key not in result.aus]
     if unknown:
-        names = listed(f"AU{int(key[2:])}" for key in unknown)
+        names = listed(f"AU{int(key[2:])}{_OTHERS.get(key, '')}" for key in unknown)
         hint = " Ask about AU43 instead." if "AU45" in unknown else ""
         return declined(
             f"{names} {'is' if len(unknown) == 1 else 'are'} not among the {len(result.aus)} Action Units that I measure.{hint}",

@@ -15,7 +15,7 @@ __all__ = ["INTENTS", "WEAK"]
 WEAK = frozenset(("emotion", "explain", "second", "certainty", "absent", "greeting"))
 """Intents that a word or two can suggest; a topic outside scope is stronger."""
 _UNITS = r"\b(?:aus?|action ?units?|units?|muscles?|movements?|facs)\b"
-_SERIES = r"\b(?:when|at (?:what|which) (?:second|time|moment|point|frame)|how long|start(?:s|ed|ing)?|begin(?:s|ning)?|onset|offset|apex|ends?|ending|stop(?:s|ped)?|peak(?:s)?|over time|over the (?:clip|video)|during|throughout|course|timeline|chang(?:e|es|ed|ing)|develop\w*|evol\w+|unfold\w*|in the course|blink(?:s|ing)?|how often|how many times|ever|sequence|first .* then|duration|last(?:s|ing)?)\b"
+_SERIES = r"\b(?:when|at (?:what|which) (?:second|time|moment|point|frame)|how long|start(?:s|ed|ing)?|begin(?:s|ning)?|onset|offset|apex|ends?|ending|stop(?:s|ped)?|peak(?:s)?|over time|over the (?:clip|video)|during|throughout|course|timeline|chang(?:e|es|ed|ing)|develop\w*|evol\w+|unfold\w*|in the course|blink(?:s|ing)?|how often|how many times|at any (?:time|point|moment)|ever|sequence|first .* then|duration|last(?:s|ing)?)\b"
 
 
 def _has(text: str, *patterns: str) -> bool:
@@ -35,6 +35,9 @@ def _about_tool(text: str, about: Inquiry) -> Inquiry | None:
         return replace(about, intent="about", topic="facs")
     if _has(text, r"\bwhat can (?:you|i|this|mien)\b|\bwhat (?:do|could|are) you (?:do|offer|know|answer|measure|detect|good)\b|\bhow (?:can|do|does|would|should) (?:i|you|this|it|mien) (?:use|work)|\bwhat (?:may|should|could) i ask\b|\b(?:who|what) are you\b|\byour (?:capabilities|limits|functions|abilities)\b|\bwhat (?:questions|kind of)\b"):
         return replace(about, intent="about", topic="tool")
+    able = re.search(r"^\W*(?:can|do|could) you (?:read|detect|recogni[sz]e|measure|know|see|tell) (?:facial )?(emotions|expressions|action units|aus)\W*$", text)
+    if able is not None:
+        return replace(about, intent="about", topic="units" if able[1] in ("action units", "aus") else "emotions")
     knows = _has(text, r"\b(?:do|can|could|are) you\b.*\b(?:know|measure|recogni[sz]e|detect|tell apart|distinguish|support|name|read|handle|able|classif\w+)\b|\byou (?:can |could )?(?:know|measure|recogni[sz]e|detect|tell apart|distinguish|support|classify)\b|\bsupported\b|\bavailable\b|\bknown to you\b|\bin your (?:list|vocabulary)\b")
     whole = _has(text, r"\b(?:which|what|how many|list|all|name)\b") and not _has(text, r"\b(?:here|this (?:face|person|picture)|on (?:the|this|his|her) face|in (?:the|this) (?:picture|image|photo|face))\b")
     if knows and whole and not named and _has(text, r"\bemotions\b|expressions\b|labels\b|categor\w+|classes\b|\bhow many emotion"):
@@ -54,11 +57,11 @@ def _count(text: str, about: Inquiry) -> Inquiry | None:
     named = bool(about.condition or about.emotions or about.units)
     if _has(text, rf"\bwhich {PEOPLE}\b.*\b(?:you|your|answer|talking|mean|refer|this about|describ\w+)\b|\bwhom? (?:are|do) you (?:talk|mean|refer|describ)\w*|\bwhom do you mean\b"):
         return replace(about, intent="which")
-    if _has(text, rf"\b(?:how many|number of|count(?: of| up)?|amount of)\b.*\b{PEOPLE}\b|\bhow many\b\W*$|\bhow many .*\b(?:smil|happy|sad|angry|there)\w*|\b{PEOPLE} count\b|\bhead ?count\b|^\W*how many\b.*\b(?:are|is) \w+ing\b") and not _has(text, r"\bemotions?|units?|aus?\b"):
+    if _has(text, rf"\b(?:how many|number of|count(?: of| up)?|amount of)\b.*\b{PEOPLE}\b|\bhow many\b\W*$|\bhow many .*\b(?:smil|happy|sad|angry|there)\w*|\b{PEOPLE} count\b|\bhead ?count\b|^\W*how many\b.*\b(?:are|is) \w+ing\b") and not _has(text, r"\bemotions?|units?|aus?\b|\bhow many times\b"):
         return replace(about, intent="compare", quantifier="count", place=None)
     if not named and _has(text, rf"\b(?:more than one|several|multiple|many|two|other|another|only one|just one|a single|alone|a group of)\b.*\b{PEOPLE}\b|\balone\b|\banybody else\b|\banyone else\b"):
         return replace(about, intent="several", quantifier="one" if _has(text, r"only one|just one|single|alone") else "many")
-    if not named and _has(text, r"\b(?:is|are) there (?:an?|any)\b.*\b(?:faces?|persons?|people|human|somebody|someone)\b|\b(?:do|can|did) you (?:see|find|detect) (?:an?|any) (?:faces?|persons?|people)\b|\bface found\b"):
+    if not named and _has(text, r"\b(?:is|are) there (?:an?|any)\b.*\b(?:faces?|persons?|people|human|somebody|someone)\b|\b(?:do|can|did) you (?:see|find|detect) (?:an?|any) (?:faces?|persons?|people)\b|\bface found\b|\b(?:anybody|anyone|somebody|someone|any people|a person|a face|nobody)\b.*\b(?:in|on) (?:the|this|that) (?:picture|photo|image|clip|video|frame)\b"):
         return replace(about, intent="several", quantifier="some")
     return None
 
@@ -75,7 +78,7 @@ def _compare(text: str, about: Inquiry) -> Inquiry | None:
         return replace(among, quantifier="least" if _has(text, r"\b(?:less|least|weak(?:er|est)|narrower|fewest)\b") else "most")
     if asked and len(places) > 1 and _has(text, r"\bwho\b|\bor\b"):
         return replace(among, quantifier="most")
-    if asked and about.place is None and _has(text, rf"\bwho(?: is|'s| looks| seems)?\b|\bwhich (?:of (?:them|the|these)|{PEOPLE})\b"):
+    if asked and about.place is None and not (about.units and _has(text, r"\bof (?:them|these)\b")) and _has(text, rf"\bwho(?:se)?\b|\bwhich (?:of (?:them|the|these)|{PEOPLE})\b"):
         return replace(about, intent="compare", quantifier="who")
     for name, words in (
         ("all", r"\b(?:all(?: of)? (?:them|faces|people|persons|the (?:faces|people|persons|women|men))|everyone|everybody|every (?:face|person|one)|each (?:face|person|of them)|both (?:of them|faces|people|persons|women|men)|do they all|are they all|they (?:all|both))\b"),
@@ -117,7 +120,7 @@ def _quality(text: str, about: Inquiry) -> Inquiry | None:
     glasses = _has(text, r"\b(?:sun)?glasses\b|\bspectacles\b")
     if glasses or _has(text, r"\bwearing an? (?:mask|hat|scarf|veil|helmet)\b|\bmasked?\b"):
         return replace(about, intent="quality", topic="glasses" if glasses else "hidden")
-    hidden = r"\b(?:hidden|covered?|cover(?:s|ing)|occlu\w+|obscured|blocked|obstruct\w*|in front of (?:the|her|his) face|(?:hiding|hides|hide) (?:the|her|his|their) (?:\w+ )?(?:eyes?|mouth|face|nose|chin|brows?|forehead|lips)|cut off|partly visible|fully visible|entire face|whole face|complete face)\b"
+    hidden = r"\b(?:hidden|cover(?:s|ed|ing)?|occlu\w+|obscured|blocked|obstruct\w*|in front of (?:the|her|his) face|(?:hiding|hides|hide) (?:the|her|his|their) (?:\w+ )?(?:eyes?|mouth|face|nose|chin|brows?|forehead|lips)|cut off|partly visible|fully visible|entire face|whole face|complete face)\b"
     if _has(text, hidden) and not _has(text, r"\bhidden (?:feeling|emotion)"):
         return replace(about, intent="quality", topic="hidden")
     if _has(text, r"\b(?:rel(?:y|iable|iability)|trust)\b") and not _has(text, r"picture|photo|image|clip|video"):
@@ -133,8 +136,8 @@ def _gaze_pose(text: str, about: Inquiry) -> Inquiry | None:
     if _has(text, r"\b(?:yaw|pitch|roll)\b|\bhead ?-?(?:pose|position|angle|orientation|tilt|turn|direction|rotation)\b"):
         return replace(about, intent="pose", angle=_angle(text))
     head = _has(text, r"\bhead\b")
-    looks = r"\blook(?:s|ing)? (?:at (?:the|me|us|you)|where|into|away|to the|up\b|down\b|left|right|straight|aside|sideways|directly)|\bwhere .*\blook"
-    if _has(text, r"\b(?:gaze|pupils?|eye ?contact|eyes? (?:direction|look\w*|pointing|focus\w*)|lens)\b", looks):
+    looks = r"\blook(?:s|ing)? (?:at (?:the|me|us|you)|where|into|away|to the|up\b|down\b|left|right|straight|aside|sideways|directly)|\bwhere .*\b(?:look|eyes?|gaz)"
+    if _has(text, r"\b(?:gaze|pupils?|eye ?contact|eyes? (?:direction|look\w*|pointing|focus\w*|fixed)|lens)\b|\beyes?\b.*\b(?:on|at|towards?) (?:the )?(?:camera|lens|me|us|viewer)\b", looks):
         if not head:
             return replace(about, intent="gaze")
         return _head(text, about) if _has(text, r"\b(?:up|down|raised|lowered|bent|tilted)\b") else replace(about, intent="pose", angle="frontal")
@@ -181,10 +184,10 @@ def _beliefs(text: str, about: Inquiry) -> Inquiry | None:
         return replace(about, intent="absent_emotions")
     if _has(text, r"\b(?:top|best|first) (?:two|three|2|3)\b|\b(?:two|three) (?:most likely|likeliest|best|top)\b") and not _has(text, _UNITS):
         return replace(about, intent="probabilities")
-    if _has(text, r"\b(?:second|2nd|next|runner-?up|third)\b.*\b(?:likel\w+|probable|best|guess|choice|emotions?|labels?|candidates?|place)\b|\brunner-?up\b|\bwhat else\b|\balternativ\w*|\bother (?:possible |likely )?(?:emotions?|labels?|candidates?|options?|interpretations?|readings?)\b|\bif (?:it is |it's )?not (?:that|this|\w+),? (?:what|which)|\bbesides (?:that|this|\w+)\b.*\bemotions?\b|\banother emotion\b|\bmixed\b|\b(?:emotion|label|one) (?:comes?|is) (?:next|second)\b"):
+    if (about.place is None and _has(text, r"\b(?:second|2nd|third)\b.*\b(?:likel\w+|probable|best|guess|choice|emotions?|labels?|candidates?|place)\b")) or _has(text, r"\b(?:next|runner-?up)\b.*\b(?:likel\w+|probable|best|guess|choice|emotions?|labels?|candidates?|place)\b|\brunner[- ]?up\b|\bwhat else\b|\balternativ\w*|\bother (?:possible |likely )?(?:emotions?|labels?|candidates?|options?|interpretations?|readings?)\b|\bif (?:it is |it's )?not (?:that|this|\w+),? (?:what|which)|\bbesides (?:that|this|\w+)\b.*\bemotions?\b|\banother emotion\b|\bmixed\b|\b(?:emotion|label|one) (?:comes?|is) (?:next|second)\b"):
         return replace(about, intent="second")
     every = r"\b(?:all|every|each|distribution)\b"
-    likely = _has(text, r"\b(?:probabilit\w+|likelihoods?|likely|chances?|distribution|odds|percent(?:age)?s?|scores?|confidences?|how (?:probable|much))\b|%")
+    likely = _has(text, r"\b(?:probabilit\w+|likelihoods?|likely|chances?|distribution|odds|percent(?:age)?s?|scores?|confidences?|how (?:probable|much))\b|%|\bp ?\(")
     if likely and about.emotions and not _has(text, every):
         return replace(about, intent="probability")
     if (
@@ -214,7 +217,8 @@ _DEGREE = r"\bhow (?:strong\w*|intense\w*|wide\w*|much|big|far|large|pronounced|
 
 
 def _degree(text: str, about: Inquiry) -> Inquiry | None:
-    if not (about.units or about.condition) or not _has(text, _DEGREE) or _has(text, r"\bhow (?:certain|sure)\b"):
+    compared = len(about.units) > 1 and _has(text, r"\b(?:stronger|weaker|strongest|weakest|more|less|higher|larger)\b")
+    if not (about.units or about.condition) or not (compared or _has(text, _DEGREE)) or _has(text, r"\bhow (?:certain|sure)\b"):
         return None
     return replace(about, intent="degree")
 
@@ -241,7 +245,7 @@ _OF_A_FACE = r"\b(?:face|facial|expressions?|emotions?|emotional|feel\w*|mood|lo
 
 
 def _explain(text: str, about: Inquiry) -> Inquiry | None:
-    why = _has(text, r"\b(?:why|explain\w*|explanation|justif\w+|reasons?|reasoning|step[- ]by[- ]step|interpret\w*|what makes|what (?:leads?|led|brings?|brought)|how (?:do|did|can|could) you (?:know|tell|arrive|conclude|decide|come|get)|how did you|how come|evidence|(?:which|what) (?:are (?:the )?)?signs|signs (?:of|for) (?:this|that|the)|based on what|on what basis|grounds|cues?|clues?|analy[sz]\w+|conclu\w+|walk me)\b")
+    why = _has(text, r"\b(?:why|explain\w*|explanation|justif\w+|reasons?|reasoning|step[- ]by[- ]step|interpret\w*|what makes|what (?:leads?|led|brings?|brought|tells?|shows?|suggests?)|what (?:in|about|on|of) .*\b(?:tells?|shows?|suggests?|says|points?)|how (?:do|did|can|could) you (?:know|tell|arrive|conclude|decide|come|get)|how did you|how come|evidence|(?:which|what) (?:are (?:the )?)?signs|signs (?:of|for) (?:this|that|the)|based on what|on what basis|grounds|on what\b.*\bbase|bas(?:is|ed?) (?:for|of|your|this|that|the)|(?:features?|signs?|details?|aspects?|parts?) (?:that |which )?(?:support|suggest|lead|speak|point|indicate|justif)\w*|cues?|clues?|analy[sz]\w+|conclu\w+|walk me)\b")
     told = _has(text, r"\b(?:describe|description|detail\w*|tell me (?:about|more|everything|all)|everything you|what do you see|what (?:can|do) you (?:see|observe|notice)|what is (?:going on|happening|visible|to be seen)|full report|characteri[sz]e|narrate|summari[sz]e|summary|caption|report)\b")
     if about.regions and not why and not _has(re.sub(r"(?:upper|lower) face", "", text), r"\bface\b|\bexpression\b"):
         return replace(about, intent="region")
@@ -269,7 +273,7 @@ def _emotion(text: str, about: Inquiry) -> Inquiry | None:
         return replace(about, intent="choice")
     if asked:
         return replace(about, intent="is_emotion")
-    if _has(text, r"\b(?:emotions?|emotional(?:ly)?|feel(?:s|ing|ings)?|moods?|expressions?|express(?:es|ed|ing)?|sentiments?|affect|look on (?:the|his|her) face|facial|label|state of mind)\b|\bhow (?:is|are|does|do) (?:he|she|they|this|the|it)\b(?: (?:person|man|woman|face|guy|girl|lady|boy))?(?: (?:look|seem|appear|doing|feeling|today|come across))?"):
+    if _has(text, r"\b(?:emotions?|emotional(?:ly)?|feel(?:s|ing|ings)?|moods?|expressions?|express(?:es|ed|ing)?|convey\w*|communicat\w*|sentiments?|affect|look on (?:the|his|her) face|facial|label|state of mind)\b|\bhow (?:is|are|does|do) (?:he|she|they|this|the|it)\b(?: (?:person|man|woman|face|guy|girl|lady|boy))?(?: (?:look|seem|appear|doing|feeling|today|come across))?"):
         return replace(about, intent="emotion")
     return replace(about, intent="probability") if about.emotions and _has(text, r"\bhow \w+\b") else None
 

@@ -101,7 +101,7 @@ _HOW = re.compile(
 
 def _as_statement(text: str) -> str:
     """A question with its words in the order of a statement: "how raised are the cheeks" -> "the cheeks are raised"."""
-    text = _OWNER.sub("", _POLITE.sub(" ", text))
+    text = re.sub(r"\byawn\w*", "mouth wide open", _OWNER.sub("", _POLITE.sub(" ", text)))
     return re.sub(r"\b(?:to|begin|start) (?=smil|frown|blink|grin|laugh)", "", _HOW.sub(r"\3 \2 \1", text))
 
 
@@ -140,7 +140,12 @@ def _condition(move: Move, denied: bool) -> Condition:
     aus = _WIDER.get(move.aus, move.aus)
     called = _CALLED.get(aus, ATTRIBUTES[aus[0]])
     if move.denies:
-        called = {"AU25": "a closed mouth", "AU43": "open eyes"}.get(aus[0], f"no {called}")
+        called = {
+            "AU25": "a closed mouth",
+            "AU43": "open eyes",
+            "AU01": "brows at rest",
+            "AU05": "lids at rest",
+        }.get(aus[0], f"no {called}")
     return Condition(aus, absent=move.denies, words=called, negated=denied != move.denies)
 
 
@@ -178,7 +183,7 @@ _SPELLED = frozenset(
 )  # fmt: skip
 _KEEP = frozenset(
     "there their these those three where whose other state stare share smell smelly miles lives noise mount month loose lever reason presence qualify degree starts begins "
-    "photos openly anyone seconds pictures letters likely levels".split()
+    "scored scores score stared cared photos openly anyone seconds pictures letters likely levels".split()
 ) | {word for entries in LEXICON.values() for words, *_ in entries for word in words}  # fmt: skip
 
 

@@ -33,7 +33,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
                 r"(?:ignore|forget|disregard|override|bypass)\s+(?:\w+\s+){0,4}(?:instructions?|rules?|prompts?|guidelines|limits?|restrictions?|above|before)",
                 r"system (?:prompt|message|instructions?)", r"(?:your|initial|hidden) (?:system )?(?:prompt|instructions)",
                 r"from now on", r"pretend", r"you are now", r"act as", r"role-?play", r"jail ?break\w*", r"developer mode",
-                r"no matter what", r"regardless of (?:what|the)", r"(?:always|must|only) (?:say|answer|reply|respond)", r"whatever (?:the|you|i) (?:face|see|ask)",
+                r"no matter what", r"^(?:(?:please|just|now|simply) )*(?:say|answer|reply|output|print|write)(?: with| only| just)? [\"']", r"(?:ignore|disregard|forget) .*(?:and|just|then|instead),? (?:just |only )?(?:say|answer|reply|output|print|tell)", r"you (?:must|will|shall|have to) (?:only )?(?:answer|say|reply)", r"regardless of (?:what|the)", r"(?:always|must|only) (?:say|answer|reply|respond)", r"whatever (?:the|you|i) (?:face|see|ask)",
                 r"^(?:(?:please|just|now|simply) )*(?:say|claim|state|reply|respond|answer) that",
                 r"dan mode", r"no restrictions", r"unrestricted", r"repeat (?:after me|the words|everything)", r"new (?:rule|instruction)s?:",
             ),
@@ -51,7 +51,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
                 r"how old", r"(?:his|her|their|the|person's|estimated?|guess(?:ed)?|what|approximate|exact|real|an?) ages?", r"ages? of",
                 r"age (?:group|range|bracket|in years)", r"years? old", r"how young", r"old or young", r"young or old", r"older", r"younger",
                 r"(?:year|decade|when) (?:was|were) \w+ born", r"born (?:in|before|after)", r"birth(?:day|date| year)", r"in (?:his|her|their) (?:\w+ies|teens)",
-                rf"(?:is|was) {_PERSON} (?:\w+ )?(?:an? )?(?:young|old|elderly|adult|minor|teenager|teen|child|kid|baby|senior|pensioner|grown-?up|under ?age|middle-?aged|retired|of age)",
+                rf"(?:is|was) {_PERSON} (?:\w+ )?(?:young|old|elderly|under ?age|middle-?aged|retired|of age)", rf"(?:is|was) {_PERSON} (?:\w+ )?an? (?:\w+ )?(?:adult|minor|teenager|teen|child|kid|baby|senior|pensioner|grown-?up)(?! (?:who|that|with))",
                 r"over (?:18|21|30|40|50|60)", r"under (?:18|21|30|40)", r"guess \w+ age", r"age", r"decades? of (?:life|age)",
             ),
             "I cannot tell age from a face and do not guess it.",
@@ -60,7 +60,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
             _any(
                 r"genders?", r"sex", r"(?:man|male|boy|guy|men) or (?:an? )?(?:woman|female|girl|lady|women)",
                 r"(?:woman|female|girl|lady|women) or (?:an? )?(?:man|male|boy|guy|men)", r"masculine", r"feminine", r"transgender", r"non-?binary",
-                rf"(?:is|was) {_PERSON} (?:an? )?(?:man|woman|male|female|boy|girl|lady)", r"pronouns?", r"he or she", r"she or he",
+                rf"(?:is|was) {_PERSON} an? (?:man|woman|boy|girl|lady)(?! (?:who|that|with))", rf"(?:is|was) {_PERSON} (?:an? )?(?:male|female)", r"(?:is|was) (?:he|she|they|it|this|that) (?:man|woman|boy|girl|lady)$", r"pronouns?", r"he or she", r"she or he",
                 r"gay", r"lesbian", r"straight or gay", r"sexual(?:ity| orientation)?",
             ),
             "I do not judge gender or sexual orientation; a face does not tell them.",
@@ -130,7 +130,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
         ),
         "character": (
             _any(
-                r"criminals?", r"crime", r"terroris\w+", r"dangerous", r"threat\w*", r"violent", r"aggressive person", r"intelligen\w+", r"smart", r"clever", r"stupid", r"dumb", r"iq", r"personalit\w+", r"character(?:s|istics)?",
+                r"criminals?", r"crime", r"terroris\w+", r"dangerous", r"threat\w*", r"violent", r"aggressive(?:ness)?", r"intelligen\w+", r"smart", r"clever", r"stupid", r"dumb", r"iq", r"personalit\w+", r"character(?:s|istics)?",
                 r"introvert\w*", r"extrovert\w*", r"extravert\w*", r"kind person", r"nice person", r"good person", r"bad person", r"evil", r"moral\w*", r"generous", r"selfish", r"confident person", r"arrogant", r"shy",
                 r"friendly", r"mean person", r"temper(?:ament)?", r"lazy", r"ambitious", r"competent", r"reliable person", r"loyal", r"rich", r"poor", r"wealthy", r"educated", r"profession", r"occupation", r"(?:for|do(?:es)? (?:\w+ )?do for) a living",
                 r"steal\w*", r"thief", r"murder\w*", r"big five", r"zodiac", r"star sign", r"religious", r"funny person", r"charisma\w*", r"dominan\w+", r"hobb(?:y|ies)", r"bully", r"creepy",
@@ -313,6 +313,7 @@ def language_of(text: str) -> tuple[str, str] | None:
         if found and found >= max(1, 0.15 * len(letters)):
             return name, line
     words = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", shown.lower())
+    words += [part for word in words if "-" in word for part in word.split("-")]
     scores = {name: len(known & set(words)) for name, (_, known) in LANGUAGES.items()}
     best = max(scores, key=lambda name: scores[name])
     own = len(_ENGLISH & set(words))

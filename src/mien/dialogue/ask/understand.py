@@ -52,7 +52,10 @@ def understand(question: str) -> Inquiry:
     found = _parts(asked) or _in_scope(_last_question(asked)) or _in_scope(asked)
     strong = found is not None and found.intent not in WEAK
     topic = topic_of(re.sub(r"[\s?.!]+$", "", text))
-    if topic is not None and not _sincere_smile(found) and (topic[0] in HARD or not strong):
+    trait = (
+        topic is not None and topic[0] == "character" and found is not None and found.intent == "is_emotion"
+    )
+    if topic is not None and not _sincere_smile(found) and (topic[0] in HARD or trait or not strong):
         return Inquiry("declined", f"{topic[1]} {HELP}", topic[0])
     if _noise(asked, found):
         return _unclear("I did not understand that.")
@@ -74,6 +77,8 @@ def _parts(text: str) -> Inquiry | None:
     """A question that asks two or three things ("… and how sure are you?"), where each is understood on its own."""
     sentences = [one for one in _SPLIT.split(text) if re.search(r"\w", one)] if len(text) <= _WINDOW else []
     if not 2 <= len(sentences) <= _MOST_PARTS:
+        return None
+    if any(re.search(r"^(?:\w+ ){1,3}(?:it|them|this|that|so)\W*$", one) for one in sentences[1:]):
         return None
     parts = [_in_scope(one) for one in sentences]
     known = tuple(dict.fromkeys(part for part in parts if part is not None))
@@ -101,7 +106,9 @@ def _plain(raw: str) -> str:
     for short, full in (
         (r"\bwhats\b", "what is"), (r"\bwhat's\b", "what is"), (r"\bhow's\b", "how is"), (r"\bwho's\b", "who is"), (r"\bhe's\b", "he is"), (r"\bshe's\b", "she is"),
         (r"\bit's\b", "it is"), (r"\bu\b", "you"), (r"\br\b", "are"), (r"\bpls\b|\bplz\b", "please"), (r"\bteh\b", "the"), (r"\bpic\b", "picture"), (r"\bpp?l\b", "people"),
-        (r"\bdoesnt\b", "doesn't"), (r"\bisnt\b", "isn't"), (r"\bdont\b", "don't"), (r"\bcant\b", "can't"), (r"\baction-units?\b", "action units"), (r"\b(au)[ _-]+(?=\d)", r"\1"),
+        (r"\bdoesnt\b", "doesn't"), (r"\bisnt\b", "isn't"), (r"\bdont\b", "don't"), (r"\bcant\b", "can't"), (r"\baction-units?\b", "action units"), (r"\b(au)[ _-]+(?=\d)", r"\1"), (r"\bwink(?:s|ed|ing)?\b", "au46"), (r"\bbit(?:e|es|ing|ten) (?:on |of )?(?:the |her |his |their )?(?:lower |upper )?lips?\b|\blip bit(?:e|ing)\b", "au32"),
+        (r"\bjaw (?:is )?clench\w*|\bclench\w* (?:the |her |his |their )?(?:jaw|teeth)\b", "au31"), (r"\bpuff\w* (?:up |out )?(?:the |her |his |their )?cheeks?\b|\bcheeks? puff\w*", "au34"),
+        (r"\btongue (?:out|shown|visible|show)\b|\b(?:stick|show|put)\w* (?:out )?(?:the |her |his |their )?tongue\b(?: out)?", "au19"),
     ):  # fmt: skip
         text = re.sub(short, full, text)
     return re.sub(r"\s+", " ", text).strip()
@@ -142,7 +149,7 @@ def _noise(text: str, found: Inquiry | None) -> bool:
             and known * 3 <= len(letters)
         )
     repeated = len(letters) > 4 and max(map(letters.count, letters)) > len(letters) * 0.4
-    unspeakable = [word for word in letters if word not in _COMMON and not _speakable(word)]
+    unspeakable = [word for word in letters if len(word) > 1 and word not in _COMMON and not _speakable(word)]
     return repeated or len(unspeakable) * 3 > len(letters)
 
 

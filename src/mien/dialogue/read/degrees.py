@@ -50,7 +50,7 @@ DEGREES: tuple[Degree, ...] = (
         ("moderately",),
         ("moderately", "to a moderate degree"),
         ("a moderate",),
-        ("a moderate degree of", "fairly", "partially", "partly", "partial", "medium"),
+        ("a moderate degree of", "fairly", "partially", "partly", "partial", "medium", "half", "halfway"),
     ),
     Degree((2, 4), ("noticeably",), ("noticeably",), ("a noticeable",), ("visibly", "notably", "notable")),
     Degree(
