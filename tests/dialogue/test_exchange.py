@@ -13,7 +13,7 @@ from mien.core.errors import BadConfig, BadData, BadInput, OutputFailed
 from mien.core.nouns import Dialogue, Labels, Turn
 from mien.dialogue.files.exchange import RECORDS, Item
 from mien.dialogue.files.exchange_files import read_items, write_items
-from mien.dialogue.files.faba_eval import FabaItem, read_faba, write_faba
+from mien.dialogue.files.faba_eval import FabaItem, write_faba
 
 texts = st.text(max_size=40) | st.sampled_from(
     (
@@ -376,10 +376,13 @@ FABA_WORDS = ("happiness", "sadness", "surprise", "anger", "neutral", "disgust",
     )
 )
 @settings(deadline=None, max_examples=40)
-def test_faba_emotion_items_round_trip(tmp_path_factory, written):
+def test_faba_emotion_items_say_their_labels(tmp_path_factory, written):
     path = tmp_path_factory.getbasetemp() / "faba_emotion.json"
     assert write_faba(written, path, "emotion") == len(written)
-    assert list(read_faba(path, "emotion")) == written
+    rows = json.loads(path.read_text("utf-8"))
+    assert [(row["image"], row["label"].lower(), row.get("gpt4"), row.get("landmark")) for row in rows] == [
+        (one.image, one.labels.emotion, one.labels.description, one.landmark) for one in written
+    ]
 
 
 @given(
@@ -387,7 +390,7 @@ def test_faba_emotion_items_round_trip(tmp_path_factory, written):
     st.none() | st.text(max_size=20),
 )
 @settings(deadline=None, max_examples=40)
-def test_faba_au_items_round_trip(tmp_path_factory, present, description):
+def test_faba_au_items_say_their_labels(tmp_path_factory, present, description):
     path = tmp_path_factory.getbasetemp() / "faba_au.json"
     written = [
         FabaItem(
@@ -397,7 +400,9 @@ def test_faba_au_items_round_trip(tmp_path_factory, present, description):
         for one in present
     ]
     write_faba(written, path, "au")
-    assert list(read_faba(path, "au")) == written
+    rows = json.loads(path.read_text("utf-8"))
+    assert [{f"AU{int(number):02d}" for number in row["label"].split(",")} for row in rows] == present
+    assert all(row.get("gpt4") == description for row in rows)
 
 
 def test_faba_files_are_as_published(tmp_path):
@@ -407,10 +412,6 @@ def test_faba_files_are_as_published(tmp_path):
     assert json.loads(path.read_text("utf-8")) == [
         {"image": "a.jpg", "label": "1, 4, 7", "gpt4": "AU1 …", "landmark": "a.npy"}
     ]
-    path.write_text(
-        '[{"image": "a.jpg", "label": 1}, {"image": "b.jpg", "label": "Fear", "gpt4": "x"}]', "utf-8"
-    )
-    assert [item.labels.emotion for item in read_faba(path, "emotion")] == ["sadness", "fear"]
 
 
 def test_faba_refuses_what_its_file_cannot_tell(tmp_path):
@@ -422,10 +423,3 @@ def test_faba_refuses_what_its_file_cannot_tell(tmp_path):
             write_faba([FabaItem("a.jpg", Labels(au_presence=coded))], path, "au")
     with pytest.raises(BadConfig, match="pain"):
         write_faba([], path, "pain")
-    for label in ('"Joy"', "7", "null", '"-1"'):
-        path.write_text(f'[\n{{"image": "a.jpg", "label": {label}}}]', "utf-8")
-        with pytest.raises(BadData, match="line 2"):
-            list(read_faba(path, "emotion"))
-    path.write_text('[{"image": "a.jpg", "label": "one"}]', "utf-8")
-    with pytest.raises(BadData, match="AU numbers"):
-        list(read_faba(path, "au"))

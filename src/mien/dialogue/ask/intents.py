@@ -207,7 +207,7 @@ def _arrays(text: str, about: Inquiry) -> Inquiry | None:
     every = _has(text, r"\b(?:all|every|each|complete|full)\b")
     if not ((shaped and (units or numbers)) or (units and every and numbers)) or len(about.units) == 1:
         return None
-    form: Form = "binary" if _has(text, r"\b(?:binary|0/1|0 or 1|0 and 1|0s (?:and|or) 1s|(?:zeros?|ones?) (?:and|or) (?:zeros?|ones?)|presence|present or absent|present/absent|true or false|booleans?)\b") else "level"
+    form: Form = "binary" if _has(text, r"\b(?:binary|0/1|0 or 1|0 and 1|0s (?:and|or) 1s|(?:zeros?|ones?) (?:and|or) (?:zeros?|ones?)|presence|present (?:\(1\) )?or absent|present/absent|true or false|booleans?)\b") else "level"
     if _has(text, r"\b(?:intensit\w+|decimals?|floats?|(?:between|from) 0 (?:and|to) 1(?!\d)|0 ?(?:-|to|\.\.+) ?1(?:\.0)?(?!\d)|continuous)\b") and not _has(text, r"\blevels?\b|\b0 ?(?:-|to|\.\.+|and) ?5\b"):
         form = "intensity"
     return replace(about, intent="array", form=form, lines=_has(text, r"\bper line|lines\b"))

@@ -94,10 +94,17 @@ def _parts(text: str) -> Inquiry | None:
 
 
 def _last_question(text: str) -> str:
-    """The last sentence that asks; the text itself where there is one sentence only."""
+    """The last sentence that asks, and what is said of its answer ("Use an array."); the text itself where it is one."""
     sentences = [one for one in re.split(r"(?<=[.?!])\s+(?=\D)", text) if re.search(r"\w", one)]
-    asking = [one for one in sentences if one.endswith("?")]
-    return (asking or sentences or [text])[-1]
+    last = max(
+        (place for place, one in enumerate(sentences) if one.endswith("?")), default=len(sentences) - 1
+    )
+    form = [
+        one
+        for one in sentences[last + 1 :]
+        if re.match(r"(?:please )?(?:answer|give|use|reply|respond|write|format|return|output|as|in)\b", one)
+    ]
+    return " ".join([*sentences[max(last, 0) : last + 1], *form]) or text
 
 
 def _plain(raw: str) -> str:

@@ -9,18 +9,17 @@ the test files of category datasets, ``landmark`` (the path of a 212-number prio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mien.core.aus import AU_SETS, au_key
+from mien.core.aus import AU_SETS
 from mien.core.emotions import canonical, order
-from mien.core.errors import BadData, BadInput, require_known
+from mien.core.errors import BadInput, require_known
 from mien.core.nouns import Labels
-from mien.dialogue.files.exchange_files import json_array, write_array
+from mien.dialogue.files.exchange_files import write_array
 
-__all__ = ["TASKS", "FabaItem", "can_tell", "read_faba", "write_faba"]
+__all__ = ["TASKS", "FabaItem", "can_tell", "write_faba"]
 
 TASKS: tuple[str, ...] = ("emotion", "au")
 _WORDS = order("faba")
@@ -93,48 +92,3 @@ def write_faba(items: Iterable[FabaItem], path: Path, task: str) -> int:
         return {"image": item.image, "label": _label(item, task)} | given
 
     return write_array(map(record, items), path)
-
-
-def read_faba(path: Path, task: str) -> Iterator[FabaItem]:
-    """Read a test file, item by item.
-
-    Raises:
-        BadConfig: the task is none of `TASKS`.
-        BadData: something is not in the format; file and line are named.
-    """
-    _task(task)
-    for place, values in json_array(path):
-        image, label = values.get("image"), values.get("label")
-        labels = _emotion(label) if task == "emotion" else _presence(label)
-        texts = {name: values.get(name) for name in ("gpt4", "landmark")}
-        if not isinstance(image, str) or labels is None or not _are_texts(texts):
-            shown = {name: values.get(name) for name in ("image", "label")}
-            raise BadData(
-                got=f"{path}, {place}: {shown}",
-                expected=f"image, gpt4 and landmark as texts, and as label {_EXPECTED[task]}",
-                fix="Correct that item",
-            )
-        yield FabaItem(image, Labels(**labels, description=texts["gpt4"]), texts["landmark"])
-
-
-_EXPECTED = {"emotion": f"0..6 or one of {', '.join(_WORDS)}", "au": "AU numbers joined by commas"}
-
-
-def _are_texts(values: Mapping[str, Any]) -> bool:
-    return all(value is None or isinstance(value, str) for value in values.values())
-
-
-def _emotion(label: object) -> dict[str, Any] | None:
-    said = str(label).strip()
-    if said.isdecimal() and int(said) < len(_WORDS):
-        said = _WORDS[int(said)]
-    return {"emotion": canonical(said)} if said in _WORDS else None
-
-
-def _presence(label: object) -> dict[str, Any] | None:
-    units = [unit.strip() for unit in str(label).split(",") if unit.strip()]
-    if not units or not all(unit.isascii() and unit.isdecimal() for unit in units):
-        return None
-    present = {au_key(unit) for unit in units}
-    # Numbers outside the index are ignored, as in the released evaluation.
-    return {"au_presence": {key: key in present for key in _UNITS}}

@@ -8,6 +8,7 @@ sentences is `mien.dialogue.read.movements`.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -46,114 +47,65 @@ class Movement:
         return f"{self.short[0]} {self.short[2]}"
 
 
-def _sided(
-    name: str, region: str, whole: str, one: str, participles: str, nouns: str, short: str, hints: str
-) -> Movement:
-    names = {"left": f"left {name}", "right": f"right {name}"}
-    participle, single, both = _list(short)
+_WORDS = """
+eye close / eye / the eyes|both eyes / the {side} eye / plural / closed|shut / closing of / closed|eye|eyes
+    / withdrawal|rest|a turn inward|fatigue|relaxation
+lid raise / eye / the eyelids|the upper eyelids|both eyelids / the {side} eyelid|the {side} upper eyelid /
+    plural / raised|lifted|elevated / raising of|lift of|elevation of / raised|eyelid|eyelids /
+    alertness|attention|vigilance|interest
+brow lower / brow / the brows|the eyebrows|both brows / the {side} brow|the {side} eyebrow / plural /
+    lowered|pulled down|drawn down / lowering of / lowered|brow|brows /
+    tension|effort|concern|concentration|strain
+brow raise / brow / the brows|the eyebrows|both brows / the {side} brow|the {side} eyebrow / plural /
+    raised|lifted|elevated / raising of|lift of|elevation of / raised|brow|brows /
+    curiosity|openness|attention|doubt
+jaw drop / jaw / the jaw|the lower jaw /  / single / dropped|lowered / dropping of|lowering of / dropped|jaw
+    / loosened control|astonishment|amazement|speech
+jaw slide left / jaw / the jaw /  / single / shifted to the left|moved to the left / slide to the left of /
+    left-shifted|jaw / unease|hesitation|restlessness
+jaw slide right / jaw / the jaw /  / single / shifted to the right|moved to the right / slide to the right
+    of / right-shifted|jaw / unease|hesitation|restlessness
+lip corner pull / mouth / the lip corners|the corners of the mouth|both lip corners / the {side} lip
+    corner|the {side} corner of the mouth / plural / pulled up|raised|turned up|drawn upward / upward pull
+    of|lift of|raising of / raised|lip corner|lip corners / warmth|amusement|friendliness|pleasure
+lip corner stretch / mouth / the lip corners|the corners of the mouth|both lip corners / the {side} lip
+    corner|the {side} corner of the mouth / plural / stretched|stretched sideways|drawn sideways / sideways
+    stretch of|stretching of / stretched|lip corner|lip corners / tension|unease|strain|apprehension
+upper lip suck / mouth / the upper lip /  / single / sucked in|rolled inward|drawn inward / inward rolling
+    of / inward-rolled|upper lip / restraint|self-control|holding back
+lower lip suck / mouth / the lower lip /  / single / sucked in|rolled inward|drawn inward / inward rolling
+    of / inward-rolled|lower lip / restraint|self-control|holding back
+jaw thrust / jaw / the jaw|the lower jaw /  / single / thrust forward|pushed forward / forward thrust of /
+    forward-thrust|jaw / defiance|determination|resistance
+upper lip raise / mouth / the upper lip /  / single / raised|lifted|pulled up|drawn up / raising of|lift of
+    / raised|upper lip / aversion|discomfort|rejection|displeasure
+lower lip depress / mouth / the lower lip /  / single / pulled down|lowered|depressed|drawn downward /
+    lowering of / lowered|lower lip / displeasure|distress|effort
+chin raise / chin / the chin /  / single / raised|pushed up|lifted / raising of|lift of / raised|chin /
+    doubt|restraint|heaviness|reluctance
+lip pucker / mouth / the lips|both lips /  / plural / puckered|pursed / puckering of|pursing of /
+    puckered|lips / thought|hesitation|reserve
+cheek puff / cheek / the cheeks|both cheeks /  / plural / puffed|puffed out|blown up / puffing of /
+    puffed|cheeks / held breath|suppressed effort|strain
+nose wrinkle / nose / the nose|the bridge of the nose /  / single / wrinkled|scrunched|crinkled / wrinkling
+    of / wrinkled|nose / aversion|rejection|distaste
+"""
+"""Each: name / region / subjects for both sides / subjects for one side, where it has sides / number / participles /
+nouns / shortest form / hints."""
+
+
+def _movement(line: str) -> Movement:
+    name, region, whole, one, number, participles, nouns, short, hints = (
+        tuple(part.strip() for part in field.split("|") if part.strip()) for field in line.split(" / ")
+    )
+    names = {side: f"{side} {name[0]}" for side in ("left", "right")} if one else {"both": name[0]}
     return Movement(
-        MappingProxyType(names), region, _list(whole), _list(one), True, _list(participles), _list(nouns),
-        (participle, single, both), _list(hints),
+        MappingProxyType(names), region[0], whole, one, number == ("plural",), participles, nouns,
+        (short[0], short[1], short[-1]), hints,
     )  # fmt: skip
 
 
-def _single(
-    name: str, region: str, whole: str, participles: str, nouns: str, short: str, hints: str, plural: bool = False
-) -> Movement:  # fmt: skip
-    participle, subject = _list(short)
-    return Movement(
-        MappingProxyType({"both": name}), region, _list(whole), (), plural, _list(participles), _list(nouns),
-        (participle, subject, subject), _list(hints),
-    )  # fmt: skip
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split("|"))
-
-
-_TABLE = (
-    _sided(
-        "eye close", "eye", "the eyes|both eyes", "the {side} eye",
-        "closed|shut", "closing of", "closed|eye|eyes",
-        "withdrawal|rest|a turn inward|fatigue|relaxation",
-    ),
-    _sided(
-        "lid raise", "eye", "the eyelids|the upper eyelids|both eyelids", "the {side} eyelid|the {side} upper eyelid",
-        "raised|lifted|elevated", "raising of|lift of|elevation of", "raised|eyelid|eyelids",
-        "alertness|attention|vigilance|interest",
-    ),
-    _sided(
-        "brow lower", "brow", "the brows|the eyebrows|both brows", "the {side} brow|the {side} eyebrow",
-        "lowered|pulled down|drawn down", "lowering of", "lowered|brow|brows",
-        "tension|effort|concern|concentration|strain",
-    ),
-    _sided(
-        "brow raise", "brow", "the brows|the eyebrows|both brows", "the {side} brow|the {side} eyebrow",
-        "raised|lifted|elevated", "raising of|lift of|elevation of", "raised|brow|brows",
-        "curiosity|openness|attention|doubt",
-    ),
-    _single(
-        "jaw drop", "jaw", "the jaw|the lower jaw", "dropped|lowered", "dropping of|lowering of", "dropped|jaw",
-        "loosened control|astonishment|amazement|speech",
-    ),
-    _single(
-        "jaw slide left", "jaw", "the jaw", "shifted to the left|moved to the left", "slide to the left of",
-        "left-shifted|jaw", "unease|hesitation|restlessness",
-    ),
-    _single(
-        "jaw slide right", "jaw", "the jaw", "shifted to the right|moved to the right", "slide to the right of",
-        "right-shifted|jaw", "unease|hesitation|restlessness",
-    ),
-    _sided(
-        "lip corner pull", "mouth", "the lip corners|the corners of the mouth|both lip corners",
-        "the {side} lip corner|the {side} corner of the mouth",
-        "pulled up|raised|turned up|drawn upward", "upward pull of|lift of|raising of", "raised|lip corner|lip corners",
-        "warmth|amusement|friendliness|pleasure",
-    ),
-    _sided(
-        "lip corner stretch", "mouth", "the lip corners|the corners of the mouth|both lip corners",
-        "the {side} lip corner|the {side} corner of the mouth",
-        "stretched|stretched sideways|drawn sideways", "sideways stretch of|stretching of",
-        "stretched|lip corner|lip corners",
-        "tension|unease|strain|apprehension",
-    ),
-    _single(
-        "upper lip suck", "mouth", "the upper lip", "sucked in|rolled inward|drawn inward", "inward rolling of",
-        "inward-rolled|upper lip", "restraint|self-control|holding back",
-    ),
-    _single(
-        "lower lip suck", "mouth", "the lower lip", "sucked in|rolled inward|drawn inward", "inward rolling of",
-        "inward-rolled|lower lip", "restraint|self-control|holding back",
-    ),
-    _single(
-        "jaw thrust", "jaw", "the jaw|the lower jaw", "thrust forward|pushed forward", "forward thrust of",
-        "forward-thrust|jaw", "defiance|determination|resistance",
-    ),
-    _single(
-        "upper lip raise", "mouth", "the upper lip", "raised|lifted|pulled up|drawn up", "raising of|lift of",
-        "raised|upper lip", "aversion|discomfort|rejection|displeasure",
-    ),
-    _single(
-        "lower lip depress", "mouth", "the lower lip", "pulled down|lowered|depressed|drawn downward", "lowering of",
-        "lowered|lower lip", "displeasure|distress|effort",
-    ),
-    _single(
-        "chin raise", "chin", "the chin", "raised|pushed up|lifted", "raising of|lift of", "raised|chin",
-        "doubt|restraint|heaviness|reluctance",
-    ),
-    _single(
-        "lip pucker", "mouth", "the lips|both lips", "puckered|pursed", "puckering of|pursing of", "puckered|lips",
-        "thought|hesitation|reserve", plural=True,
-    ),
-    _single(
-        "cheek puff", "cheek", "the cheeks|both cheeks", "puffed|puffed out|blown up", "puffing of", "puffed|cheeks",
-        "held breath|suppressed effort|strain", plural=True,
-    ),
-    _single(
-        "nose wrinkle", "nose", "the nose|the bridge of the nose", "wrinkled|scrunched|crinkled", "wrinkling of",
-        "wrinkled|nose", "aversion|rejection|distaste",
-    ),
-)  # fmt: skip
+_TABLE = tuple(_movement(line.replace("\n    ", " ")) for line in re.split(r"\n(?=\S)", _WORDS.strip()))
 
 MOVEMENTS_24: Mapping[str, Movement] = MappingProxyType(
     {next(iter(movement.names.values())).removeprefix("left "): movement for movement in _TABLE}

@@ -29,33 +29,14 @@ class Said:
         return len(self.text.split())
 
 
+_OWN = {
+    "AU12": "raised lip corners", "AU15": "lowered lip corners", "AU16": "lowered lower lip", "AU20": "stretched lips",
+    "AU24": "pressed lips", "AU27": "wide open mouth", "AU28": "sucked-in lips",
+}  # fmt: skip
 ATTRIBUTES: Mapping[str, str] = MappingProxyType(
     {
-        "AU01": "raised inner brows",
-        "AU02": "raised outer brows",
-        "AU04": "lowered brows",
-        "AU05": "raised upper eyelids",
-        "AU06": "raised cheeks",
-        "AU07": "tightened eyelids",
-        "AU09": "wrinkled nose",
-        "AU10": "raised upper lip",
-        "AU11": "deepened nasolabial folds",
-        "AU12": "raised lip corners",
-        "AU14": "tightened lip corners",
-        "AU15": "lowered lip corners",
-        "AU16": "lowered lower lip",
-        "AU17": "raised chin",
-        "AU18": "puckered lips",
-        "AU20": "stretched lips",
-        "AU22": "funnelled lips",
-        "AU23": "tightened lips",
-        "AU24": "pressed lips",
-        "AU25": "parted lips",
-        "AU26": "dropped jaw",
-        "AU27": "wide open mouth",
-        "AU28": "sucked-in lips",
-        "AU43": "closed eyes",
-        "AU45": "blinking eyes",
+        key: _OWN.get(key, f"{first.participles[0]} {first.subjects[0].removeprefix('the ')}")
+        for key, (first, *_) in MOVEMENTS.items()
     }
 )
 """Each AU as a noun phrase that follows "the"."""
