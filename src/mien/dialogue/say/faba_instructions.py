@@ -19,7 +19,7 @@ _ASKED = (
     "As an expert on faces, how do you see {}?", "Tell me about {}.",
 )  # fmt: skip
 _EMOTION = (
-    "the emotion of this face", "the emotion that the person shows", "the mood that this face appears to express",
+    "the emotion in this face", "the emotion that the person shows", "the mood that this face appears to express",
     "the feeling on display in this picture", "the emotional state that can be read from the face",
 )  # fmt: skip
 _UNITS = (
