@@ -9,6 +9,7 @@ blendshapes.
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from mien.analyze.file_names import file_stems, part_stem
 from mien.analyze.tables.columns import Contents
 from mien.analyze.tables.own_table import _read
 from mien.analyze.tables.peer_columns import layout_of
-from mien.analyze.tables.writing import FORMATS, Style, write_table
+from mien.analyze.tables.writing import FORMATS, Style, stream_table, write_table
 from mien.core.nouns import AuReading, Face, FaceResult, FrameResult, Pose
+from mien.data.manifest import DATASET as MANIFEST
 
 pandas = pytest.importorskip("pandas")
 
@@ -166,6 +168,11 @@ def test_what_stands_for_missing_numbers_can_be_chosen(tmp_path: Path) -> None:
     texts = {}
     for fill in ("nan", "empty", "0"):
         write_table(tmp_path / "a.csv", "csv", layout_of("openface", CONTENTS, fill), a_clip())
+        whole = np.genfromtxt(
+            tmp_path / "a.csv", delimiter=",", skip_header=1
+        )  # as scripts without pandas do
+        assert whole.shape == (5, 714) and whole[0, OPENFACE.index("AU12_r")] == 4.0
+        assert np.isnan(whole[1, 5:]).all() == (fill != "0")
         row = (tmp_path / "a.csv").read_text().splitlines()[2].split(",")
         texts[fill] = dict(zip(OPENFACE, row, strict=True))["AU12_r"]
     assert texts == {"nan": "NaN", "empty": "", "0": "0"}
@@ -189,6 +196,17 @@ def test_data_frames_of_other_layouts_tell_the_input() -> None:
     assert table.index.tolist() == ["b.jpg", *["a.mp4"] * 5] and "input" not in table
     assert list(table.columns) == OPENFACE
     assert mien.to_frame(a_clip(), "pyfeat")["frame"].tolist() == [0, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_goes_down_a_pipe(format: str, tmp_path: Path) -> None:
+    layout = layout_of("mien", replace(CONTENTS, landmarks=False))
+    write_table(tmp_path / "a", format, layout, a_clip())
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as far, os.fdopen(writing, "wb") as near:
+        assert stream_table(near, format, layout, a_clip()) == 5
+        near.close()
+        assert far.read() == (tmp_path / "a").read_bytes()
 
 
 @pytest.mark.parametrize("mark", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "＝1"])
@@ -221,3 +239,23 @@ def test_no_two_inputs_have_one_file() -> None:
     assert {stems[name].split("-")[0] for name in ("con.jpg", "Nul.tar.jpg")} == {"con_", "Nul.tar_"}
     assert part_stem("faces", "faces.csv", "faces.csv") == "faces"
     assert part_stem("faces", "faces.csv", "x/a.jpg") != part_stem("faces", "faces.csv", "y/a.jpg")
+
+
+def test_a_table_of_miens_is_a_manifest_wherever_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "out").mkdir()
+    name = "pictures/=1.jpg"
+    for path in (name, "=2.jpg"):
+        (tmp_path / path).write_bytes(b"\xff\xd8\xff")
+    sided = replace(CONTENTS, landmarks=False, explain=True, sides=("AU12",))
+    layout = layout_of("mien", sided, overlays={name: "overlay/=1.jpg"})
+    frames = [a_photo(name), a_photo("=2.jpg"), FrameResult("c.jpg", 0, 0.0, ())]
+    write_table(tmp_path / "out" / "faces.csv", "csv", layout, frames)
+    monkeypatch.chdir(tmp_path)  # where mien ran
+    found = MANIFEST.audit(Path("out/faces.csv"))
+    assert found.problems == [] and not any("is not read" in str(note) for note in found.notes)
+    first, second = MANIFEST.read("all", Path("out/faces.csv"))
+    assert first.media == name and second.media == "=2.jpg"
+    assert first.labels.au_level == {"AU01": 1, "AU12": 4, "AU43": 3}

@@ -86,7 +86,7 @@ def test_moving_and_damaged_bytes(analyzer: mien.Analyzer, photos: list[Path], c
         ([None], "type NoneType at position 0"),
         ("", "an empty path"),
         (["a.jpg", "  "], "an empty path"),
-        (io.StringIO("text"), "open as text"),
+        (io.StringIO("text"), "gives str and no bytes"),
         (Path("x"), ""),
     ],
 )
@@ -105,8 +105,9 @@ def test_addresses_are_not_read_and_the_rest_goes_on(analyzer: mien.Analyzer, ph
     assert [one.source for one in refused] == addresses and read.faces
 
 
-def test_a_pattern_that_no_shell_expanded(tmp_path: Path) -> None:
-    for name in ("a.jpg", "b.jpg", "c.png", "sub/d.jpg", "odd[1].jpg"):
+def test_a_pattern_that_no_shell_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("a.jpg", "b.jpg", "c.png", "sub/d.jpg", "odd[1].jpg", "[2] x/e.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\xff\xd8\xff")
 
@@ -116,7 +117,10 @@ def test_a_pattern_that_no_shell_expanded(tmp_path: Path) -> None:
     assert names("*.jpg") == ["a.jpg", "b.jpg", "odd[1].jpg"]
     assert names("**/d.jpg") == ["sub/d.jpg"] == names("s*")
     assert names("odd[1].jpg") == ["odd[1].jpg"]  # a file of that name
-    assert names("?.png") == ["c.png"]
+    assert names("?.png") == ["c.png"] and names("[2] x/*.jpg") == ["[2] x/e.jpg"]
+    assert [one.name for one in expand("~/c.*")] == [str(tmp_path / "c.png")]
+    monkeypatch.chdir(tmp_path)
+    assert [one.name for one in expand("?.jpg")] == ["a.jpg", "b.jpg"]
     assert names("*.bmp") == ["*.bmp"]  # its reader says that nothing matches
 
 

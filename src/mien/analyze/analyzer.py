@@ -326,8 +326,9 @@ class Analyzer:
 
     def _measure(self, evidence: Sequence[Evidence], how: How) -> list[FaceResult]:
         results: list[FaceResult] = []
-        for start in range(0, len(evidence), how.batch_size):
-            batch = evidence[start : start + how.batch_size]
+        size = int(how.batch_size)
+        for start in range(0, len(evidence), size):
+            batch = evidence[start : start + size]
             measured = self._judged(batch, self.reader.measure(batch))
             if how.explain:
                 texts = self.reader.explain(batch, measured)

@@ -19,6 +19,7 @@ from mien.core.nouns import FrameResult, Image
 from mien.core.paths import written_whole
 from mien.face.decode.part import Part
 from mien.face.decode.video import probe
+from mien.face.landmark_files import LANDMARK_SUFFIXES
 
 __all__ = ["PictureOptions", "Pictures"]
 
@@ -124,6 +125,6 @@ def _blank(stored: FrameResult) -> Image | None:
 
 def _rate(source: str) -> float:
     """Frames per second; 25 for a stack of landmarks, which has no clock."""
-    if Path(source).suffix.lower() in (".csv", ".npy", ".npz", ".json"):
+    if Path(source).suffix.lower() in LANDMARK_SUFFIXES:
         return 25.0
     return probe(source).fps or 25.0

@@ -112,7 +112,7 @@ def _read(file: IO[bytes], position: int) -> bytes:
         ) from error
     if not isinstance(data, bytes):
         raise BadInput(
-            got=f"the file at position {position}, open as text",
+            got=f"the open file at position {position}, which gives {type(data).__name__} and no bytes",
             expected="a file open for reading bytes",
             fix="Open it with mode 'rb'",
         )

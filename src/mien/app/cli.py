@@ -26,6 +26,7 @@ __all__ = ["app", "main"]
 
 _STATUS = "Exit status: 0 all well; 1 some items failed and the rest is written; 2 nothing could be done."
 _INTERRUPTED = 130
+_TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".xlsx")
 
 app = typer.Typer(
     help="Apparent emotions, FACS Action Units and audited explanations from photos, videos and landmarks. "
@@ -51,7 +52,10 @@ add_evaluate(app)
 def _folder(text: str) -> Path:
     if not text.strip():
         raise typer.BadParameter("an empty path; set the variable that it comes from")
-    return Path(text)
+    path = Path(text)
+    if path.suffix.lower() in _TABLE_SUFFIXES and not path.is_dir():
+        raise typer.BadParameter(f"{text} is the name of a file; name a folder, or write --out - > {text}")
+    return path
 
 
 PathsArgument = Annotated[

@@ -5,7 +5,8 @@ the root is the file itself. A CSV may also be parted by semicolons or tabs.
 Sample: ``media,split,subject,emotion,AU06,AU12_level,age`` then ``faces/a.jpg,train,p01,happiness,1,3,34``.
 
 Columns, capital or not: ``media`` (also ``input``, ``image``, ``video``, ``path``, ``file``; relative to the manifest's
-folder, or absolute) is a must; all others may be missing or blank (nothing, ``NaN``, ``NA``, ``None``):
+folder, else to the working folder, or absolute) is a must; all others may be missing or blank (nothing, ``NaN``,
+``NA``, ``None``):
 ``id`` (default: media), ``split`` (default: ``all``), ``subject``, ``emotion`` (any spelling of the eight, or a word of
 your own), ``valence``, ``arousal`` (-1..1), ``description``, ``chain_of_thought``; of Action Units ``AU06``, ``AU6``,
 ``au06`` or ``AU06_c`` (present: 0 or 1, 1.0, true or false, yes or no), ``AU06_level`` or ``AU06_l`` (0-5 or A-E),
@@ -201,7 +202,8 @@ def _sample(split: str, base: str, header: _Header, values: Mapping[str, Any], k
         raise ValueError(f"media is {media!r:.60}, expected the name of a file")
     if not os.path.lexists(base + media):
         media = unguarded(media)  # as mien writes a name that a spreadsheet would run
-    path = media if os.path.isabs(media) else base + media
+    here = os.path.isabs(media) or (not os.path.lexists(base + media) and os.path.lexists(media))
+    path = media if here else base + media
     if "\\" in media and not os.path.lexists(path):
         path = base + media.replace("\\", "/")
     subject, labels = header.told("subject", values) or None, known.of(values)

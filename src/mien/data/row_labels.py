@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mien.core.aus import AUS, LEVEL_LETTERS, au_key, level_intensity
@@ -17,6 +17,8 @@ _TRUTH = {word: True for word in ("1", "true", "yes", "y", "t", "on", "present")
     word: False for word in ("0", "false", "no", "n", "f", "off", "absent")
 }
 _UNIT = re.compile(r"au[ _-]?0*(\d{1,2})(?:[ _-]?(c|presence|l|level|i|intensity|r|p))?", re.IGNORECASE)
+_SIDE = re.compile(r"AU\d\d_[LR]")
+"""The person's left and right in mien's tables, beside the level AU12_l."""
 _SCALES = {None: "presence", "c": "presence", "presence": "presence", "l": "level", "level": "level",
            "i": "intensity", "intensity": "intensity", "r": "of five", "p": ""}  # fmt: skip
 _NUMBERS = ("valence", "arousal")
@@ -27,7 +29,7 @@ _LONGEST = max(map(len, _MISSING))
 _PLAIN = (str, int, float)
 _MEASURED = re.compile(
     r"frame|time|timestamp|width|height|face|face_id|track|success|error|score|confidence|presence|pitch|yaw|roll"
-    r"|explanation|claims_\w+|sentences_withheld|withheld|(pose|gaze|eye_lmk|mesh|p)_\w+|[xyz]_\d+"
+    r"|eye_distance|blur|light|turned|turned_in_plane|hidden|quality|overlay|explanation|claims_\w+|sentences_withheld|withheld|(pose|gaze|eye_lmk|mesh|p)_\w+|[xyz]_\d+"
 )
 _MEMORY, _WORDS = 4096, 100
 
@@ -106,7 +108,7 @@ def _cell(column: str, value: object) -> str:
         raise ValueError(f"{column} is {error}") from error
 
 
-def _columns(header: Iterable[str]) -> dict[str, tuple[str, str]]:
+def _columns(header: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Column -> what it means.
 
     Raises:
@@ -116,7 +118,7 @@ def _columns(header: Iterable[str]) -> dict[str, tuple[str, str]]:
     by_meaning: dict[tuple[str, str], str] = {}
     for column in header:
         meaning = _meaning(column.strip().lower())
-        if meaning is None or meaning[0] == "":
+        if meaning is None or meaning[0] == "" or (_SIDE.fullmatch(column) and f"{column[:-1]}l" in header):
             continue
         first = by_meaning.setdefault(meaning, column)
         if first != column:

@@ -104,7 +104,7 @@ def check_format(format: str, decimal: str = "point") -> None:
 
 @contextmanager
 def _text(file: IO[bytes]) -> Iterator[TextIO]:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=not file.seekable())
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", line_buffering=not file.seekable())
     try:
         yield text
         text.flush()
@@ -189,7 +189,10 @@ def _write_parquet(file: IO[bytes], layout: Layout, rows: Iterator[list[Cell]], 
         [arrow.field(column.name, kinds[column.kind]) for column in columns]
     )
     count = 0
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+    target = (
+        file if file.seekable() else io.BytesIO()
+    )  # the format ends with places in the file, which a pipe has not
+    with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
         while block := list(islice(rows, _ROW_GROUP)):
             cells = [
                 arrow.array(values, field.type)
@@ -197,6 +200,8 @@ def _write_parquet(file: IO[bytes], layout: Layout, rows: Iterator[list[Cell]], 
             ]
             writer.write_batch(arrow.record_batch(cells, schema=schema))
             count += len(block)
+    if isinstance(target, io.BytesIO) and target is not file:
+        file.write(target.getvalue())
     return count
 
 

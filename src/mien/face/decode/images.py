@@ -437,9 +437,17 @@ def list_media(paths: Iterable[str | Path], skipped: dict[Path, str] | None = No
 
 def _matches(given: Path) -> list[Path]:
     """What a pattern that no shell expanded matches; the path itself where it exists or matches nothing."""
-    if not glob.has_magic(str(given)) or os.path.lexists(given):
+    if os.path.lexists(given):
         return [given]
-    return [Path(name) for name in sorted(glob.glob(str(given), recursive=True))] or [given]
+    given = given.expanduser() if given.parts[:1] == ("~",) else given
+    parts = list(given.parts)
+    while not os.path.lexists(Path(*parts)):
+        parts.pop()  # of a folder that is there, brackets are its name and no pattern
+    rest = Path(*given.parts[len(parts) :])
+    if not glob.has_magic(str(rest)):
+        return [given]
+    pattern = os.path.join(glob.escape(str(Path(*parts))), rest) if parts else str(rest)
+    return [Path(name) for name in sorted(glob.glob(pattern, recursive=True))] or [given]
 
 
 def _walk(folder: Path, skipped: dict[Path, str]) -> Iterator[Path]:

@@ -53,11 +53,11 @@ class Part:
 
     def chooser(self) -> Callable[[int, float], bool]:
         """Tells of one frame after another, by index and time, whether it is wanted."""
-        given = -1
+        given, every = -1, int(self.every)
 
         def wanted(index: int, time: float) -> bool:
             nonlocal given
-            if time < self.start or self.over(time) or index % self.every:
+            if time < self.start or self.over(time) or index % every:
                 return False
             if self.fps is None:
                 return True
