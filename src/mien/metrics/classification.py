@@ -20,7 +20,7 @@ import numpy.typing as npt
 from mien.core.errors import BadInput
 from mien.metrics.result import Result, macro
 
-__all__ = ["accuracy", "class_f1", "confusion", "macro_f1", "uar"]
+__all__ = ["accuracy", "class_f1", "confusion", "kappa", "macro_f1", "uar"]
 
 
 def confusion(
@@ -94,3 +94,21 @@ def macro_f1(truth: Sequence[str], predicted: Sequence[str | None], labels: Sequ
     """Mean F1 over the classes where it is defined; ``n`` is their number."""
     per_class = class_f1(truth, predicted, labels)
     return macro("macro F1", MappingProxyType({label: result.value for label, result in per_class.items()}))
+
+
+def kappa(first: Sequence[object], second: Sequence[object]) -> Result:
+    """Cohen's kappa (1960) of two raters over the same items: agreement beyond chance, 1 perfect, 0 chance.
+
+    Undefined (NaN) without items, or when both raters use one and the same label throughout.
+
+    Raises:
+        BadInput: lengths differ.
+    """
+    words = [[str(one) for one in rater] for rater in (first, second)]
+    labels = sorted({*words[0], *words[1]})
+    counts = confusion(words[0], words[1], labels)[:, :-1]
+    n = int(counts.sum())
+    if n == 0 or len(labels) == 1:
+        return Result("kappa", math.nan, n)
+    chance = float(counts.sum(axis=0) @ counts.sum(axis=1)) / n**2
+    return Result("kappa", (float(np.trace(counts)) / n - chance) / (1 - chance), n)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["Event", "Stretch", "events", "stretches"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Event", "Stretch", "events", "movements", "stretches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,13 @@ class Event:
     """Of its last sample."""
     peak: float
     """The largest value."""
+    rest: float = 0.0
+    """What it rises from."""
+
+    @property
+    def amplitude(self) -> float:
+        """From rest to peak."""
+        return self.peak - self.rest
 
     @property
     def duration(self) -> float:
@@ -59,6 +69,65 @@ def events(
         else:
             found.append([index])
     return tuple(_event(times, values, stretch) for stretch in found)
+
+
+def movements(
+    times: Sequence[float],
+    values: Sequence[float],
+    least: float = 0.15,
+    rest: float | None = None,
+    share: float = 0.1,
+    gap: float = 0.1,
+) -> tuple[Event, ...]:
+    """Rises above the face's rest, from where they leave it to where they are back.
+
+    A movement is a stretch (see `events`) that is at least ``least`` above rest. Its onset is the first sample of the
+    rise above ``share`` of the amplitude, its offset the last; between two movements the lowest sample parts them,
+    and a missing value ends one.
+
+    Args:
+        times: seconds, rising.
+        values: one per time; NaN is unmeasured.
+        least: amplitude from which a rise counts, in the unit of the values.
+        rest: None takes the 20th percentile of the values.
+        share: of the amplitude, 0..1.
+        gap: seconds; two stretches that are nearer are one.
+    """
+    series = np.asarray(values, float)
+    if np.isnan(series).all():
+        return ()
+    floor = float(np.nanpercentile(series, 20)) if rest is None else rest
+    at = np.asarray(times, float)
+    # `events` gives the very times it was given, so that they can be looked up.
+    cores = [
+        (int(np.searchsorted(at, one.onset)), int(np.searchsorted(at, one.offset)), one)
+        for one in events(at.tolist(), series.tolist(), floor + least, gap)
+    ]
+    made = []
+    for number, (first, last, core) in enumerate(cores):
+        before = cores[number - 1][1] if number else -1
+        after = cores[number + 1][0] if number + 1 < len(cores) else len(series)
+        line = floor + share * (core.peak - floor)
+        onset = _edge(series, first, _valley(series, before, first), line, -1)
+        offset = _edge(series, last, _valley(series, last, after), line, 1)
+        made.append(replace(core, onset=float(at[onset]), offset=float(at[offset]), rest=floor))
+    return tuple(made)
+
+
+def _valley(series: npt.NDArray[np.float64], low: int, high: int) -> int:
+    """The place of the lowest value between two movements; the ends of the series are none."""
+    if low < 0 or high >= len(series):
+        return max(low, 0) if low < 0 else len(series) - 1
+    between = series[low : high + 1]
+    return low + int(np.nanargmin(between))
+
+
+def _edge(series: npt.NDArray[np.float64], start: int, stop: int, line: float, step: int) -> int:
+    """The last place on the way from ``start`` to ``stop`` that is above ``line`` without a break."""
+    place = start
+    while place != stop and series[place + step] > line:
+        place += step
+    return place
 
 
 def _event(times: Sequence[float], values: Sequence[float], stretch: list[int]) -> Event:
