@@ -33,7 +33,7 @@ $(VENV)/.installed-demo: $(PROJECT) | $(PY)
 	@touch $@
 
 $(VENV)/.installed-test: $(PROJECT) | $(PY)
-	$(INSTALL) -e '.[video,parquet,train,eval,llm,tools,dev]'
+	$(INSTALL) -e '.[video,parquet,train,eval,llm,serve,mcp,tools,dev]'
 	@touch $@ $(VENV)/.installed-demo
 
 demo: $(VENV)/.installed-demo

@@ -36,7 +36,7 @@ OURS = re.compile(
 )
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)|<img[^>]*src=\"([^\"]+)\"")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-HOSTS = {"doi.org"}
+HOSTS = {"doi.org", "localhost"}
 # Wide tables and long names are no fault; a page must still not be a book.
 MOST_LINES = 260
 

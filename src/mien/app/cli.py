@@ -19,6 +19,7 @@ from mien.app.data.command import data_app
 from mien.app.evaluate_command import add_evaluate
 from mien.app.models.transfer import add_transfer
 from mien.app.runs_command import merge_command
+from mien.app.serve_command import serve_command
 from mien.app.summarize_command import summarize_command
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import MienError, OutputFailed
@@ -46,6 +47,7 @@ app.add_typer(models_app, name="models")
 add_transfer(models_app)
 app.add_typer(data_app, name="data")
 app.command("merge")(merge_command)
+app.command("serve")(serve_command)
 app.command("summarize")(summarize_command)
 app.add_typer(annotate_app, name="annotate")
 add_evaluate(app)

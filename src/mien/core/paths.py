@@ -21,6 +21,7 @@ __all__ = [
     "forget_killed",
     "output_errors",
     "pocket_weights",
+    "server_keys",
     "write_whole",
     "written_whole",
 ]
@@ -151,3 +152,8 @@ def api_key(variable: str) -> str:
             fix="Set the variable to the key alone, such as the first line of its file",
         )
     return key
+
+
+def server_keys() -> list[str]:
+    """The keys that may ask a server of mien: ``$MIEN_API_KEYS``, separated by commas or blanks."""
+    return [key for key in re.split(r"[\s,]+", os.environ.get("MIEN_API_KEYS", "")) if key]
