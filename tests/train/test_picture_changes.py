@@ -23,6 +23,7 @@ from mien.train.data.picture_changes import (
     Sometimes,
     change_crops,
 )
+from mien.train.recipe_files import load_recipe
 
 
 @pytest.fixture
@@ -123,6 +124,20 @@ def test_the_list_is_the_released_one() -> None:
         Sometimes(0.5, (Affine(15.0, 0.1, (0.9, 1.1)), Blur((5, 9), (0.1, 2.0)))),
         Sometimes(0.5, (Erase((0.05, 0.12), (0.3, 3.3), (123, 117, 104)),)),
     )
+
+
+def test_locllms_list_and_no_flip_where_sides_are_told() -> None:
+    sized = (Affine(0.0, 0.0, (0.7, 1.3)), Sometimes(0.5, (Rotate(40.0),)))
+    assert CHANGES["locllm"] == (*sized, Sometimes(0.5, (Flip(),)))
+    assert CHANGES["locllm-sides"] == sized
+    for recipe, wanted in (
+        ("au-llava", "locllm"),
+        ("au-llava-bp4d", "locllm"),
+        ("au-llava-feafa", "locllm-sides"),
+    ):
+        told = load_recipe(recipe, "paper")
+        assert [stage.augment for stage in told.stages] == [wanted]
+        assert told.inputs.get("norm", "clip") == "clip"
 
 
 def test_crops_keep_their_size_and_the_seed_decides(picture: Pictures.Image) -> None:

@@ -7,6 +7,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -19,6 +20,7 @@ __all__ = [
     "data_root",
     "face_weights",
     "forget_killed",
+    "let_read",
     "output_errors",
     "pocket_weights",
     "server_keys",
@@ -27,6 +29,8 @@ __all__ = [
 ]
 
 PACKAGE = Path(__file__).resolve().parent.parent
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 
 
 def face_weights() -> Path:
@@ -84,6 +88,7 @@ def written_whole(path: Path, sweep: bool = True) -> Iterator[Path]:
             forget_killed(path.parent, escape(short))
         try:
             yield partial
+            let_read(partial)
             _flush(partial)
             os.replace(partial, path)
         finally:
@@ -95,6 +100,13 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     with written_whole(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def let_read(path: Path) -> None:
+    """Give files that their owner alone may read, as safetensors leaves them, the mode of any other new file."""
+    for one in path.rglob("*") if path.is_dir() else [path]:
+        if one.is_file() and stat.S_IMODE(one.stat().st_mode) == 0o600:
+            one.chmod(0o666 & ~_UMASK)
 
 
 def _remove(path: Path) -> None:

@@ -61,7 +61,7 @@ class StageRun(_Part):
     """Samples per device and step; the published batch is reached by accumulation. None: the whole batch at once."""
     cache: int = Field(default=0, ge=0)
     """Encode each face so many times before training (1, or augmented copies too) where its encoder is frozen."""
-    augment: bool | Literal["expllm"] = False
+    augment: bool | Literal["expllm", "locllm", "locllm-sides"] = False
     """Change crops at random, as a camera or a detector could have; a name: by that system's published list."""
     tasks: tuple[str, ...] | None = None
     """Those of the recipe's tasks that this stage learns; None for all."""

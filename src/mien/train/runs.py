@@ -247,7 +247,7 @@ class Run:
             self._train_encoder(run, stage, model, tokenizer, faces, options)
         if self.process.is_main_process:
             if any(one.lora is not None for _, one in self.stages):
-                save_adapters(model, stage, self.folder / ADAPTERS / target.stem)
+                save_adapters(model, stage, self.folder / ADAPTERS / target.stem, self.recipe.weights)
             with written_whole(target) as partial:
                 save_file(trained_state(model), partial)
         self.process.wait_for_everyone()

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from mien.core.errors import BadConfig, BadData, MissingWeights
+from mien.core.paths import let_read
 from mien.models.composite.adapters import trained_state
 from mien.models.composite.processing import IGNORED
 from mien.models.composite.systems import Stage
@@ -218,6 +219,7 @@ class StageTrainer(Trainer):
         if state_dict is not None:  # gathered from shards
             state = {name: state_dict[name].contiguous() for name in state}
         save_file(state, folder / _CHECKPOINT)
+        let_read(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         state = load_file(Path(resume_from_checkpoint) / _CHECKPOINT)

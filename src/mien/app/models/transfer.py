@@ -342,7 +342,7 @@ def run_export(
         out: a new folder.
         adapter: such an adapter folder, merged into the model; of ``RUN/adapters`` every stage's, in order.
         adapter_only: write the decoder's adapter in PEFT's layout (for the decoder alone, as vLLM's ``--enable-lora``
-            wants it), and what else was trained in ``trained.safetensors``.
+            wants it), and in its folder ``composite`` all that was trained, for the whole model.
         dtype: one of `DTYPES`.
 
     Raises:

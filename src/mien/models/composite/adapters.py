@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mien.core.errors import BadConfig, MissingWeights
-from mien.core.paths import write_whole
+from mien.core.paths import let_read, write_whole
 from mien.models.composite.systems import Lora, Stage, prepare
 
 __all__ = [
@@ -43,13 +43,16 @@ def trained_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().contiguous().cpu() for name, value in state.items() if name in persistent}
 
 
-def save_adapters(model: nn.Module, stage: Stage, folder: str | Path) -> list[str]:
+def save_adapters(
+    model: nn.Module, stage: Stage, folder: str | Path, base: Mapping[str, str] | None = None
+) -> list[str]:
     """Write what ``stage`` changes: adapters, what is trained whole, and running statistics.
 
     Args:
         model: after `prepare` for this stage.
         stage: the stage.
         folder: created where needed.
+        base: places of the weights that the model was built of, by part, as in a recipe's ``weights``.
 
     Returns:
         The names that were written.
@@ -68,8 +71,9 @@ def save_adapters(model: nn.Module, stage: Stage, folder: str | Path) -> list[st
     folder.mkdir(parents=True, exist_ok=True)
     state = trained_state(model)
     save_file(state, folder / WEIGHTS)
-    about = {"lora": None if stage.lora is None else asdict(stage.lora), "names": learning}
+    about = {"lora": None if stage.lora is None else asdict(stage.lora), "names": learning, "base": base}
     write_whole(folder / SETTINGS, json.dumps(about, indent=2) + "\n")
+    let_read(folder)
     return sorted(state)
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from transformers import AutoConfig
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from mien.core.errors import BadConfig, MissingWeights, require_known
 
@@ -25,6 +27,7 @@ __all__ = [
     "WEIGHTS",
     "at_scale",
     "decoder_fields",
+    "own_head",
     "tower_fields",
     "vision_evidence",
 ]
@@ -33,6 +36,8 @@ SCALES: tuple[str, ...] = ("paper", "base", "small", "tiny")
 BASE_END = "<|endoftext|>"
 """End token of the decoders of scale ``base``, and of Phi-2."""
 _T = TypeVar("_T")
+_LOGIT_SCALES = {"final_logit_softcapping": None, "logit_scale": 1.0, "logits_scaling": 1.0}
+"""Decoders that rescale logits after the head; only their own class does it right."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 _LLAMA = {"model_type": "llama", "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -243,3 +248,29 @@ def vision_evidence(
         "projector": {"type": projector},
         "token_id": token_id,
     }
+
+
+def own_head(text_config: PreTrainedConfig, decoder: PreTrainedModel | None) -> nn.Linear:
+    """The head of a decoder, or where none is given one of its shape without values.
+
+    Raises:
+        BadConfig: the decoder has no linear head, or rescales its logits after it.
+    """
+    for name, neutral in _LOGIT_SCALES.items():
+        if getattr(text_config, name, neutral) not in (neutral, None):
+            raise BadConfig(
+                got=f"a decoder with {name}={getattr(text_config, name)}",
+                expected="one whose logits are its head's output",
+                fix="Choose another decoder, such as a Llama, Qwen or Phi model",
+            )
+    if decoder is None:
+        with torch.device("meta"):
+            decoder = AutoModelForCausalLM.from_config(text_config)
+    head = decoder.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        raise BadConfig(
+            got=f"a decoder whose head is {type(head).__name__}",
+            expected="a linear head",
+            fix="Choose another decoder",
+        )
+    return head

@@ -17,16 +17,24 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
+    AutoProcessor,
     GenerationMixin,
+    LogitsProcessorList,
     PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers.cache_utils import Cache
 from transformers.configuration_utils import SubConfigSpec
-from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPast,
+    BaseModelOutputWithPooling,
+    CausalLMOutputWithPast,
+)
+from transformers.processing_utils import ProcessorMixin
 
 from mien.core.errors import BadConfig, BadInput
 from mien.layers.projectors import make_projector
+from mien.models.composite.backbones import own_head
 from mien.models.composite.checks import (
     check_context,
     check_evidence,
@@ -42,9 +50,6 @@ __all__ = ["ENCODERS", "EvidenceInput", "FacialLM", "FacialLMConfig", "FacialLMM
 
 EvidenceInput = Tensor | Mapping[str, Tensor]
 """What one encoder reads for N items: a tensor (N, ...), or several by argument name."""
-
-# Decoders that rescale logits after the head; only their own class does it right.
-_LOGIT_SCALES = {"final_logit_softcapping": None, "logit_scale": 1.0, "logits_scaling": 1.0}
 
 
 class FacialLMConfig(PreTrainedConfig):
@@ -86,6 +91,11 @@ class FacialLMConfig(PreTrainedConfig):
                 expected="another id for each evidence",
                 fix="Give each its own token_id",
             )
+
+    @property
+    def image_token_id(self) -> int | None:
+        """Placeholder of the evidence ``image``; None for a system that reads no pixels."""
+        return self.evidence["image"]["token_id"] if "image" in self.evidence else None
 
 
 class _FacialPreTrained(PreTrainedModel):
@@ -165,6 +175,14 @@ class FacialLMModel(_FacialPreTrained):
             )
         projector = self.projectors[name]
         return cast(Tensor, projector(like_weights(rows, projector)))
+
+    def get_image_features(self, pixel_values: EvidenceInput, **kwargs: Any) -> BaseModelOutputWithPooling:
+        """As `transformers` names it: the decoder's rows of N pictures are ``pooler_output`` (N, rows, decoder width).
+
+        Raises:
+            BadInput: see `project`; a system that reads no pixels has no evidence ``image``.
+        """
+        return BaseModelOutputWithPooling(pooler_output=self.project("image", pixel_values))
 
     def embed(self, input_ids: Tensor, evidence: Mapping[str, EvidenceInput] | None = None) -> Tensor:
         """Token embeddings with every placeholder replaced by its evidence row: (B, T, decoder width).
@@ -272,7 +290,7 @@ class FacialLM(_FacialPreTrained, GenerationMixin):
         super().__init__(config)
         text_config = cast(PreTrainedConfig, config.text_config)
         self.loss_type = "ForCausalLM"
-        head = _own_head(text_config, decoder)
+        head = own_head(text_config, decoder)
         if decoder is not None:
             for part in decoder.modules():
                 part._is_hf_initialized = True
@@ -318,6 +336,10 @@ class FacialLM(_FacialPreTrained, GenerationMixin):
     def embed(self, input_ids: Tensor, evidence: Mapping[str, EvidenceInput] | None = None) -> Tensor:
         """See `FacialLMModel.embed`; the result can be passed to ``generate(inputs_embeds=...)``."""
         return self.model.embed(input_ids, evidence)
+
+    def get_image_features(self, pixel_values: EvidenceInput, **kwargs: Any) -> BaseModelOutputWithPooling:
+        """See `FacialLMModel.get_image_features`."""
+        return self.model.get_image_features(pixel_values, **kwargs)
 
     def forward(
         self,
@@ -396,6 +418,9 @@ class FacialLM(_FacialPreTrained, GenerationMixin):
         suppressed = sorted({*(suppress_tokens or ()), *self._suppressed}) or None
         return super().generate(*args, suppress_tokens=suppressed, **kwargs)
 
+    def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
+        return _WithoutPlaceholders(super()._get_logits_processor(*args, **kwargs))
+
     def _expand_inputs_for_generation(
         self,
         expand_size: int = 1,
@@ -435,28 +460,29 @@ class FacialLM(_FacialPreTrained, GenerationMixin):
         )
 
 
-def _own_head(text_config: PreTrainedConfig, decoder: PreTrainedModel | None) -> nn.Linear:
-    for name, neutral in _LOGIT_SCALES.items():
-        if getattr(text_config, name, neutral) not in (neutral, None):
-            raise BadConfig(
-                got=f"a decoder with {name}={getattr(text_config, name)}",
-                expected="one whose logits are its head's output",
-                fix="Choose another decoder, such as a Llama, Qwen or Phi model",
-            )
-    if decoder is None:
-        with torch.device("meta"):
-            decoder = AutoModelForCausalLM.from_config(text_config)
-    head = decoder.get_output_embeddings()
-    if not isinstance(head, nn.Linear):
-        raise BadConfig(
-            got=f"a decoder whose head is {type(head).__name__}",
-            expected="a linear head",
-            fix="Choose another decoder",
-        )
-    return head
+class _WithoutPlaceholders(LogitsProcessorList):
+    """Scores are looked up by a prompt's tokens: to ids outside the vocabulary a word is given that is never said."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
+        size = scores.shape[-1]
+        known = input_ids.masked_fill((input_ids < 0) | (input_ids >= size), size)
+        scores = torch.cat([scores, scores.new_full((len(scores), 1), -torch.inf)], dim=1)
+        return cast(Tensor, super().__call__(known, scores, **kwargs)[:, :size])
+
+
+class FacialProcessor(ProcessorMixin):
+    """What ``AutoProcessor`` finds until `mien.models.composite.processor`, which it opens, is loaded."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        """The processor of a model's folder."""
+        from mien.models.composite import processor
+
+        return processor.FacialProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs)
 
 
 AutoConfig.register(FacialLMConfig.model_type, FacialLMConfig, exist_ok=True)
 AutoModel.register(FacialLMConfig, FacialLMModel, exist_ok=True)
 AutoModelForCausalLM.register(FacialLMConfig, FacialLM, exist_ok=True)
 AutoModelForImageTextToText.register(FacialLMConfig, FacialLM, exist_ok=True)
+AutoProcessor.register(FacialLMConfig, FacialProcessor, exist_ok=True)

@@ -1,28 +1,33 @@
-"""A stage's adapters in PEFT's own layout: for the decoder alone, as PEFT and vLLM load it."""
+"""A stage's adapters in PEFT's own layout: of the decoder alone, as vLLM loads them too, and of the whole composite."""
 
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from mien.core.errors import BadConfig, MissingWeights
+from mien.core.paths import let_read
 from mien.models.composite.adapters import SETTINGS, WEIGHTS
 
-__all__ = ["export_peft"]
+__all__ = ["COMPOSITE", "export_peft"]
 
-_DECODER = re.compile(r"model\.language_model\.(.+\.lora_[AB])\.default\.weight")
+COMPOSITE = "composite"
+_DECODER, _A = "model.language_model.", ".lora_A.default.weight"
 
 
 def export_peft(adapters: Path, out: Path, dtype: torch.dtype = torch.float32) -> list[str]:
-    """Write ``adapter_model.safetensors`` and ``adapter_config.json``, and the rest in ``trained.safetensors``.
+    """Write the decoder's adapter into a folder, and all that was trained into its folder `COMPOSITE`.
 
-    Encoders and projectors are no part of the decoder; what was trained of them keeps our names.
+    The first goes on the bare decoder, the second on the `FacialLM` that was trained; each names what it goes on where
+    the run knew it, and its layers by their whole paths, so that it fits nothing else.
 
     Args:
         adapters: folder of `mien.models.composite.adapters.save_adapters`.
@@ -37,7 +42,8 @@ def export_peft(adapters: Path, out: Path, dtype: torch.dtype = torch.float32) -
         BadConfig: it holds no adapter of the decoder.
     """
     try:
-        lora = json.loads((adapters / SETTINGS).read_text(encoding="utf-8"))["lora"]
+        about = json.loads((adapters / SETTINGS).read_text(encoding="utf-8"))
+        lora, base = about["lora"], about.get("base") or {}
         values = load_file(adapters / WEIGHTS)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise MissingWeights(
@@ -45,29 +51,49 @@ def export_peft(adapters: Path, out: Path, dtype: torch.dtype = torch.float32) -
             expected=f"{SETTINGS} and {WEIGHTS}",
             fix="Pass the adapter folder of a training stage",
         ) from error
-    ours = {key: match for key in values if (match := _DECODER.fullmatch(key)) is not None}
-    if lora is None or not ours:
+    values = {name: one.to(dtype) if one.is_floating_point() else one for name, one in values.items()}
+    spoken = {
+        f"model.{name.removeprefix(_DECODER)}": value
+        for name, value in values.items()
+        if name.startswith(_DECODER) and ".lora_" in name
+    }
+    if lora is None or not spoken:
         raise BadConfig(
             got=f"{adapters}, in which the decoder has no adapter",
             expected="a stage with adapters on the decoder",
             fix="Export the whole model instead",
         )
-    named = {
-        f"base_model.model.model.{match[1]}.weight": values[key].to(dtype) for key, match in ours.items()
-    }
+    names = _write(out, lora, spoken, (), base.get("decoder"), task_type="CAUSAL_LM")
+    whole = _modules([name for name in values if ".lora_" not in name])
+    _write(out / COMPOSITE, lora, values, whole, base.get("model"))
+    return names
+
+
+def _modules(names: Sequence[str]) -> list[str]:
+    """The modules that parameters stand in; of one within another the outer one."""
+    found = sorted({name.rpartition(".")[0] for name in names})
+    return [one for one in found if not any(one.startswith(f"{other}.") for other in found)]
+
+
+def _write(
+    folder: Path,
+    lora: Mapping[str, Any],
+    values: Mapping[str, Tensor],
+    whole: Sequence[str],
+    base: str | None,
+    **more: Any,
+) -> list[str]:
+    folder.mkdir(exist_ok=True)
     LoraConfig(
         r=int(lora["rank"]),
         lora_alpha=int(lora["alpha"]),
         lora_dropout=float(lora["dropout"]),
-        target_modules=sorted({match[1].split(".")[-2] for match in ours.values()}),
-        task_type="CAUSAL_LM",
-    ).save_pretrained(str(out))
-    save_file(named, out / "adapter_model.safetensors")
-    rest = {
-        key: value.to(dtype) if value.is_floating_point() else value
-        for key, value in values.items()
-        if key not in ours
-    }
-    if rest:
-        save_file(rest, out / "trained.safetensors")
+        target_modules=sorted(name.removesuffix(_A) for name in values if name.endswith(_A)),
+        modules_to_save=list(whole) or None,
+        base_model_name_or_path=base,
+        **more,
+    ).save_pretrained(str(folder))
+    named = {f"base_model.model.{name.replace('.default.', '.')}": value for name, value in values.items()}
+    save_file(named, folder / "adapter_model.safetensors")
+    let_read(folder)
     return sorted(named)

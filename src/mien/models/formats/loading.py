@@ -19,11 +19,15 @@ from tokenizers import Tokenizer
 from transformers.utils import logging
 
 from mien.core.errors import MienError, MissingDependency, MissingWeights
+from mien.core.paths import write_whole
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
 
 __all__ = [
+    "AUTO_MAP",
     "CARD",
     "MODEL_FOLDER",
+    "PROCESSOR",
+    "announce",
     "model_folder",
     "open_facial",
     "open_facial_config",
@@ -36,9 +40,28 @@ __all__ = [
 MODEL_FOLDER = "model"
 """Of a run: what `mien.load_model` opens."""
 CARD = "mien.json"
+PROCESSOR = "processor_config.json"
+AUTO_MAP = {"AutoProcessor": "mien_processor.FacialProcessor"}
+_SHIM = """# AutoProcessor loads this with trust_remote_code=True, and needs it not after `import mien.models`.
+from mien.models.composite.processor import FacialProcessor
+
+__all__ = ["FacialProcessor"]
+"""
 _AGAIN = "Train or import the model again, or copy its whole folder again"
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, StrictDataclassError)
 """What transformers raises over a configuration or weights that are not as they should be."""
+
+
+def announce(folder: Path) -> None:
+    """Tell transformers whose processor a model's folder has.
+
+    Without it ``AutoProcessor`` gives those who have not imported mien the bare tokenizer, and says nothing.
+    """
+    path = folder / PROCESSOR
+    if not path.is_file():
+        about = {"processor_class": "FacialProcessor", "auto_map": AUTO_MAP}
+        write_whole(path, json.dumps(about, indent=2, sort_keys=True) + "\n")
+    write_whole(folder / "mien_processor.py", _SHIM)
 
 
 @contextmanager

@@ -14,11 +14,18 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from mien.core.errors import MienError, MissingWeights
-from mien.core.paths import write_whole
+from mien.core.paths import let_read, write_whole
 from mien.models.composite.evidence_inputs import Inputs, needed_experts
 from mien.models.composite.experts import EXPERTS, EXPERTS_FOLDER
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
-from mien.models.formats.loading import CARD, open_facial_config, open_tokenizer_file, quiet, read_card
+from mien.models.formats.loading import (
+    CARD,
+    announce,
+    open_facial_config,
+    open_tokenizer_file,
+    quiet,
+    read_card,
+)
 
 __all__ = ["FileState", "Part", "check_model", "described_parts", "experts_of", "seal", "weight_files"]
 
@@ -68,7 +75,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path) -> None:
-    """Write the checksum of each file into ``mien.json``, once the folder is complete.
+    """Write the checksum of each file into ``mien.json``, once the folder is complete, and let others read it.
 
     Raises:
         MissingWeights: the folder has no readable ``mien.json``.
@@ -78,6 +85,9 @@ def seal(folder: Path) -> None:
         _SUMS: {str(path.relative_to(folder)): _sum(path) for path in _files(folder)},
     }
     write_whole(folder / CARD, json.dumps(card, indent=2, sort_keys=True) + "\n")
+    if "system" in card:
+        announce(folder)
+    let_read(folder)
 
 
 def check_model(folder: Path) -> Iterator[FileState]:

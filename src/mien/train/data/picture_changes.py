@@ -237,8 +237,11 @@ def _patch(size: tuple[int, int], area: Range, ratio: Range, whole: bool) -> tup
     return None
 
 
+_LOCLLM: tuple[Change, ...] = (Affine(0.0, 0.0, (0.7, 1.3)), Sometimes(0.5, (Rotate(40.0),)))
 CHANGES: Mapping[str, tuple[Change, ...]] = MappingProxyType(
     {
+        "locllm": (*_LOCLLM, Sometimes(0.5, (Flip(),))),
+        "locllm-sides": _LOCLLM,
         "expllm": (
             Sometimes(0.5, (Flip(),)),
             OneOf((Jitter(0.25, 0.25, 0.25, 0.1), Sometimes(0.2, (Grey(),)))),
@@ -249,7 +252,8 @@ CHANGES: Mapping[str, tuple[Change, ...]] = MappingProxyType(
         ),
     }
 )
-"""System -> its list: ExpLLM's released one (its paper: flip, rotation, erasing, colour jitter)."""
+"""Name -> list: ExpLLM's released one (its paper: flip, rotation, erasing, colour jitter); LocLLM's for AU-LLaVA, whose
+own is not named, and without the flip for answers that tell left from right (FEAFA)."""
 
 
 def change_crops(name: str, crops: Sequence[Image]) -> list[Image]:
