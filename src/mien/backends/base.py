@@ -36,7 +36,8 @@ FOLDER_FILES: dict[str, str] = {
     "mien.json": "mien.backends.torch:open_torch",
 }
 """File that marks a model folder -> factory of the reader that opens it."""
-_NEEDS = {"mien.backends.torch": ("torch", "transformers")}
+_SERVED = "mien.backends.vllm:open_served"
+_NEEDS = dict.fromkeys(("mien.backends.torch", "mien.backends.vllm"), ("torch", "transformers"))
 
 
 Readout = Literal["own", "generation"]
@@ -147,7 +148,8 @@ def open_reader(
     Args:
         name_or_dir: a key of `READERS`, or the path of a model folder with one of `FOLDER_FILES`.
         threads: CPU threads; None leaves the choice to the reader.
-        device: ``"cpu"``; trained systems also run on ``"cuda"``, ``"cuda:1"`` … and ``"mps"``.
+        device: ``"cpu"``; trained systems also run on ``"cuda"``, ``"cuda:1"`` … and ``"mps"``, or with their decoder
+            in a vLLM server at ``"http://host:8000/v1"``.
         precision: of a trained system: ``"fp32"``, ``"bf16"`` or ``"fp16"``; None for that of its file.
 
     Raises:
@@ -167,6 +169,8 @@ def open_reader(
                 fix="Run `mien models list` to see the models",
             )
         place, folder = _reader_of(folder)
+    if "://" in device and place != READERS.get(name_or_dir):
+        place = _SERVED
     module, factory = place.split(":")
     for package in _NEEDS.get(module, ()):
         require(package, extra="train", purpose="trained systems")

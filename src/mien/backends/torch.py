@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ from mien.models.formats.loading import (
 )
 from mien.models.registry import open_system
 
-__all__ = ["Shown", "TorchReader", "open_torch"]
+__all__ = ["Shown", "TorchReader", "number_format", "open_torch"]
 
 Shown = Evidence | Sequence[Evidence]
 """What one answer is about: a face, or a clip as the same face in several frames, in order of time."""
@@ -96,7 +96,8 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _number_format(precision: str | None) -> torch.dtype | str:
+def number_format(precision: str | None) -> torch.dtype | str:
+    """Of the weights; None keeps the file's."""
     if precision is None:
         return "auto"
     require_known(precision, PRECISIONS, "precision")
@@ -136,6 +137,7 @@ class TorchReader:
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …, ``"mps"``: where the model runs.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``; None for that of the file.
         model: the folder's weights where they are in memory already; device and precision stay theirs.
+        readouts: what asks the decoder: here, or at a server (`mien.backends.vllm`).
 
     Raises:
         BadConfig: the folder names an unknown system or option, or there is no such device or precision.
@@ -152,8 +154,9 @@ class TorchReader:
         device: str = "cpu",
         precision: str | None = None,
         model: FacialLM | None = None,
+        readouts: Callable[[FacialLM, int], Readouts] = Readouts,
     ) -> None:
-        place, dtype = _device(device), _number_format(precision)
+        place, dtype = _device(device), number_format(precision)
         card = _read_card(folder)
         if threads is not None:
             torch.set_num_threads(threads)
@@ -172,7 +175,7 @@ class TorchReader:
         if model is None:
             model = open_facial(folder, dtype=dtype).to(place)
         self.model: FacialLM = model.eval()
-        self.readouts = Readouts(self.model, int(card.get("pad_id", 0)))
+        self.readouts = readouts(self.model, int(card.get("pad_id", 0)))
         scaling = card.get("calibration")
         self.scaling = None if scaling is None else Scaling(scaling["temperature"], tuple(scaling["bias"]))
         self.arrays = self.system.arrays
@@ -316,7 +319,7 @@ class TorchReader:
             picks = iter(row)
             texts.append("".join(slot[next(picks)] if len(slot) > 1 else slot[0] for slot in slots))
         if form == "intensity":
-            return texts, np.asarray([[int(a) / 10 + int(b) / 100 for a, b in _pairs(row)] for row in chosen])
+            return texts, np.asarray(chosen) @ np.kron(np.eye(len(chosen[0]) // 2), [[0.1], [0.01]])
         expected = [belief @ np.arange(belief.shape[1]) for belief in beliefs]
         return texts, np.stack(expected, axis=1)
 
@@ -463,10 +466,6 @@ class TorchReader:
             prompt = self.system.encode(self._wrapped(question, few, most), self.tokenizer, self.model.config)
             used = len(prompt.ids) + int(self.generation.get("max_new_tokens", 0))
         return max(1, (self.system.limit(self.model.config) - used) // rows + few)
-
-
-def _pairs(row: Sequence[int]) -> Sequence[tuple[int, int]]:
-    return list(zip(row[::2], row[1::2], strict=True))
 
 
 def _units(names: Sequence[str]) -> tuple[str, ...]:

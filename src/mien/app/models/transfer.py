@@ -110,10 +110,13 @@ def _export(
     adapter_only: Annotated[
         bool, typer.Option("--adapter-only", help="Write the decoder's adapter as PEFT and vLLM read it.")
     ] = False,
+    decoder_only: Annotated[
+        bool, typer.Option("--decoder-only", help="Write the decoder alone, as a vLLM server loads it.")
+    ] = False,
     dtype: DtypeOption = "float32",
 ) -> None:
-    """Write a complete model, with an adapter merged, or an adapter alone."""
-    for line in run_export(model, out, adapter, adapter_only, dtype):
+    """Write a complete model, with an adapter merged, or an adapter or the decoder alone."""
+    for line in run_export(model, out, adapter, adapter_only, dtype, decoder_only):
         typer.echo(line)
 
 
@@ -333,6 +336,7 @@ def run_export(
     adapter: Path | None = None,
     adapter_only: bool = False,
     dtype: str = "float32",
+    decoder_only: bool = False,
 ) -> list[str]:
     """Write a complete model or an adapter; the lines to print.
 
@@ -344,6 +348,7 @@ def run_export(
         adapter_only: write the decoder's adapter in PEFT's layout (for the decoder alone, as vLLM's ``--enable-lora``
             wants it), and in its folder ``composite`` all that was trained, for the whole model.
         dtype: one of `DTYPES`.
+        decoder_only: write the decoder as a language model of its own, with the tokenizer.
 
     Raises:
         BadConfig: unknown precision, or an adapter to merge with ``adapter_only``.
@@ -365,7 +370,8 @@ def run_export(
         return [f"{len(names)} tensors into {out} (PEFT)"]
     from mien.models.composite.adapters import adapter_folders, load_adapters, merge_adapters
     from mien.models.composite.experts import EXPERTS_FOLDER
-    from mien.models.formats.loading import model_folder, open_facial, read_card
+    from mien.models.formats.decoder_export import export_decoder
+    from mien.models.formats.loading import model_folder, open_facial, open_tokenizer_file, read_card
     from mien.models.formats.model_folders import seal
 
     model = Path(model_folder(model))
@@ -386,6 +392,9 @@ def run_export(
             merged += merge_adapters(loaded)
         lines.append(f"{merged} adapters merged")
     with _new_folder(out):
+        if decoder_only:
+            export_decoder(loaded.to(precision), open_tokenizer_file(model / _TOKENIZER), out)
+            return [*lines, f"decoder in {out} ({dtype}): vllm serve {out} --enable-prompt-embeds"]
         _write(loaded.to(precision), out, about)
         if (model / _TOKENIZER).is_file():
             shutil.copyfile(model / _TOKENIZER, out / _TOKENIZER)

@@ -28,7 +28,7 @@ from mien.models.composite.encoders import like_weights
 from mien.models.composite.facial_lm import EvidenceInput, FacialLM
 from mien.models.composite.processing import IGNORED, Encoded, collate
 
-__all__ = ["Readouts", "calibrated", "common_start", "grammar_tokens"]
+__all__ = ["Readouts", "calibrated", "common_start", "cut_at", "grammar_tokens"]
 
 Ids = Sequence[int]
 Floats = npt.NDArray[np.float64]
@@ -297,7 +297,7 @@ class Readouts:
                 input_ids=ids, attention_mask=mask, evidence=evidence, pad_token_id=self.pad_id, **options
             )
         said = [self._until(row, end) for row in made[:, ids.shape[1] :].tolist()]
-        return [_cut(tokenizer.decode(row), stop) for row in said]
+        return [cut_at(tokenizer.decode(row), stop) for row in said]
 
     def _until(self, row: list[int], end: int | None) -> list[int]:
         """What stands before the end token: padding behind it may decode to text."""
@@ -398,6 +398,7 @@ def _tree_mask(branch: Tensor, valid: Tensor, head: int, dtype: torch.dtype) -> 
     return functional.pad(mask, (head, 0))[:, None]
 
 
-def _cut(text: str, stop: Sequence[str]) -> str:
+def cut_at(text: str, stop: Sequence[str]) -> str:
+    """The text before the first of ``stop``, without blanks around it."""
     ends = [place for place in (text.find(one) for one in stop) if place >= 0]
     return (text[: min(ends)] if ends else text).strip()

@@ -31,6 +31,7 @@ __all__ = [
     "model_folder",
     "open_facial",
     "open_facial_config",
+    "open_front",
     "open_pretrained",
     "open_tokenizer_file",
     "quiet",
@@ -161,6 +162,23 @@ def open_facial(place: str | Path, **options: Any) -> FacialLM:
     if Path(where).is_dir():
         open_facial_config(Path(where))
     return cast(FacialLM, open_pretrained(FacialLM, where, "model", exact=True, **options))
+
+
+def open_front(folder: Path, **options: Any) -> FacialLM:
+    """The encoders, projectors and word embeddings of a model's folder: a composite whose decoder has no layers.
+
+    Args:
+        folder: of the model.
+        options: of ``from_pretrained``.
+
+    Raises:
+        MissingWeights, BadConfig: see `open_facial`.
+    """
+    config = open_facial_config(folder)
+    config.text_config.num_hidden_layers = 0
+    if getattr(config.text_config, "layer_types", None):
+        config.text_config.layer_types = []
+    return cast(FacialLM, open_pretrained(FacialLM, str(folder), "model", config=config, **options))
 
 
 def open_facial_config(folder: Path) -> FacialLMConfig:
