@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from mien.backends.torch import TorchReader, number_format
 from mien.core.errors import BadConfig, BadInput, MienError, require
+from mien.core.paths import api_key
 from mien.models.composite.checks import context_of
 from mien.models.composite.facial_lm import EvidenceInput, FacialLM
 from mien.models.composite.readouts import Floats, Ids, common_start, cut_at
@@ -71,7 +71,7 @@ class Completions:
 
     def __init__(self, address: str, timeout: float = 600.0) -> None:
         self._openai = require("openai", extra="llm", purpose="a decoder behind a server")
-        key = os.environ.get(KEY_VARIABLE, "").strip() or "none"
+        key = api_key(KEY_VARIABLE, required=False) or "none"
         self._address = address
         self._client = self._openai.OpenAI(base_url=address, api_key=key, timeout=timeout, max_retries=2)
         names = [entry.get("id") for entry in self._send("get", "/models").get("data", [])]

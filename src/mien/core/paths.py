@@ -140,8 +140,12 @@ def forget_killed(folder: Path, pattern: str = "*") -> None:
             continue
 
 
-def api_key(variable: str) -> str:
+def api_key(variable: str, required: bool = True) -> str:
     """The key in an environment variable, without blanks around it; to be sent to its server and kept nowhere.
+
+    Args:
+        variable: its name.
+        required: False for a server that may want none: no value is an empty key then.
 
     Raises:
         BadConfig: there is none, or it cannot be a key. The message holds no part of it, nor of what may be one.
@@ -149,6 +153,8 @@ def api_key(variable: str) -> str:
     # Whoever gives the key itself in place of the variable's name must not read it again in a log.
     name = variable if re.fullmatch(r"[A-Z][A-Z0-9_]{0,40}", variable) else "that --key-env names"
     key = os.environ.get(variable, "").strip() if variable and "\0" not in variable else ""
+    if not key and not required:
+        return key
     if not key:
         raise BadConfig(
             got=f"no value in the environment variable {name}",
