@@ -326,6 +326,41 @@ def test_key_frames_are_the_clearest_of_each_emotion():
         assert frame.face["emotions"][emotion] >= best - 0.02
 
 
+def test_what_a_pointer_or_an_eye_would_find_stands_in_words_too():
+    page = Page(built(everything()).html({}))
+    for words in (
+        "neutral0:00.0 to 0:00.7", "happiness0:01.2 to 0:02.3",
+        "AU12 lip corner puller0:01.2 to 0:02.3, most at", "0.80: D, severe",
+        "“The lip corners are pulled up”: supported.",
+    ):  # fmt: skip
+        assert words in page.text, words
+    pictures = [attrs["alt"] for tag, attrs in page.tags if tag == "img"]
+    assert "The whole picture with 2 numbered faces" in pictures
+    assert any(
+        "looks like happiness, 86 %; AU12 lip corner puller D, severe, AU06" in alt for alt in pictures
+    )
+    charts = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"]
+    assert any(label.startswith("Over time: neutral 0:00.0 to 0:00.7; ") for label in charts)
+    assert any(label.startswith("Emotions: neutral ") for label in charts)
+
+
+def test_many_files_have_contents_and_a_search():
+    short, long = built(everything()), ReportBuilder("t", {})
+    for i in range(4):
+        for result in clip(40, f"{i}.mp4", ()):
+            long.add(result, None)
+        long.add(photo(f"{i}.jpg"), picture())
+    assert not Page(short.html({})).classes("find")
+    page = Page(long.html({}))
+    targets = {attrs["href"][1:] for tag, attrs in page.tags if tag == "a"}
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert {f"{kind}-{n}" for kind in ("video", "photo") for n in range(1, 5)} <= targets <= set(ids)
+    assert len(ids) == len(set(ids)) and "0.mp4 neutral 50 %, happiness 50 %" in page.text
+    assert {attrs["data-name"] for attrs in page.classes("file")} == {
+        f"{i}.{s}" for i in range(4) for s in ("mp4", "jpg")
+    }
+
+
 def test_an_empty_job_still_makes_a_page():
     page = Page(ReportBuilder("Nothing", {"name": "rules"}).html({}))
     assert "0items analysed" in page.text and "Summary" not in page.text

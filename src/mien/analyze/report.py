@@ -30,7 +30,7 @@ from markupsafe import Markup
 from mien.analyze.overlay_layout import name_of
 from mien.analyze.palette import EMOTION_COLOURS, STYLESHEET
 from mien.analyze.report_cards import card_from, say_level
-from mien.analyze.report_charts import Bar, Track, bar_chart, clock, timeline
+from mien.analyze.report_charts import Bar, Track, bar_chart, clock, moments, timeline
 from mien.analyze.tally import Tally
 from mien.core.aus import LEVEL_LETTERS
 from mien.core.emotions import EMOTIONS
@@ -48,6 +48,10 @@ MAX_TRACKS = 6
 _TRACKS_KEPT = 4 * MAX_TRACKS
 _MAX_OVERVIEWS, _MAX_ERRORS, _MAX_TIMELINES, _KEY_FRAMES = 30, 200, 40, 4
 _AU_ROWS = 8
+_MOMENTS = 60
+"""Moments of a timeline that are told in words."""
+_MANY = 6
+"""Photos and videos from which the page has contents and a search."""
 # A later frame replaces a key frame only when it is clearer by this much, to spare pictures.
 _CLEARER = 0.02
 _HERE = Path(__file__).parent
@@ -208,6 +212,8 @@ class ReportBuilder:
             au_name=name_of,
             au_view=_au_view,
             say_level=say_level,
+            seen=_seen,
+            contents=_contents(videos, items),
             badges=self._badges(),
             tiles=self._tiles(),
             charts=self._charts(),
@@ -290,8 +296,9 @@ class ReportBuilder:
             ]
             note = f"{len(cards)} faces" if len(cards) > 1 else ""
             views.append(
-                {"source": card["source"], "overview": card["overview"], "cards": cards, "note": note}
-            )
+                {"source": card["source"], "overview": card["overview"], "cards": cards, "note": note,
+                 "id": f"photo-{number}"}
+            )  # fmt: skip
         return views
 
     def _video_views(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -310,10 +317,15 @@ class ReportBuilder:
             note = f"{seconds} long, {_count(video.frames)} frames, a face in {seen} of them"
             briefly = "seen more briefly and"
             more = _more(hidden, f"face was {briefly} is", f"faces were {briefly} are", "in the table only")
-            videos.append({"source": source, "note": note, "tracks": tracks, "more": more})
+            videos.append(
+                {"source": source, "note": note, "tracks": tracks, "more": more, "id": f"video-{number}"}
+            )
             cards = [frame for track in tracks for frame in track["frames"]]
             if cards:
-                items.append({"source": source, "overview": None, "cards": cards, "note": "key frames"})
+                items.append(
+                    {"source": source, "overview": None, "cards": cards, "note": "key frames",
+                     "id": f"frames-{number}"}
+                )  # fmt: skip
         return videos, items
 
 
@@ -347,6 +359,8 @@ def _track_view(video: _Video, key: int, prefix: str) -> dict[str, Any]:
     return {
         "label": f"Face #{key}" if key >= 0 else f"Face {-key}",
         "chart": timeline(track, video.start, video.end, video.step),
+        "moments": (told := moments(track, video.start))[:_MOMENTS],
+        "more": _more(len(told) - _MOMENTS, "moment is", "moments are", "told by mien summarize"),
         "shares": [(name, _percent(track.top[name] / track.frames)) for name in ranked],
         "frames": [
             {
@@ -378,6 +392,33 @@ def _au_view(aus: Mapping[str, tuple[float | None, int, bool]]) -> dict[str, lis
     present = sorted((row for row in measured if aus[row[0]][2]), key=lambda row: (-row[1], row[0]))
     unmeasured = [key for key, (intensity, *_) in aus.items() if intensity is None]
     return {"present": present[:_AU_ROWS], "all": sorted(measured), "unmeasured": unmeasured}
+
+
+def _contents(
+    videos: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, str, str]]:
+    """(id, name, what it looks like) of each video and photo; nothing where the page is short."""
+    shown = [
+        (
+            one["id"],
+            one["source"],
+            ", ".join(
+                f"{name} {share}" for track in one["tracks"][:1] for name, share in track["shares"][:2]
+            ),
+        )
+        for one in videos
+    ]
+    shown += [(one["id"], one["source"], ", ".join(entry["face"]["emotion"] for entry in one["cards"]))
+              for one in items if one["note"] != "key frames"]  # fmt: skip
+    return shown if len(shown) >= _MANY else []
+
+
+def _seen(face: Mapping[str, Any]) -> str:
+    """``"looks like happiness, 93 %; AU12 lip corner puller D, severe"``: a face card's picture in words."""
+    strongest = _au_view(face["aus"])["present"][:3]
+    aus = ", ".join(f"{key} {name_of(key)} {say_level(level)}" for key, _, level in strongest)
+    share = _percent(face["emotions"][face["emotion"]])
+    return f"looks like {face['emotion']}, {share}; {aus or 'no Action Unit present'}"
 
 
 def _count(number: int) -> str:

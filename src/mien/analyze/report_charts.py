@@ -20,8 +20,9 @@ from mien.analyze.report_cards import say_level
 from mien.core.aus import au_level
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import FaceResult
+from mien.study.events import movements
 
-__all__ = ["Bar", "Track", "bar_chart", "clock", "timeline"]
+__all__ = ["Bar", "Told", "Track", "bar_chart", "clock", "moments", "timeline"]
 
 MAX_BUCKETS = 600
 """Points of one curve; more would not be seen in a figure of this width."""
@@ -51,7 +52,8 @@ def bar_chart(bars: Sequence[Bar], title: str) -> Markup:
     plot = width - left - right
     height = row * len(bars) + 4
     parts = [
-        f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}">'
+        f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}: '
+        f'{escape(", ".join(f"{bar.label} {bar.note}" for bar in bars))}">'
     ]
     for index, bar in enumerate(bars):
         middle = row * (index + 0.5) + 2
@@ -170,7 +172,7 @@ def timeline(track: Track, start: float, end: float, frame_step: float) -> Marku
     height = _STRIPE + 12 + len(curves) * (_ROW + _ROW_GAP) + _AXIS
     parts = [
         f'<svg class="timeline" viewBox="0 0 {_WIDTH:g} {height:g}" role="img" '
-        f'aria-label="Apparent emotion and Action Units over time">'
+        f'aria-label="Over time: {"; ".join(f"{one.what} {one.when}" for one in _leads(track, start)[:8])}">'
     ]
     keys = sorted(track.buckets)
     spans = _spans(track, keys, start, span, frame_step)
@@ -205,20 +207,9 @@ def _stripe(
         f'<text class="label" x="0" y="{_STRIPE / 2:g}">apparent emotion</text>',
         f'<rect class="track" x="{_LEFT:g}" y="0" width="{_PLOT:g}" height="{_STRIPE:g}" rx="3"/>',
     ]
-    runs: list[list[int]] = []
-    names: list[str] = []
-    for position, key in enumerate(keys):
-        name = EMOTIONS[int(np.argmax(track.buckets[key].emotions))]
-        if runs and names[-1] == name and keys[position - 1] == key - 1:
-            runs[-1].append(position)
-        else:
-            runs.append([position])
-            names.append(name)
-    for name, run in zip(names, runs, strict=True):
-        buckets = [track.buckets[keys[position]] for position in run]
-        mean = sum(b.emotions[EMOTIONS.index(name)] for b in buckets) / sum(b.count for b in buckets)
+    for name, run in _emotion_runs(track, keys):
         left, right = spans[run[0]][0], spans[run[-1]][1]
-        times = f"{clock(buckets[0].first - start, True)} to {clock(buckets[-1].last - start, True)}"
+        mean, times = _share(track, keys, name, run), _times(track, keys, run, start)
         parts.append(
             f'<rect x="{left:.1f}" y="0" width="{right - left:.1f}" height="{_STRIPE:g}" '
             f'fill="{EMOTION_COLOURS[name]}" fill-opacity="{0.35 + 0.65 * mean:.2f}">'
@@ -227,6 +218,59 @@ def _stripe(
         if right - left > 7.2 * len(name) + 12:
             parts.append(f'<text class="onstripe" x="{left + 7:.1f}" y="{_STRIPE / 2:g}">{name}</text>')
     return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a timeline shows, in words: for those who cannot point at it, and for paper."""
+
+    what: str
+    when: str
+    value: str
+
+
+def moments(track: Track, start: float) -> list[Told]:
+    """Stretches in which an emotion leads, then the movements of the AUs that `timeline` draws."""
+    told, keys = _leads(track, start), sorted(track.buckets)
+    for index in track.strongest(_CURVES):
+        known = [track.buckets[key] for key in keys if track.buckets[key].au_count[index]]
+        times = [bucket.first - start for bucket in known]
+        values = [float(bucket.au_sum[index] / bucket.au_count[index]) for bucket in known]
+        for event in movements(times, values):
+            when = f"{clock(event.onset, True)} to {clock(event.offset, True)}, most at {clock(event.apex, True)}"
+            value = f"{event.peak:.2f}: {say_level(au_level(event.peak))}"
+            told.append(Told(f"{track.aus[index]} {name_of(track.aus[index])}", when, value))
+    return told
+
+
+def _leads(track: Track, start: float) -> list[Told]:
+    keys = sorted(track.buckets)
+    return [
+        Told(name, _times(track, keys, run, start), f"{100 * _share(track, keys, name, run):.0f} %")
+        for name, run in _emotion_runs(track, keys)
+    ]
+
+
+def _emotion_runs(track: Track, keys: Sequence[int]) -> list[tuple[str, list[int]]]:
+    """Positions of neighbouring buckets in which one emotion is the most probable."""
+    runs: list[tuple[str, list[int]]] = []
+    for position, key in enumerate(keys):
+        name = EMOTIONS[int(np.argmax(track.buckets[key].emotions))]
+        if runs and runs[-1][0] == name and keys[position - 1] == key - 1:
+            runs[-1][1].append(position)
+        else:
+            runs.append((name, [position]))
+    return runs
+
+
+def _share(track: Track, keys: Sequence[int], name: str, run: Sequence[int]) -> float:
+    buckets = [track.buckets[keys[position]] for position in run]
+    return float(sum(b.emotions[EMOTIONS.index(name)] for b in buckets) / sum(b.count for b in buckets))
+
+
+def _times(track: Track, keys: Sequence[int], run: Sequence[int], start: float) -> str:
+    first, last = track.buckets[keys[run[0]]].first, track.buckets[keys[run[-1]]].last
+    return f"{clock(first - start, True)} to {clock(last - start, True)}"
 
 
 def _curve(
@@ -278,5 +322,6 @@ def _axis(start: float, span: float, top: float, stripe: float) -> list[str]:
         x = _LEFT + number * step / span * _PLOT
         parts.append(f'<line class="grid faint" x1="{x:.1f}" x2="{x:.1f}" y1="{stripe:g}" y2="{top:g}"/>')
         label = clock(start + number * step, tenths=step < 1)
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{top + 12:g}" text-anchor="middle">{label}</text>')
+        kind = "tick odd" if number % 2 else "tick"
+        parts.append(f'<text class="{kind}" x="{x:.1f}" y="{top + 12:g}" text-anchor="middle">{label}</text>')
     return parts
