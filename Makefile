@@ -2,6 +2,7 @@
 # make test    install everything the tests need, then check and test
 # make test-slow   the tests that take longer: long fuzzing, network watch, browser, kills of long runs
 # make check   style, types and import walls
+# make docs    the site in site/
 # make bench   measure; every script in benchmarks/ prints its figures
 #
 # PYTHON=python3.12  the interpreter that .venv is made from (3.11 or newer)
@@ -20,7 +21,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet --no-compile
 PROJECT := pyproject.toml constraints.txt
 LINTED := src tests tools benchmarks
 
-.PHONY: demo test test-slow check style bench clean
+.PHONY: demo test test-slow check style docs bench clean
 .DELETE_ON_ERROR:
 
 $(PY):
@@ -56,8 +57,16 @@ test: style
 test-slow: $(VENV)/.installed-test
 	$(PY) -m pytest -q -m 'slow and not hours and not gpu' --durations=20 $(TEST_ARGS)
 
+$(VENV)/.installed-docs: $(PROJECT) | $(PY)
+	$(INSTALL) -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --site-dir site
+	@echo "Open site/index.html in a browser; its search works once served: $(PY) -m http.server -d site"
+
 bench: $(VENV)/.installed-test
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(PY) "$$script"; done
 
 clean:
-	rm -rf $(DEMO_OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(DEMO_OUT) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -35,7 +35,7 @@ def test_planted_movements_are_found_to_two_frames(bump: Made) -> None:
     assert close >= 45
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(st.one_of(st.floats(0, 1), st.just(float("nan"))), min_size=1, max_size=60))
 def test_events_are_in_order_and_apart(values: list[float]) -> None:
     times = [number / 25 for number in range(len(values))]

@@ -38,14 +38,15 @@ def test_planted_synchrony_is_found_and_chance_is_not() -> None:
     planted, apart = [], []
     for _ in range(100):
         first, second, lag = dyad(rng, 0.3)
-        one = synchrony(first, second, RATE, surrogates=200)
+        one = synchrony(first, second, RATE, surrogates=100)
         planted.append((one.p <= 0.05, abs(one.lag - lag) <= 0.2, one.r))
         first, second, _ = dyad(rng, 0.0)
-        apart.append(synchrony(first, second, RATE, surrogates=200).p <= 0.05)
+        apart.append(synchrony(first, second, RATE, surrogates=100).p <= 0.05)
     found, at_its_lag, strength = np.array(planted, float).T
     assert found.mean() >= 0.9 and at_its_lag.mean() >= 0.9
     assert strength.mean() == pytest.approx(0.3, abs=0.05)
-    assert np.mean(apart) <= 0.05
+    # Five of a hundred are meant to be taken for synchrony; a true rate of 5 % gives ten or more in 3 of 100 tests.
+    assert sum(apart) <= 9
 
 
 def test_a_gap_is_bridged_and_a_still_face_is_not_in_synchrony() -> None:

@@ -91,7 +91,7 @@ def test_a_table_tells_who_is_who(faces: Made) -> None:
 NAMES = st.text("abcxyz019-", min_size=1, max_size=6)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(NAMES, NAMES, NAMES)
 def test_fields_come_back(faces: Made, person: str, session: str, condition: str) -> None:
     clip = faces(seconds=0.2).assign(input=f"study/{person}/{session}_{condition}.mp4")

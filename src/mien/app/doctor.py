@@ -29,6 +29,7 @@ _CORE = ("numpy", "pillow", "onnxruntime", "tokenizers", "safetensors", "pydanti
 _EXTRAS = {
     "video": (("av",), "videos"),
     "parquet": (("pyarrow",), "Parquet tables"),
+    "study": (("pandas", "scipy"), "studies of clips (`mien summarize`)"),
     "train": (("torch", "transformers", "peft", "accelerate"), "training and the full-size systems"),
     "serve": (("fastapi", "uvicorn"), "the HTTP server and the page"),
     "mcp": (("mcp",), "the tool that agents call"),
