@@ -52,7 +52,7 @@ check: style
 	$(PY) -m pytest -q --durations=0 --durations-min=5 tests/architecture
 
 test: style
-	$(PY) -m pytest -q -n $(JOBS) --dist loadfile $(TEST_ARGS)
+	PYTHONHASHSEED=0 $(PY) -m pytest -q -n $(JOBS) --dist loadfile $(TEST_ARGS)
 
 test-slow: $(VENV)/.installed-test
 	$(PY) -m pytest -q -m 'slow and not hours and not gpu' --durations=20 $(TEST_ARGS)

@@ -11,10 +11,11 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import csv
 import io
+import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,7 +24,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageEnhance
 
-from costs import Costs
+import costs
+from forked import Forked
 from mien.core.aus import AU_SETS
 from mien.core.nouns import Image as Pixels
 from mien.core.paths import data_root as find_data_root
@@ -48,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # A worker of pytest-xdist only counts; the process that started it holds the sum against the bars.
     config.pluginmanager.register(
-        Costs(config.getoption("hold_bars") and not hasattr(config, "workerinput")), "costs"
+        costs.Costs(config.getoption("hold_bars") and not hasattr(config, "workerinput")), "costs"
     )
 
 
@@ -228,18 +230,17 @@ ENVIRONMENT["PYTHONPATH"] = os.environ.get("MIEN_TEST_SOURCE", str(SOURCE))
 
 
 @pytest.fixture(scope="session")
-def mien() -> Mien:
+def mien() -> Iterator[Mien]:
     """Run ``mien ARGUMENTS`` in a fresh process; ``max_kb`` bounds the size of every file that it writes."""
+    forked = Forked(ENVIRONMENT)
 
     def run(*arguments: object, max_kb: int | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "mien", *map(str, arguments)]
-        if max_kb is not None:
-            command = ["bash", "-c", f'ulimit -f {max_kb}; exec "$@"', "bash", *command]
-        return subprocess.run(
-            command, env=ENVIRONMENT, capture_output=True, text=True, timeout=900, check=False
-        )
+        done, seconds = forked.run([*map(str, arguments)], max_kb)
+        costs.add(seconds)
+        return done
 
-    return run
+    yield run
+    forked.close()
 
 
 @pytest.fixture(scope="session")
@@ -248,8 +249,13 @@ def start_mien() -> Callable[..., subprocess.Popen[bytes]]:
 
     def start(*arguments: object) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "mien", *map(str, arguments)]
+        # Where the tests run in the background of a shell, an interrupt would be ignored, here and in children.
         return subprocess.Popen(
-            command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     return start

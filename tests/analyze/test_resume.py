@@ -93,11 +93,11 @@ def test_killed_and_resumed_runs_end_with_the_same_bytes(
     mien: Mien, start_mien: Start, gallery: Gallery, clip: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
-    gallery(folder, 24)
-    (folder / "photo010x.jpg").write_text("hello")
-    (folder / "photo016x.mp4").write_bytes(clip.read_bytes())
-    options = ["--batch-size", 4, "--every", 5, "--explain", "--overlay", "--report"]
-    check_kills(mien, start_mien, folder, tmp_path, options, [1, 14])
+    gallery(folder, 12)
+    (folder / "photo004x.jpg").write_text("hello")
+    (folder / "photo008x.mp4").write_bytes(clip.read_bytes())
+    options = ["--batch-size", 4, "--every", 8, "--explain", "--overlay", "--report"]
+    check_kills(mien, start_mien, folder, tmp_path, options, [1, 6])
 
 
 @pytest.mark.slow
@@ -112,16 +112,17 @@ def test_five_hundred_photos_killed(mien: Mien, start_mien: Start, gallery: Gall
 def test_a_video_that_was_cut_short_by_a_kill_is_read_anew(
     mien: Mien, start_mien: Start, clip: Path, tmp_path: Path
 ) -> None:
-    assert mien("analyze", clip, "--out", tmp_path / "whole").returncode == 0
+    options = ["--every", 2, "--batch-size", 8]
+    assert mien("analyze", clip, "--out", tmp_path / "whole", *options).returncode == 0
     out = tmp_path / "broken"
-    process = start_mien("analyze", clip, "--out", out, "--batch-size", 16)
+    process = start_mien("analyze", clip, "--out", out, *options)
     deadline = time.monotonic() + 120
-    while stored_frames(out) < 20 and process.poll() is None and time.monotonic() < deadline:
+    while stored_frames(out) < 10 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.kill()
     assert process.wait(10) == -signal.SIGKILL
     assert finished(out) == 0 and stored_frames(out) > 0
-    assert mien("analyze", clip, "--out", out, "--resume").returncode == 0
+    assert mien("analyze", clip, "--out", out, *options, "--resume").returncode == 0
     assert outputs(out) == outputs(tmp_path / "whole")
 
 
@@ -151,37 +152,48 @@ def test_new_and_changed_files_are_taken_in(mien: Mien, gallery: Gallery, tmp_pa
     assert outputs(out) == outputs(tmp_path / "fresh")
 
 
-def test_a_full_disk_keeps_what_was_finished(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
-    folder, out = tmp_path / "in", tmp_path / "out"
-    gallery(folder, 40)
-    assert mien("analyze", folder, "--out", tmp_path / "whole", "--batch-size", 4).returncode == 0
+# Landmarks fill a small disk with few photos.
+DISK_OPTIONS = ("--batch-size", 4, "--landmarks")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(mien: Mien, gallery: Gallery, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder of photos, and a run over it with `DISK_OPTIONS`."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    gallery(place / "in", 14)
+    assert mien("analyze", place / "in", "--out", place / "whole", *DISK_OPTIONS).returncode == 0
+    return place / "in", place / "whole"
+
+
+def test_a_full_disk_keeps_what_was_finished(
+    mien: Mien, undisturbed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (folder, whole), out = undisturbed, tmp_path / "out"
     # No file may grow beyond this, as on a disk that is full: the journal stops first.
-    full = mien("analyze", folder, "--out", out, "--batch-size", 4, max_kb=150)
+    full = mien("analyze", folder, "--out", out, *DISK_OPTIONS, max_kb=150)
     assert full.returncode == 2, full.stdout + full.stderr
     assert full.stderr.splitlines()[-1].startswith("Error: Got ") and "--resume" in full.stderr
     assert "Traceback" not in full.stderr
-    assert 0 < finished(out) < 40 and not list(out.glob("faces*"))
-    resumed = mien("analyze", folder, "--out", out, "--batch-size", 4, "--resume")
+    assert 0 < finished(out) < 14 and not list(out.glob("faces*"))
+    resumed = mien("analyze", folder, "--out", out, *DISK_OPTIONS, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert outputs(out) == outputs(tmp_path / "whole")
+    assert outputs(out) == outputs(whole)
 
 
-def test_a_disk_that_is_full_when_the_table_is_written(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
-    folder, out = tmp_path / "in", tmp_path / "out"
-    gallery(folder, 12)
-    assert mien("analyze", folder, "--out", out, "--landmarks").returncode == 0
-    whole = outputs(out)
-    failed = mien("analyze", folder, "--out", out, "--landmarks", "--resume", "--format", "json", max_kb=100)
+def test_a_disk_that_is_full_when_the_table_is_written(
+    mien: Mien, undisturbed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (folder, whole), out = undisturbed, tmp_path / "out"
+    shutil.copytree(whole, out)
+    again = ["analyze", folder, "--out", out, *DISK_OPTIONS, "--resume", "--format", "json"]
+    failed = mien(*again, max_kb=100)
     assert failed.returncode == 2 and "faces.json" in failed.stderr
-    assert outputs(out) == whole
-    assert (
-        mien("analyze", folder, "--out", out, "--landmarks", "--resume", "--format", "json").returncode == 0
-    )
+    assert outputs(out) == outputs(whole)
+    assert mien(*again).returncode == 0
 
 
-def test_a_really_full_disk(mien: Mien, gallery: Gallery, tmp_path: Path) -> None:
-    folder, out = tmp_path / "in", tmp_path / "disk"
-    gallery(folder, 30)
+def test_a_really_full_disk(mien: Mien, undisturbed: tuple[Path, Path], tmp_path: Path) -> None:
+    (folder, whole), out = undisturbed, tmp_path / "disk"
     out.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(out)], capture_output=True, check=False
@@ -189,31 +201,30 @@ def test_a_really_full_disk(mien: Mien, gallery: Gallery, tmp_path: Path) -> Non
     if mounted.returncode != 0:
         pytest.skip("a small disk can only be mounted by root")
     try:
-        full = mien("analyze", folder, "--out", out, "--batch-size", 4)
+        full = mien("analyze", folder, "--out", out, *DISK_OPTIONS)
         assert full.returncode == 2, full.stdout + full.stderr
         assert "Traceback" not in full.stderr and "--resume" in full.stderr
-        assert 0 < finished(out) <= 30
+        assert 0 < finished(out) <= 14
         subprocess.run(["mount", "-o", "remount,size=4m", str(out)], check=True)
-        assert mien("analyze", folder, "--out", out, "--batch-size", 4, "--resume").returncode == 0
+        assert mien("analyze", folder, "--out", out, *DISK_OPTIONS, "--resume").returncode == 0
         table = (out / "faces.csv").read_bytes()
     finally:
         subprocess.run(["umount", str(out)], check=True)
-    assert mien("analyze", folder, "--out", tmp_path / "whole", "--batch-size", 4).returncode == 0
-    assert table == (tmp_path / "whole" / "faces.csv").read_bytes()
+    assert table == (whole / "faces.csv").read_bytes()
 
 
 def test_overwriting_an_unfinished_run(
     mien: Mien, start_mien: Start, gallery: Gallery, tmp_path: Path
 ) -> None:
-    gallery(tmp_path / "in", 30)
+    gallery(tmp_path / "in", 12)
     out = tmp_path / "out"
-    kill_after(4, start_mien("analyze", tmp_path / "in", "--out", out, "--batch-size", 2), out)
+    kill_after(2, start_mien("analyze", tmp_path / "in", "--out", out, "--batch-size", 2), out)
     done = mien("analyze", tmp_path / "in", "--out", out, "--replace")
     assert done.returncode == 0 and "earlier run" not in done.stderr
 
 
 def test_ctrl_c_says_how_to_go_on(start_mien: Start, gallery: Gallery, tmp_path: Path) -> None:
-    gallery(tmp_path / "in", 40)
+    gallery(tmp_path / "in", 40)  # most of them are never read
     out = tmp_path / "out"
     process = start_mien("analyze", tmp_path / "in", "--out", out, "--batch-size", 2)
     deadline = time.monotonic() + 120

@@ -62,10 +62,8 @@ def test_loads_nothing_heavy(code: str) -> None:
     assert heavy_modules(code) == []
 
 
-@pytest.mark.parametrize("name", ["torch", "onnxruntime"])
-def test_the_check_sees_heavy_modules(name: str) -> None:
-    pytest.importorskip(name)
-    assert name in heavy_modules(f"import mien, {name}")
+def test_the_check_sees_heavy_modules() -> None:
+    assert "onnxruntime" in heavy_modules("import mien, onnxruntime")
 
 
 def test_lazy_names_are_promised() -> None:

@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mien.core.errors import BadConfig, BadData
 from mien.core.nouns import Labels, Sample
-from mien.data.splits import Split, chosen, protocol, subject_folds
+from mien.data.splits import Split, chosen, protocol
 
 
 def sample(key: str, subject: str) -> Sample:
@@ -50,24 +48,6 @@ def test_altered_split_is_refused(tmp_path: Path) -> None:
         Split("a", "subject", {"train": ("p1",), "test": ("p1",)})
     with pytest.raises(BadData, match=r"absent\.json"):
         Split.read(tmp_path / "absent.json")
-
-
-def test_select_takes_parts() -> None:
-    split = Split("a", "subject", {"fold1": ("p1",), "fold2": ("p2",), "fold3": ("p3",)})
-    samples = [sample(f"s{k}", f"p{k % 4}") for k in range(8)]
-    assert [s.id for s in split.select(samples, "fold1", "fold3")] == ["s1", "s3", "s5", "s7"]
-    assert split.part_of(samples[2]) == "fold2" and split.part_of(samples[0]) is None
-    with pytest.raises(BadConfig, match="fold4"):
-        split.select(samples, "fold4")
-
-
-@given(st.sets(st.text(min_size=1, max_size=5), min_size=3, max_size=30), st.integers(0, 5))
-def test_subject_folds_are_a_partition(subjects: set[str], seed: int) -> None:
-    split = subject_folds("own", subjects, 3, seed)
-    sizes = [len(members) for members in split.parts.values()]
-    assert sorted(member for members in split.parts.values() for member in members) == sorted(subjects)
-    assert max(sizes) - min(sizes) <= 1
-    assert split.hash == subject_folds("own", sorted(subjects, reverse=True), 3, seed).hash
 
 
 def test_draw_is_the_same_everywhere() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image as pillow
 
 from mien.core.errors import BadInput
-from mien.face.mtcnn_crop import expert_crop, expert_window, in_picture, largest_box
+from mien.face.mtcnn_crop import expert_crop, expert_window, largest_box
 
 PICTURE = (np.indices((60, 80)).sum(0)[..., None] * np.array([1, 2, 3]) % 256).astype(np.uint8)
 
@@ -48,14 +48,6 @@ def test_the_largest_face_counts() -> None:
     boxes = [(0, 0, 10, 10, 0.99), (20, 20, 50, 45, 0.8), (0, 0, 25, 30, 0.9)]
     assert largest_box(boxes) == 1
     assert largest_box([(0, 0, 2, 2), (1, 1, 3, 3)]) == 0
-
-
-def test_landmarks_return_to_the_picture() -> None:
-    window = (10, 20, 30, 60)
-    corners = in_picture([[-1, -1], [1, 1], [0, 0]], window)
-    np.testing.assert_allclose(corners, [[9.5, 19.5], [29.5, 59.5], [19.5, 39.5]])
-    # the middle of the crop's first pixel
-    np.testing.assert_allclose(in_picture([-1 + 1 / 20, -1 + 1 / 40], window), [10, 20], atol=1e-5)
 
 
 def test_speaks_about_bad_boxes() -> None:

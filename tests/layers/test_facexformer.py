@@ -16,7 +16,6 @@ from PIL import Image as pillow
 from torch import Tensor
 
 from mien.core.errors import BadConfig, BadInput
-from mien.face.mtcnn_crop import expert_crop, in_picture
 from mien.layers.facexformer import (
     AGES,
     ATTRIBUTES,
@@ -24,7 +23,6 @@ from mien.layers.facexformer import (
     RACES,
     FaceXFormer,
     describe,
-    landmark_pixels,
     prepare_faces,
 )
 from mien.layers.facial_clues import FacialClues
@@ -118,18 +116,6 @@ def test_words(expert: FaceXFormer) -> None:
     assert describe(prediction) == ["age 20-29, gender female, race Asian"]
     assert (len(AGES), len(GENDERS), len(RACES), len(ATTRIBUTES)) == (8, 2, 5, 40)
     assert ATTRIBUTES.index("Male") == 20 and ATTRIBUTES.index("Smiling") == 31
-
-
-def test_landmarks_in_px() -> None:
-    """-1 and 1 are outer edges: -0.5 and W - 0.5 px. By way of the crop or at once into the picture is the same."""
-    points = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.5]])
-    got = landmark_pixels(points, 224, 112)
-    torch.testing.assert_close(got, torch.tensor([[-0.5, -0.5], [223.5, 111.5], [111.5, 83.5]]))
-    _, window = expert_crop(np.zeros((60, 80, 3), np.uint8), (20, 10, 40, 40))
-    left, top, right, bottom = window
-    corner = np.array([left, top])
-    inside = landmark_pixels(points, right - left, bottom - top).numpy() + corner
-    np.testing.assert_allclose(in_picture(points.numpy(), window), inside, atol=1e-5)
 
 
 @pytest.fixture

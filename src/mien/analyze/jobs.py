@@ -84,14 +84,7 @@ class Watch(Protocol):
 
 
 def run_job(options: JobOptions, watch: Watch) -> Summary:
-    """Analyse, write everything to ``options.out``, and return the summary.
-
-    Raises:
-        BadConfig: options that do not fit together, or that differ from those of the run to resume.
-        BadInput: there is nothing to analyse.
-        MissingDependency, MissingWeights: something is not installed.
-        OutputFailed: the folder cannot be written; what was finished is safe.
-    """
+    """Analyse, write everything to ``options.out``, and return the summary."""
     todo = _todo(options)
     folder = RunFolder(
         options.out,
@@ -156,10 +149,6 @@ def merge_runs(runs: Sequence[Path], out: Path, *, replace: bool = False) -> Sum
     """Join finished runs, such as the shares of one, into the table of all their items; nothing is read again.
 
     Overlays stay where they are.
-
-    Raises:
-        BadConfig: runs that do not belong together, or a folder that holds something else.
-        OutputFailed: the folder cannot be written.
     """
     parts = [read_part(run) for run in runs]
     first = parts[0]

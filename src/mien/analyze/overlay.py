@@ -335,9 +335,6 @@ class OverlayVideo:
             fps: nominal rate in frames/s, for players; times come from the results.
             redact: as in `draw_overlay`.
             min_width: as in `draw_overlay`.
-
-        Raises:
-            MissingDependency: PyAV is not installed.
         """
         self._av = require("av", extra="video", purpose="overlay videos")
         self.path, self.redact, self.min_width = Path(path), redact, min_width
@@ -354,9 +351,6 @@ class OverlayVideo:
         Args:
             image: (H, W, 3) uint8 RGB; every frame is shown at the first one's size.
             result: its readings.
-
-        Raises:
-            OutputFailed: the disk is full or the file cannot be written.
         """
         places = layout.plan(_size(image), result, self.min_width, even=True)
         picture = _render(image, result, places, self.redact, self._held(result))

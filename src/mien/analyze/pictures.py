@@ -74,9 +74,6 @@ class Pictures:
         Args:
             frame: the frame with its pixels.
             stored: its result as the journal keeps it, with the landmarks.
-
-        Raises:
-            OutputFailed: a picture cannot be written.
         """
         if self._options.overlay:
             self._draw(frame, stored)

@@ -22,7 +22,7 @@ from mien.core.emotions import EMOTIONS
 from mien.core.nouns import FaceResult
 from mien.study.events import movements
 
-__all__ = ["Bar", "Told", "Track", "bar_chart", "clock", "moments", "timeline"]
+__all__ = ["Bar", "Told", "Track", "bar_chart", "clock", "drawing", "moments", "text_at", "timeline"]
 
 MAX_BUCKETS = 600
 """Points of one curve; more would not be seen in a figure of this width."""
@@ -39,36 +39,50 @@ class Bar:
 
     label: str
     share: float
-    """0..1."""
+    """0..1 of the chart's width."""
     note: str
     """Text at its right end."""
     colour: str = ACCENT
+    pieces: Sequence[tuple[float, str, str]] = ()
+    """Where a bar is several, side by side: the share of each, its class, and what it says."""
 
 
-def bar_chart(bars: Sequence[Bar], title: str) -> Markup:
-    """Horizontal bars on a common 0..1 scale, labels at the left, notes at the right."""
-    row, right, width = 26.0, 62.0, 480.0
-    left = 7.0 * max(len(bar.label) for bar in bars) + 14.0
-    plot = width - left - right
-    height = row * len(bars) + 4
-    parts = [
-        f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}: '
-        f'{escape(", ".join(f"{bar.label} {bar.note}" for bar in bars))}">'
-    ]
+def bar_chart(bars: Sequence[Bar], title: str, note_room: float = 62.0) -> Markup:
+    """Horizontal bars on a common 0..1 scale, labels at the left, notes in ``note_room`` px at the right."""
+    row, width = 24.0, 480.0
+    left = min(7.2 * max(len(bar.label) for bar in bars) + 12.0, 210.0)
+    plot = width - left - note_room
+    parts = []
     for index, bar in enumerate(bars):
-        middle = row * (index + 0.5) + 2
-        bar_top = f'y="{middle - 7:g}" height="14"'
-        length = max(plot * min(max(bar.share, 0.0), 1.0), 0.0)
-        label, note = escape(bar.label), escape(bar.note)
-        parts.append(f'<text class="label" x="{left - 10:g}" y="{middle:g}" text-anchor="end">{label}</text>')
-        parts.append(f'<rect class="track" x="{left:g}" {bar_top} width="{plot:g}" rx="4"/>')
-        if length > 0:
-            parts.append(
-                f'<rect x="{left:g}" {bar_top} width="{max(length, 3):.1f}" '
-                f'rx="{min(4.0, max(length, 3) / 2):.1f}" fill="{bar.colour}"/>'
-            )
-        parts.append(f'<text class="note" x="{width - right + 10:g}" y="{middle:g}">{note}</text>')
-    return Markup("".join([*parts, "</svg>"]))
+        middle = row * (index + 0.5)
+        at, x = f'y="{middle - 7:g}" height="14"', left
+        label = bar.label if len(bar.label) <= 29 else f"{bar.label[:28]}…"
+        parts.append(text_at(left - 10, middle, label, "end", "label"))
+        parts.append(f'<rect class="track" x="{left:g}" {at} width="{plot:g}" rx="4"/>')
+        for share, name, tip in bar.pieces:
+            length = plot * share
+            if length > 0:
+                box = f'<rect class="{name}" x="{x:.2f}" {at} width="{length:.2f}">'
+                parts.append(f"{box}<title>{escape(tip)}</title></rect>")
+            x += length
+        length = plot * min(max(bar.share, 0.0), 1.0)
+        if length > 0 and not bar.pieces:
+            size = f'width="{max(length, 2.0):.1f}" rx="{min(4.0, max(length, 2.0) / 2):.1f}"'
+            parts.append(f'<rect x="{left:g}" {at} {size} fill="{bar.colour}"/>')
+        parts.append(text_at(width, middle, bar.note, "end", "note"))
+    about = f"{title}: {', '.join(f'{bar.label} {bar.note}' for bar in bars)}"
+    return drawing(width, row * len(bars), about, parts, "chart")
+
+
+def text_at(x: float, y: float, text: str, anchor: str, name: str) -> str:
+    """One line of text at (``x``, ``y``) px, escaped; ``anchor`` is start, middle or end, ``name`` its class."""
+    return f'<text class="{name}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def drawing(width: float, height: float, about: str, parts: Sequence[str], name: str) -> Markup:
+    """An inline SVG of ``width`` x ``height`` px that says in words what it is about."""
+    view = f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(about)}"'
+    return Markup(f'<svg class="{name}" {view}>{"".join(parts)}</svg>')
 
 
 @dataclass(slots=True)
@@ -170,19 +184,16 @@ def timeline(track: Track, start: float, end: float, frame_step: float) -> Marku
     span = max(end + frame_step - start, 1e-3)
     curves = track.strongest(_CURVES)
     height = _STRIPE + 12 + len(curves) * (_ROW + _ROW_GAP) + _AXIS
-    parts = [
-        f'<svg class="timeline" viewBox="0 0 {_WIDTH:g} {height:g}" role="img" '
-        f'aria-label="Over time: {"; ".join(f"{one.what} {one.when}" for one in _leads(track, start)[:8])}">'
-    ]
     keys = sorted(track.buckets)
     spans = _spans(track, keys, start, span, frame_step)
-    parts += _stripe(track, keys, spans, start)
+    parts = _stripe(track, keys, spans, start)
     top = _STRIPE + 12
     for index in curves:
         parts += _curve(track, keys, spans, index, top)
         top += _ROW + _ROW_GAP
     parts += _axis(start, span, top, _STRIPE)
-    return Markup("".join([*parts, "</svg>"]))
+    about = f"Over time: {'; '.join(f'{one.what} {one.when}' for one in _leads(track, start)[:8])}"
+    return drawing(_WIDTH, height, about, parts, "timeline")
 
 
 def _spans(
@@ -322,6 +333,5 @@ def _axis(start: float, span: float, top: float, stripe: float) -> list[str]:
         x = _LEFT + number * step / span * _PLOT
         parts.append(f'<line class="grid faint" x1="{x:.1f}" x2="{x:.1f}" y1="{stripe:g}" y2="{top:g}"/>')
         label = clock(start + number * step, tenths=step < 1)
-        kind = "tick odd" if number % 2 else "tick"
-        parts.append(f'<text class="{kind}" x="{x:.1f}" y="{top + 12:g}" text-anchor="middle">{label}</text>')
+        parts.append(text_at(round(x, 1), top + 12, label, "middle", "tick"))
     return parts

@@ -58,9 +58,6 @@ def compose(
         contents: what was measured.
         record: of the run, not yet finished.
         passed_over: see `Summary`.
-
-    Raises:
-        OutputFailed: the folder cannot be written.
     """
     journal = folder.journal
     finished = journal.entries()

@@ -29,9 +29,6 @@ def decide(journal: Journal, entry: Entry, outcome: Outcome) -> None:
 
     Args:
         entry: the item; its reason is the outcome's. Not final where its teacher did not answer.
-
-    Raises:
-        BadConfig: the engine's row is no JSON.
     """
     match outcome:
         case Kept(row):

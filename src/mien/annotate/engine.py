@@ -24,11 +24,7 @@ class Item:
     """Further JSON-able inputs: an instruction, AU intensities, a path."""
 
     def digest(self) -> str:
-        """SHA-256 of all that the item holds: a decision is used again only for the same item.
-
-        Raises:
-            BadConfig: `inputs` hold something that is no JSON value.
-        """
+        """SHA-256 of all that the item holds: a decision is used again only for the same item."""
         content: dict[str, Any] = {"id": self.id, "inputs": dict(self.inputs)}
         seal = hashlib.sha256()
         if self.sample is not None:

@@ -17,9 +17,6 @@ def export_landmarks(folder: Path, path: Path) -> Path:
 
     The points stay in px: each system scales them as its authors did (`mien.data.landmark_files.scaled` in numpy,
     `mien.layers.point_sampling.normalize_points` inside the models).
-
-    Raises:
-        BadData: the cache is unfinished or damaged, or two samples share an id.
     """
     cache = FaceCache(folder)
 

@@ -179,10 +179,6 @@ def seconds_of(media: str, most: int, folder_fps: float = FOLDER_RATE) -> Clip:
         media: a video file, or a folder with the frames of one clip, in the order of their numbers.
         most: seconds to look at; of a longer clip as many, spread evenly.
         folder_fps: frames per second of a folder of pictures, which has no clock.
-
-    Raises:
-        BadInput: no such file, no frames, or frames that cannot be read.
-        MissingDependency: PyAV is not installed.
     """
     central = middle(clip_length(Path(media), folder_fps).frames)
     if Path(media).is_dir():

@@ -61,11 +61,7 @@ class RulesTeacher:
 
 
 def all_steps(*engines: str) -> dict[str, Step]:
-    """The rules of the named engines (default: all), loaded now.
-
-    Raises:
-        BadConfig: no rules for an engine of this name.
-    """
+    """The rules of the named engines (default: all), loaded now."""
     merged: dict[str, Step] = {}
     for engine in engines or tuple(STEP_TABLES):
         require_known(engine, STEP_TABLES, "engine")

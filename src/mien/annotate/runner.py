@@ -129,13 +129,6 @@ def run(engine: Engine, teacher: Teacher, out: Path, options: RunOptions | None 
         teacher: who replies.
         out: the run's folder; made when absent.
         options: workers, limits, tries.
-
-    Raises:
-        BadConfig: the folder holds another run, or one that ``resume`` does not allow to go on; a bad option.
-        BadData: two items have one id, or the items change while they are read.
-        BudgetSpent: a limit is reached; all replies are kept.
-        ChatFailed: the server refuses every request, or is down, or only thinks; all replies are kept.
-        OutputFailed: the folder cannot be written.
     """
     options = options or RunOptions()
     require_range(options.workers, "workers", 1, whole=True)
@@ -161,10 +154,6 @@ def merge_runs(runs: Sequence[Path], out: Path) -> tuple[int, dict[str, int]]:
 
     Returns:
         Kept items, and rejected ones by reason.
-
-    Raises:
-        BadConfig: runs that do not belong together, or a folder that holds something else.
-        OutputFailed: the folder cannot be written.
     """
     parts = [read_part(run) for run in runs]
     with open_folder(out, False) as folder:

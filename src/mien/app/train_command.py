@@ -32,10 +32,6 @@ def run_recipe(
         data: folder of the data packs; where the recipe names no folder of its own.
         scale: ``tiny``, ``small``, ``base`` or ``paper``; ``pocket`` has one only.
         changes: ``key=value`` entries that replace the recipe's.
-
-    Raises:
-        BadConfig: an unknown recipe, entry or folder.
-        MissingDependency: the training packages are not installed.
     """
     needed = ("torch", "transformers", "accelerate", "peft", "yaml") if name != POCKET else (
         "torch", "transformers", "accelerate", "onnx")  # fmt: skip

@@ -83,11 +83,7 @@ class ChatRequest:
         }
 
     def key(self, model: str) -> str:
-        """SHA-256 (hexadecimal) over step, version, messages, picture hashes, facts, settings and ``model``.
-
-        Raises:
-            BadConfig: the facts are no JSON values.
-        """
+        """SHA-256 (hexadecimal) over step, version, messages, picture hashes, facts, settings and ``model``."""
         return hashlib.sha256(canonical(self.body() | {"model": model}).encode()).hexdigest()
 
 

@@ -32,10 +32,6 @@ def own_rounds(
 
     Returns:
         Per item its answers, in order.
-
-    Raises:
-        BadConfig: unknown task or template.
-        BadInput: see `TorchReader.measure`.
     """
     said: list[list[str]] = []
     for part in reader._parts(batch):

@@ -312,10 +312,6 @@ AU_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def au_set(name: str) -> tuple[str, ...]:
-    """Keys of AU set ``name``.
-
-    Raises:
-        BadConfig: the name is not in `AU_SETS`.
-    """
+    """Keys of AU set ``name``."""
     require_known(name, AU_SETS, "AU set")
     return AU_SETS[name]

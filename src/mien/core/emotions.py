@@ -96,10 +96,6 @@ def canonical(word: str) -> str | None:
 
 
 def order(name: str) -> tuple[str, ...]:
-    """Label words of dataset or tool ``name`` in its own index order.
-
-    Raises:
-        BadConfig: the name is not in `ORDERS`.
-    """
+    """Label words of dataset or tool ``name`` in its own index order."""
     require_known(name, ORDERS, "label order")
     return ORDERS[name]

@@ -187,11 +187,7 @@ class AuReading:
         return cls(belief, value, level, level >= cut_off, cut_off, sharpness, left, right)
 
     def at(self, cut_off: int) -> AuReading:
-        """The same measurement seen from another cut-off: presence and probability move, the rest stays.
-
-        Raises:
-            BadConfig: no FACS level 1 to 5.
-        """
+        """The same measurement seen from another cut-off: presence and probability move, the rest stays."""
         check_cut_off(cut_off)
         if cut_off == self.cut_off:
             return self

@@ -128,21 +128,13 @@ class RunRecord(BaseModel):
         )
 
     def finish(self, **counts: int) -> RunRecord:
-        """The same record, closed now with its counts (``items=50, failed=1, unparsed=0``).
-
-        Raises:
-            BadConfig: a count is negative.
-        """
+        """The same record, closed now with its counts (``items=50, failed=1, unparsed=0``)."""
         for name, count in counts.items():
             require_range(count, f"count {name}", 0, whole=True)
         return self.model_copy(update={"counts": self.counts | counts, "finished": datetime.now(UTC)})
 
     def write(self, path: Path) -> Path:
-        """Write to ``path`` in one step: a reader sees the old file or the new one, never a part.
-
-        Raises:
-            OutputFailed: the folder is missing or not writable, or the disk is full.
-        """
+        """Write to ``path`` in one step: a reader sees the old file or the new one, never a part."""
         text = json.dumps(
             self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False
         )

@@ -42,11 +42,7 @@ DATASETS: tuple[str, ...] = (
 
 
 def open_dataset(name: str) -> Dataset:
-    """The dataset called ``name``: of `DATASETS`, of an entry point ``mien.datasets``, or ``module:NAME``.
-
-    Raises:
-        BadConfig: no such dataset.
-    """
+    """The dataset called ``name``: of `DATASETS`, of an entry point ``mien.datasets``, or ``module:NAME``."""
     from mien.data.dataset import Dataset
 
     places = {own: f"mien.data.{own}:DATASET" for own in DATASETS}

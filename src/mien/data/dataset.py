@@ -106,10 +106,6 @@ class Dataset:
             root: folder of the dataset.
             can_open: deep mode: also try every picture with this.
             **options: as of `read`.
-
-        Raises:
-            BadConfig: no such option or option value.
-            BadData: the folder is missing.
         """
         return self.audit(root, can_open, **options).problems
 

@@ -33,11 +33,7 @@ def _groups(root: Path) -> Groups:
 
 
 def scan(split: str, root: Path) -> Iterator[Found]:
-    """Samples and problems of one split.
-
-    Raises:
-        MissingDependency: pyarrow is not installed.
-    """
+    """Samples and problems of one split."""
     base = "" if split == "all" and not (root / "all").is_dir() else f"{split}/"
     state, info = _json(root, f"{base}state.json"), _json(root, f"{base}dataset_info.json")
     faults = [one for one in (state, info) if isinstance(one, Problem)]

@@ -135,11 +135,7 @@ class LandmarkTable(Mapping[str, FloatArray]):
 
 
 def scaled(landmarks: FloatArray, scale: str) -> FloatArray:
-    """(478, 3) px -> the same points under one of `SCALES`, centred unless ``px``.
-
-    Raises:
-        BadConfig: no such scale.
-    """
+    """(478, 3) px -> the same points under one of `SCALES`, centred unless ``px``."""
     require_known(scale, SCALES, "scale")
     if scale == "px":
         return landmarks

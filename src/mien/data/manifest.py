@@ -96,11 +96,7 @@ class _Header:
         self.plain = not self._sides and not any(name in self._at for name in _READ[2:])
 
     def told(self, name: str, values: Mapping[str, Any]) -> str:
-        """The cell of a column as text, ``""`` without the column.
-
-        Raises:
-            ValueError: it is neither text nor number.
-        """
+        """The cell of a column as text, ``""`` without the column."""
         column = self._at.get(name)
         return "" if column is None else _text(column, values[column])
 

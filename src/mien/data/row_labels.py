@@ -69,11 +69,7 @@ class RowLabels:
         self._own: dict[str, None] = {}
 
     def of(self, values: Mapping[str, Any]) -> Labels:
-        """Labels of one row.
-
-        Raises:
-            ValueError: a cell holds no value of its column; the text says which.
-        """
+        """Labels of one row."""
         header = tuple(values)
         if header != self._header:
             self._header = header

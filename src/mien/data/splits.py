@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mien.core.errors import BadConfig, BadData
-from mien.core.nouns import Sample
 from mien.core.paths import write_whole
 
-__all__ = ["Split", "chosen", "protocol", "subject_folds"]
+__all__ = ["Split", "chosen", "protocol"]
 
 _PROTOCOLS = Path(__file__).with_name("protocols")
 
@@ -55,27 +54,6 @@ class Split:
         content = {part: sorted(members) for part, members in self.parts.items()}
         text = json.dumps([self.key, content], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
-
-    def part_of(self, sample: Sample) -> str | None:
-        """The part that ``sample`` belongs to, or None."""
-        member = sample.subject if self.key == "subject" else sample.id
-        return next((part for part, members in self.parts.items() if member in members), None)
-
-    def select(self, samples: Iterable[Sample], *parts: str) -> Iterator[Sample]:
-        """The samples of ``parts``, lazily.
-
-        Raises:
-            BadConfig: no such part.
-        """
-        unknown = [part for part in parts if part not in self.parts]
-        if unknown:
-            raise BadConfig(
-                got=f"part {unknown[0]!r} of {self.name}",
-                expected=f"one of {', '.join(self.parts)}",
-                fix="Choose one of these",
-            )
-        wanted = frozenset(member for part in parts for member in self.parts[part])
-        return (s for s in samples if (s.subject if self.key == "subject" else s.id) in wanted)
 
     def write(self, path: Path) -> Path:
         """Write as JSON, with the hash beside the parts."""
@@ -134,14 +112,3 @@ def chosen(members: Iterable[str], count: int, seed: int = 0) -> frozenset[str]:
     """``count`` of ``members``, the same ones on every machine: those with the smallest seeded hash."""
     ranked = sorted(set(members), key=lambda member: hashlib.sha256(f"{seed}:{member}".encode()).digest())
     return frozenset(ranked[:count])
-
-
-def subject_folds(name: str, subjects: Iterable[str], folds: int = 3, seed: int = 0) -> Split:
-    """A subject-exclusive split into ``folds`` parts of nearly equal size, for data without a fixed one."""
-    rest: Sequence[str] = sorted(set(subjects))
-    parts: dict[str, tuple[str, ...]] = {}
-    for left in range(folds, 0, -1):
-        drawn = chosen(rest, len(rest) // left, seed)
-        parts[f"fold{folds - left + 1}"] = tuple(sorted(drawn))
-        rest = [subject for subject in rest if subject not in drawn]
-    return Split(name, "subject", parts, f"subject_folds(folds={folds}, seed={seed})")

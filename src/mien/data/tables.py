@@ -221,11 +221,7 @@ def _text(root: Path, name: str) -> str | Problem:
 
 
 def parquet_items(root: Path, name: str, columns: Sequence[str] | None = None) -> Iterator[Item | Problem]:
-    """Rows of a Parquet file, batch by batch; with ``columns`` only those are read.
-
-    Raises:
-        MissingDependency: pyarrow is not installed.
-    """
+    """Rows of a Parquet file, batch by batch; with ``columns`` only those are read."""
     parquet = require("pyarrow.parquet", extra="parquet", purpose="Parquet manifests")
     arrow = require("pyarrow", extra="parquet", purpose="Parquet manifests")
     number = 0

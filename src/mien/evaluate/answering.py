@@ -186,11 +186,7 @@ class ServerAnswers:
         return self.teacher.model
 
     def answers(self, shown: Sequence[Shown], suite: Suite) -> list[Said]:
-        """Many at once; a refusal or a reply that never came is no answer, with its reason.
-
-        Raises:
-            ChatFailed: no request can succeed (key, model, address).
-        """
+        """Many at once; a refusal or a reply that never came is no answer, with its reason."""
         with ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="mien-eval") as pool:
             return list(pool.map(lambda one: self._one(one, suite), shown))
 

@@ -84,10 +84,6 @@ def compare(outs: Sequence[Path]) -> dict[str, Any]:
         ``runs``, ``figures`` (suite, reading, figure, run -> figure), ``pairs`` with differences, intervals, McNemar's
         test and its p-value adjusted by Holm over all pairs, and ``seeds``: analyses of variance over runs whose
         folders differ in their seed alone (``NAME-seed0``, ``NAME-seed1`` …).
-
-    Raises:
-        BadConfig: no suite is common to all runs.
-        BadData: a folder without finished predictions.
     """
     return _compared([_open(out) for out in outs])
 

@@ -78,9 +78,6 @@ def reproduce(
         results: of runs (`mien.evaluate.run.score_run`), all made with the model of one row.
         row: that row; by default the last of the paper's own.
         absent: suite -> why it was not run.
-
-    Raises:
-        BadConfig: no such paper or table.
     """
     cells = []
     for key, table in tables_of(name).items():

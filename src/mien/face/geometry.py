@@ -124,9 +124,6 @@ def aligned_landmarks(landmarks: npt.ArrayLike) -> FloatArray:
     Returns:
         (478, 3) float32 in the frame of `mien.face.pose.mean_face`: x to the image's right, y down, z away from
         the camera, origin midway between the outer eye corners, whose usual distance is 1.
-
-    Raises:
-        BadInput: landmarks of another shape, or not finite.
     """
     points = checked_landmarks(landmarks).astype(np.float64)
     fitted = align(points)
@@ -141,9 +138,6 @@ def geometry_features(landmarks: npt.ArrayLike) -> FloatArray:
 
     Returns:
         (F,) float32 in the order of `GEOMETRY_NAMES`, all finite.
-
-    Raises:
-        BadInput: landmarks of another shape, or not finite.
     """
     points = aligned_landmarks(landmarks).astype(np.float64)
     starts, ends, kinds = _plan()

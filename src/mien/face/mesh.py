@@ -154,9 +154,6 @@ class FaceMesh:
             rois: squares, from ``roi_from_detection`` or, in a video, ``roi_from_landmarks`` of the frame before.
             retry: look a second time, on the square around the landmarks just found, where the presence is below
                 0.5, and keep the surer look: finds faces whose square was badly placed, such as profiles.
-
-        Raises:
-            BadInput: a square that cannot be cut out.
         """
         results = self.run([crop_roi(image, roi) for roi in rois], rois)
         doubtful = [number for number, result in enumerate(results) if result.presence < 0.5] if retry else []

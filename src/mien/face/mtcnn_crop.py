@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.core.errors import BadInput
-from mien.core.nouns import FloatArray, Image
+from mien.core.nouns import Image
 
-__all__ = ["MARGIN", "expert_crop", "expert_window", "in_picture", "largest_box"]
+__all__ = ["MARGIN", "expert_crop", "expert_window", "largest_box"]
 
 MARGIN = 0.5
 """Share of a box's width and height that is added, half of it on each side."""
@@ -38,9 +38,6 @@ def largest_box(boxes: npt.ArrayLike) -> int:
 
     Args:
         boxes: (N, 4 or more), left, top, right, bottom.
-
-    Raises:
-        BadInput: no box, or no boxes.
     """
     array = _checked(boxes)
     return int(np.argmax((array[:, 2] - array[:, 0]) * (array[:, 3] - array[:, 1])))
@@ -80,21 +77,7 @@ def expert_crop(image: Image, box: npt.ArrayLike, margin: float = MARGIN) -> tup
         image: (H, W, 3) uint8 RGB.
         box: see `expert_window`.
         margin: see `MARGIN`.
-
-    Raises:
-        BadInput: nothing of the box lies in the picture.
     """
     window = expert_window(box, image.shape[1], image.shape[0], margin)
     left, top, right, bottom = window
     return np.ascontiguousarray(image[top:bottom, left:right]), window
-
-
-def in_picture(points: npt.ArrayLike, window: Window) -> FloatArray:
-    """(..., 2) points in -1..1 of a crop -> px of the picture it was cut from.
-
-    -1 and 1 are the outer edges of the crop's pixels, 0, 0 is the middle of the picture's first pixel.
-    """
-    left, top, right, bottom = window
-    size = np.array([right - left, bottom - top], dtype=np.float64)
-    placed = np.asarray(points, dtype=np.float64) + 1.0
-    return np.asarray(placed * size / 2.0 - 0.5 + np.array([left, top]), dtype=np.float32)

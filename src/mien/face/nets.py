@@ -21,7 +21,7 @@ from mien.core.errors import BadConfig, MissingWeights
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["WEIGHTS", "open_net", "read_manifest", "run_net", "verify_weights"]
+__all__ = ["WEIGHTS", "open_net", "read_manifest", "run_net"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 _REPAIR = "Reinstall mien, or run tools/convert_mediapipe.py to write the file again"
@@ -68,15 +68,6 @@ def _checked_bytes(name: str, folder: Path) -> bytes:
     return data
 
 
-def verify_weights(folder: Path = WEIGHTS) -> dict[str, int]:
-    """Check every file of the manifest; returns file name -> bytes.
-
-    Raises:
-        MissingWeights: a file is absent or its checksum differs.
-    """
-    return {name: len(_checked_bytes(name, folder)) for name in read_manifest(folder)["files"]}
-
-
 def _thread_count(threads: int | None) -> int:
     if threads is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -109,10 +100,6 @@ def open_net(name: str, threads: int | None = None, folder: Path = WEIGHTS) -> I
         name: file name, e.g. ``"face_mesh.onnx"``.
         threads: CPU threads within one operator; None takes the machine's cores, at most 4.
         folder: where the file and its manifest lie.
-
-    Raises:
-        MissingWeights: the file is absent or its checksum differs.
-        BadConfig: ``threads`` is below 1.
     """
     return _session(name, _thread_count(threads), folder)
 

@@ -140,11 +140,7 @@ def checked_landmarks(landmarks: npt.ArrayLike) -> FloatArray:
 
 
 def align(landmarks: npt.ArrayLike) -> Alignment:
-    """Fit the mean face to ``landmarks`` (478, 3) px.
-
-    Raises:
-        BadInput: landmarks of another shape, or not finite.
-    """
+    """Fit the mean face to ``landmarks`` (478, 3) px."""
     face, points = mean_face(), checked_landmarks(landmarks).astype(np.float64)
     return fit_similarity(face.points, points, face.weights)
 
@@ -166,8 +162,5 @@ def head_pose(landmarks: npt.ArrayLike) -> Pose:
 
     The signs are `mien.core.nouns.Pose`'s: chin up, turned to the subject's left (image right), tilted clockwise
     as seen are positive. Zero pitch is the average pose of people asked to look straight into a camera.
-
-    Raises:
-        BadInput: landmarks of another shape, or not finite.
     """
     return align(landmarks).pose

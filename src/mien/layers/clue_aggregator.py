@@ -110,9 +110,6 @@ class ClueAggregator(nn.Module):
 
         The clue is a mixture of the visual rows, or of ``pooled`` (B, N'', C) where they differ: the queries read the
         class token, Eq. 2 counts patches alone, as LLaMA-VID does.
-
-        Raises:
-            BadInput: facial rows lack.
         """
         queries = self.match_query(self.refined(visual, face, input_ids, attention_mask))
         scale = self.width**-0.5 if self.generation == "llama-vid" else 1.0

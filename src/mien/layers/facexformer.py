@@ -36,7 +36,6 @@ __all__ = [
     "FaceXFormer",
     "FaceXFormerShape",
     "describe",
-    "landmark_pixels",
     "prepare_faces",
 ]
 
@@ -109,11 +108,6 @@ def prepare_faces(crops: Sequence[NDArray[np.uint8]], size: int = 224) -> Tensor
     ]
     scaled = (np.stack(resized).astype(np.float32) / 255.0 - mean) / deviation
     return torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
-
-
-def landmark_pixels(landmarks: Tensor, width: int, height: int) -> Tensor:
-    """(..., 2) landmarks in -1..1 -> px of a crop of that size; -1 and 1 are the outer edges of its pixels."""
-    return ((landmarks + 1.0) * landmarks.new_tensor([width, height]) - 1.0) / 2.0
 
 
 def describe(prediction: FacePrediction) -> list[str]:
@@ -233,9 +227,6 @@ class FaceXFormer(nn.Module):
         Args:
             pixels: prepared crops; see `prepare_faces`.
             features: which of `FEATURES` is X^F; the paper says "from the encoder" and gives no size.
-
-        Raises:
-            BadConfig: unknown features.
         """
         require_known(features, FEATURES, "facial features")
         stages = self.encoder.stages(pixels)

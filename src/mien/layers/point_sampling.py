@@ -38,9 +38,6 @@ def normalize_points(points: Tensor, mode: str) -> Tensor:
         points: any unit.
         mode: ``"unit_sphere"``: centred on its mean, largest radius 1; ``"minmax_axis"``: each axis to -1..1;
             ``"minmax_global"``: one scale for all axes, the longest one to -1..1; ``"none"``: as it came.
-
-    Raises:
-        BadConfig: the mode is none of `NORMALIZATIONS`.
     """
     require_known(mode, NORMALIZATIONS, "point normalisation")
     points = _exact(points)

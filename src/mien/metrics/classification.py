@@ -100,9 +100,6 @@ def kappa(first: Sequence[object], second: Sequence[object]) -> Result:
     """Cohen's kappa (1960) of two raters over the same items: agreement beyond chance, 1 perfect, 0 chance.
 
     Undefined (NaN) without items, or when both raters use one and the same label throughout.
-
-    Raises:
-        BadInput: lengths differ.
     """
     words = [[str(one) for one in rater] for rater in (first, second)]
     labels = sorted({*words[0], *words[1]})

@@ -148,9 +148,6 @@ def anova(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
 
     Args:
         groups: figures of one setting per group, one for each seed.
-
-    Raises:
-        MissingDependency: scipy is absent (it comes with scikit-learn).
     """
     sizes = [len(group) for group in groups]
     within = sum(sizes) - len(groups)

@@ -118,9 +118,6 @@ def read_emotion(text: str, mode: str = "official") -> str | None:
     Returns:
         None: official, the released script stops with an error, because what is left of the text has no ``.``, ``!``
         or ``?`` before its first line break; strict, no emotion is affirmed, or two equally often.
-
-    Raises:
-        BadConfig: unknown mode.
     """
     require_known(mode, MODES, "mode")
     if mode == "strict":
@@ -170,9 +167,6 @@ def read_aus(text: str, mode: str = "official", index: str = "faba20") -> dict[s
         mode: official, ``AU`` and digits in this very form ("AU 6" and "AU06" are missed, "no AU4" counts); strict,
             every affirmed code, name or movement.
         index: a key of `mien.core.aus.AU_SETS`; other AUs are ignored.
-
-    Raises:
-        BadConfig: unknown mode or index.
     """
     require_known(mode, MODES, "mode")
     require_known(index, AU_SETS, "AU set")
@@ -197,9 +191,6 @@ def rouge(prediction: str, reference: str, mode: str = "official") -> float | No
     Returns:
         None where the released script fails and leaves the sample out: a text without anything but full stops, or a
         sentence so long that its recursion breaks. Strict: 0 and the value, in its place.
-
-    Raises:
-        BadConfig: unknown mode.
     """
     require_known(mode, MODES, "mode")
     told, true = _pieces(prediction), _pieces(reference)
@@ -255,10 +246,6 @@ def rege(rows: Sequence[RegeRow], task: str, mode: str = "official", evaluated: 
         task: ``"emotion"`` or ``"au"``.
         mode: one of `MODES`.
         evaluated: AU set that S_re runs over; FABA's index is read, or this set where it is no part of it.
-
-    Raises:
-        BadConfig: unknown task, mode or AU set.
-        BadData: a label that is no emotion of the benchmark.
     """
     require_known(task, TASKS, "task")
     require_known(mode, MODES, "mode")

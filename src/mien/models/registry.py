@@ -40,9 +40,6 @@ def open_system(name: str, scale: str | None = None) -> System:
     Args:
         name: one of `SYSTEMS` or `BASELINES`, an entry point ``mien.systems``, or ``module:NAME``.
         scale: at scale ``base`` answers end with the decoders' own end token, and no start token is added.
-
-    Raises:
-        BadConfig: no such system.
     """
     system = cast(System, find(name, _PLACES, "mien.systems", "system", System))
     if scale != "base":

@@ -35,9 +35,6 @@ def train_recipe(
         renders: see `located`.
         data: likewise.
         cache: for landmarks; beside the run by default.
-
-    Raises:
-        MienError: see `load_recipe` and `Run.train`.
     """
     quiet_libraries()
     recipe = located(load_recipe(name, scale, changes), renders, data)

@@ -76,9 +76,6 @@ def planned_inputs(recipe: Recipe, config: FacialLMConfig) -> Inputs:
     """The recipe's inputs; pictures are of the tower's own size where it names none.
 
     A model that is trained on goes on reading the outside nets that it was made with.
-
-    Raises:
-        BadConfig: an unknown field or value.
     """
     side = recipe.inputs.get("image_size", picture_side(config))
     sizes = {} if side is None else {"image_size": side, "crop_size": side}
@@ -196,10 +193,6 @@ def _names(config: FacialLMConfig) -> tuple[str, ...]:
 
 
 def rehearse(config: FacialLMConfig, stages: Sequence[tuple[StageRun, Stage]]) -> None:
-    """Prepare every stage on a model without values.
-
-    Raises:
-        BadConfig: a stage names parts or targets that the model does not have.
-    """
+    """Prepare every stage on a model without values."""
     for _, stage in stages:
         prepare(_bare(config), stage)

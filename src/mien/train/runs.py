@@ -96,13 +96,7 @@ class Run:
         self.process = PartialState(cpu=not torch.cuda.is_available())
 
     def train(self) -> Path:
-        """Run every stage that is not done, validate, and write the model; returns the folder.
-
-        Raises:
-            BadConfig: an entry that cannot be.
-            BadData: data that cannot be read.
-            MissingWeights: published weights that the recipe needs are not given.
-        """
+        """Run every stage that is not done, validate, and write the model; returns the folder."""
         with self.process.main_process_first():
             claim(self.folder, self.recipe)
         figures = json.loads(json.dumps([{"name": run.name, **asdict(stage)} for run, stage in self.stages]))

@@ -267,11 +267,6 @@ def run_stage(
         collator: makes a batch of items; its random choices (torch's) are seeded by seed, epoch and items.
         options: how it runs here.
         name: of an item, for messages and seeds.
-
-    Raises:
-        BadConfig: a batch that the micro-batch does not divide, or fp16 without a GPU.
-        BadData: a loss or gradient that is not finite.
-        MissingWeights: the folder holds checkpoints of another stage.
     """
     settings = _settings(stage, len(data), options)  # type: ignore[arg-type]
     if options.gradient_checkpointing:

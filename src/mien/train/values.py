@@ -56,11 +56,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(text: str) -> Any:
-    """What a YAML text says.
-
-    Raises:
-        yaml.YAMLError: it is none.
-    """
+    """What a YAML text says."""
     return yaml.load(text, _Loader)
 
 
@@ -130,21 +126,13 @@ def read_content(kind: type[_T], content: Mapping[str, Any], where: str) -> _T:
 
 
 def read_fields(kind: type[Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Some fields of a dataclass, in their types.
-
-    Raises:
-        BadConfig: an unknown field or a value of another type.
-    """
+    """Some fields of a dataclass, in their types."""
     known = {field.name: hint for field, hint in zip(fields(kind), _hints(kind), strict=True)}
     return _typed(given, known, where)
 
 
 def read_options(function: Callable[..., Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Keyword arguments of a function, in their types.
-
-    Raises:
-        BadConfig: an unknown name or a value of another type.
-    """
+    """Keyword arguments of a function, in their types."""
     parameters = inspect.signature(function, eval_str=True).parameters.values()
     known = {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY}
     return _typed(given, known, where)

@@ -54,11 +54,7 @@ def list_caches(folder: Path) -> list[Cached]:
 
 
 def clear(caches: Iterable[Cached]) -> int:
-    """Remove them, and give the bytes that they held; whoever needs one makes it anew.
-
-    Raises:
-        OutputFailed: a file cannot be removed.
-    """
+    """Remove them, and give the bytes that they held; whoever needs one makes it anew."""
     freed = 0
     for one in caches:
         for path in one.paths:

@@ -88,11 +88,7 @@ class RunFolder:
                     path.with_name(path.name + suffix).unlink(missing_ok=True)
 
     def _begin_anew(self, asked: Mapping[str, Any], replace: bool) -> None:
-        """Empty the journal of a run that may be given up; the names of its files are kept.
-
-        Raises:
-            BadConfig: it is unfinished, or was asked for something else.
-        """
+        """Empty the journal of a run that may be given up; the names of its files are kept."""
         if not replace:
             self._check_given_up(asked)
         with self.journal.together():

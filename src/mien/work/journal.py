@@ -123,11 +123,7 @@ class Journal:
     # -- statements ------------------------------------------------------------------------------------
 
     def write(self, statement: str, values: Sequence[Any] = ()) -> None:
-        """Run one statement with its values; it is committed on return.
-
-        Raises:
-            OutputFailed: the disk is full or the file cannot be written; nothing of it is stored.
-        """
+        """Run one statement with its values; it is committed on return."""
         with self.together():
             self._database.execute(statement, values)
 
@@ -204,11 +200,7 @@ class Journal:
         }
 
     def add(self, rows: Iterable[Row], done: Iterable[Entry] = ()) -> None:
-        """Store rows and the items that are done with them, all or nothing; each takes the place of an earlier one.
-
-        Raises:
-            OutputFailed: the disk is full or the file cannot be written; the journal is as before.
-        """
+        """Store rows and the items that are done with them, all or nothing; each takes the place of an earlier one."""
         packed = [
             (item, kind, place, zlib.compress(body.encode(), _QUICK)) for item, kind, place, body in rows
         ]

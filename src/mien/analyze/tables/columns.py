@@ -157,11 +157,7 @@ def label_orders() -> tuple[str, ...]:
 
 
 def emotion_labels(labels: str) -> tuple[tuple[str, str], ...]:
-    """(foreign word, mien's name) in the order of the tool ``labels``.
-
-    Raises:
-        BadConfig: an unknown order, or one with words beyond the eight emotions.
-    """
+    """(foreign word, mien's name) in the order of the tool ``labels``."""
     require_known(labels, label_orders(), "labels")
     return tuple((word, canonical(word) or word) for word in order(labels))
 

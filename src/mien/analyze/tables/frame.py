@@ -32,10 +32,6 @@ def to_frame(
     Returns:
         Numbers as float64 (NaN is missing), whole numbers as Int64 (NA is missing), text as objects. Names are those
         without blanks.
-
-    Raises:
-        BadConfig: no such columns.
-        MissingDependency: pandas is not installed.
     """
     library = require("pandas", extra="pandas", purpose="data frames")
     frames = [results] if isinstance(results, FrameResult) else list(results)

@@ -60,9 +60,6 @@ def frames_of_own_table(
         points: (N, 478, 3) the landmarks of its rows.
         size: of a picture that the table does not tell.
         finder: makes faces of landmarks.
-
-    Raises:
-        BadInput: a cell of these columns that is no number.
     """
     own = _read(path)
     return None if own is None or len(own) != len(points) else _frames(own, points, size, finder)

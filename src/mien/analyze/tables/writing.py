@@ -67,11 +67,6 @@ def write_table(
         frames: results in order.
         style: of CSV and TSV.
         sweep: see `mien.core.paths.written_whole`.
-
-    Raises:
-        BadConfig: an unknown format, or a decimal comma in a format that has none.
-        MissingDependency: Parquet without pyarrow.
-        OutputFailed: the file cannot be written.
     """
     check_format(format, style.decimal)
     with written_whole(path, sweep) as part, part.open("wb") as file:

@@ -286,9 +286,6 @@ def exp_cot_engine(
         seed: from which each item gets its own; None sends none.
         profile: ``strict``, every fault of a text rejects it, or ``paper``, looser in degree and coverage.
         root: folder that ``file_name`` of the rows is relative to.
-
-    Raises:
-        BadConfig: an option out of its range.
     """
     options = ExpCotOptions(rounds, hints, refinements, temperature, max_tokens, seed, profile)
     return ExpCot(tuple(samples), aus, root, options)

@@ -34,11 +34,6 @@ def finish_faba(out: Path, corrections: Path | None = None) -> dict[str, str]:
 
     Returns:
         What to print: file -> what it holds.
-
-    Raises:
-        BadConfig: the folder holds no finished run of the faba engine.
-        BadData: a correction that does not fit the rows.
-        OutputFailed: a file cannot be written.
     """
     config = _config(out)
     rows: list[dict[str, Any]] = read_rows(out)

@@ -26,9 +26,6 @@ def fill_tree(folder: Path, parts: Mapping[str, Rows], media: Callable[[str], st
 
     Returns:
         Id of each row whose picture cannot be read, or holds no face -> why.
-
-    Raises:
-        OutputFailed: a file cannot be written.
     """
     absent: dict[str, str] = {}
     done: dict[str, str | None] = {}

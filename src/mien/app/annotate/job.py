@@ -70,11 +70,7 @@ def open_samples(job: Job) -> list[Sample]:
 
 
 def open_measurer(job: Job, name: str | None) -> FaceMeasurer | None:
-    """Who measures the faces: the named reader; without a name pocket for ``rules``, else nobody.
-
-    Raises:
-        BadConfig: no such reader.
-    """
+    """Who measures the faces: the named reader; without a name pocket for ``rules``, else nobody."""
     if name == "none" or (name is None and job.teacher != RULES):
         return None
     from mien.annotate.measuring import FaceMeasurer

@@ -51,9 +51,6 @@ def write_review_sheet(
 
     Returns:
         The number of pictures that could not be shown.
-
-    Raises:
-        OutputFailed: the file cannot be written.
     """
     text, missing = render_review_sheet(rows, open_picture, title)
     write_whole(path, text)

@@ -11,7 +11,8 @@ from html import escape
 from pathlib import Path
 
 from mien.analyze.overlay_layout import name_of
-from mien.analyze.palette import EMOTION_COLOURS, STYLESHEET
+from mien.analyze.palette import ACCENT, EMOTION_COLOURS, STYLESHEET
+from mien.analyze.report_charts import Bar, bar_chart, drawing, text_at
 from mien.app.data.stats import AFFECT_CELLS, INTENSITY_BINS, WORDS_STEP, Stats
 from mien.core.aus import LEVEL_LETTERS
 from mien.core.emotions import EMOTIONS
@@ -69,11 +70,7 @@ def stats_page(name: str, title: str, splits: Mapping[str, Stats], published: Ma
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write a page; its folder is made when absent.
-
-    Raises:
-        OutputFailed: the file cannot be written.
-    """
+    """Write a page; its folder is made when absent."""
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text)
@@ -108,28 +105,12 @@ def _section(title: str, lead: str, panels: Sequence[tuple[str, str, str]]) -> s
     return f"<h2>{escape(title)}</h2>{lead}<div class=pair>{sheets}</div>"
 
 
-def _svg(width: float, height: float, about: str, parts: Sequence[str]) -> str:
-    view = f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(about)}"'
-    return f"<svg {view}>{''.join(parts)}</svg>"
-
-
 def _bars(rows: Sequence[tuple[str, float, str, str]], top: float, about: str) -> str:
     """Horizontal bars: label, value, note, colour (empty for the page's own); ``top`` fills the width."""
-    left = min(7.2 * max(len(label) for label, *_ in rows) + 12, 210.0)
-    plot = _WIDTH - left - _NOTE
-    parts = []
-    for place, (label, value, note, colour) in enumerate(rows):
-        y = _ROW * (place + 0.5)
-        length = plot * min(value / top, 1.0) if top else 0.0
-        fill = f' fill="{colour}"' if colour else ' class="bars"'
-        shown = label if len(label) <= 29 else f"{label[:28]}…"
-        parts.append(f'<text x="{left - 10:g}" y="{y:g}" text-anchor="end">{escape(shown)}</text>')
-        parts.append(f'<rect class="track" x="{left:g}" y="{y - 7:g}" width="{plot:g}" height="14" rx="4"/>')
-        if length > 0:
-            size = f'width="{max(length, 2.0):.1f}" height="14" rx="{min(4.0, max(length, 2.0) / 2):.1f}"'
-            parts.append(f'<rect x="{left:g}" y="{y - 7:g}" {size}{fill}/>')
-        parts.append(f'<text class="note" x="{_WIDTH:g}" y="{y:g}" text-anchor="end">{escape(note)}</text>')
-    return _svg(_WIDTH, _ROW * len(rows), about, parts)
+    bars = [
+        Bar(label, value / top if top else 0.0, note, colour or ACCENT) for label, value, note, colour in rows
+    ]
+    return bar_chart(bars, about, _NOTE)
 
 
 def _share(count: int, total: int) -> str:
@@ -206,26 +187,15 @@ def _above(levels: Counter[int]) -> float:
 
 def _stacks(split: str, stats: Stats, top: float) -> str:
     """One bar per AU: levels 1 to 5 side by side; ``top``, the share of the most frequent AU, fills the width."""
-    keys = sorted(stats.levels)
-    labels = [_unit_label(key) for key in keys]
-    left = min(7.2 * max(map(len, labels)) + 12, 210.0)
-    plot = _WIDTH - left - _NOTE
-    parts = []
-    for place, (key, label) in enumerate(zip(keys, labels, strict=True)):
-        y, x, total = _ROW * (place + 0.5), left, stats.levels[key].total()
-        shown = label if len(label) <= 29 else f"{label[:28]}…"
-        parts.append(f'<text x="{left - 10:g}" y="{y:g}" text-anchor="end">{escape(shown)}</text>')
-        parts.append(f'<rect class="track" x="{left:g}" y="{y - 7:g}" width="{plot:g}" height="14" rx="4"/>')
-        for level in _LEVELS:
-            length = plot * stats.levels[key][level] / total / top
-            if length > 0:
-                tip = f"<title>{LEVEL_LETTERS[level]}: {_share(stats.levels[key][level], total)}</title>"
-                size = f'width="{length:.2f}" height="14"'
-                parts.append(f'<rect class="l{level}" x="{x:.2f}" y="{y - 7:g}" {size}>{tip}</rect>')
-            x += length
-        note = _share(total - stats.levels[key][0], total)
-        parts.append(f'<text class="note" x="{_WIDTH:g}" y="{y:g}" text-anchor="end">{note}</text>')
-    return _svg(_WIDTH, _ROW * len(keys), f"Levels of the Action Units of {split}", parts)
+    bars = []
+    for key in sorted(stats.levels):
+        levels, total = stats.levels[key], stats.levels[key].total()
+        pieces = [
+            (levels[n] / total / top, f"l{n}", f"{LEVEL_LETTERS[n]}: {_share(levels[n], total)}")
+            for n in _LEVELS
+        ]
+        bars.append(Bar(_unit_label(key), 0.0, _share(total - levels[0], total), pieces=pieces))
+    return bar_chart(bars, f"Levels of the Action Units of {split}", _NOTE)
 
 
 def _intensities(splits: Mapping[str, Stats]) -> str:
@@ -238,9 +208,7 @@ def _intensities(splits: Mapping[str, Stats]) -> str:
         parts = []
         for place, (key, counts) in enumerate(stats.intensities.items()):
             y = _ROW * (place + 0.5)
-            parts.append(
-                f'<text x="{left - 10:g}" y="{y:g}" text-anchor="end">{escape(_unit_label(key))}</text>'
-            )
+            parts.append(text_at(left - 10, y, _unit_label(key), "end", "label"))
             for step in range(INTENSITY_BINS):
                 share = counts[step] / counts.total()
                 box = f'x="{left + side * step:.1f}" y="{y - 9:g}" width="{side - 2:.1f}" height="18" rx="3"'
@@ -251,11 +219,10 @@ def _intensities(splits: Mapping[str, Stats]) -> str:
         end = _ROW * len(stats.intensities) + 10
         for step in (0, INTENSITY_BINS // 2, INTENSITY_BINS):
             anchor = ("start", "middle", "end")[(step > 0) + (step == INTENSITY_BINS)]
-            parts.append(
-                f'<text class="axis" x="{left + side * step:g}" y="{end:g}" text-anchor="{anchor}">'
-                f"{step / INTENSITY_BINS:g}</text>"
-            )
-        panels.append((split, _size(stats), _svg(_WIDTH, end + 10, f"Intensities of {split}", parts)))
+            parts.append(text_at(left + side * step, end, f"{step / INTENSITY_BINS:g}", anchor, "axis"))
+        panels.append(
+            (split, _size(stats), drawing(_WIDTH, end + 10, f"Intensities of {split}", parts, "chart"))
+        )
     lead = "<p class=legend>How the samples of each value spread over 0 to 1; the stronger the colour, the more.</p>"
     return _section("Intensities", lead, panels)
 
@@ -288,8 +255,8 @@ def _affect_map(split: str, cells: Counter[tuple[int, int]], top: float) -> str:
         ("1", left + size, size + 14, "end"), ("1", left - 8, 8, "end"), ("arousal", left - 8, middle, "end"),
         ("-1", left - 8, size - 8, "end"),
     ):  # fmt: skip
-        parts.append(f'<text class="axis" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{text}</text>')
-    return _svg(_WIDTH, size + 26, f"Valence and arousal of {split}", parts)
+        parts.append(text_at(x, y, text, anchor, "axis"))
+    return drawing(_WIDTH, size + 26, f"Valence and arousal of {split}", parts, "chart")
 
 
 def _texts(splits: Mapping[str, Stats]) -> str:
@@ -318,10 +285,9 @@ def _histogram(split: str, bins: Counter[int], low: int, high: int) -> str:
         )
     for place, anchor in ((low, "start"), (high + 1, "end")):
         x = left + side * (place - low)
-        text = f"{place * WORDS_STEP} words"
-        parts.append(f'<text class="axis" x="{x:g}" y="{height + 14:g}" text-anchor="{anchor}">{text}</text>')
+        parts.append(text_at(x, height + 14, f"{place * WORDS_STEP} words", anchor, "axis"))
     parts.append(f'<path class="grid" d="M{left:g} {height:g}H{_WIDTH - left:g}"/>')
-    return _svg(_WIDTH, height + 26, f"Words per description of {split}", parts)
+    return drawing(_WIDTH, height + 26, f"Words per description of {split}", parts, "chart")
 
 
 def _groups(splits: Mapping[str, Stats]) -> str:

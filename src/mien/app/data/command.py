@@ -145,10 +145,6 @@ def show_check(
 
     Returns:
         True when there are none.
-
-    Raises:
-        BadConfig: no such dataset, option or option value.
-        BadData: the folder is missing.
     """
     from mien.data import open_dataset
     from mien.face.decode.media import MediaReader
@@ -248,11 +244,6 @@ def show_stats(
         plot: where to write a page with charts.
         options: of the reader.
         console: where to print.
-
-    Raises:
-        BadConfig: no such dataset, split or option.
-        BadData: the folder is missing or something in it is not in the published format.
-        OutputFailed: the page cannot be written.
     """
     from rich.markup import escape
 
@@ -295,10 +286,6 @@ def derive_landmarks(
 
     Returns:
         Split -> what became of its samples.
-
-    Raises:
-        BadConfig: no such dataset, split or option, or faces in ``out`` already and ``resume`` is False.
-        BadData: the copy is not in the published format.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

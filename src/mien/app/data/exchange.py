@@ -179,13 +179,7 @@ def convert_command(
 def convert_file(
     source: Path, out: Path, source_format: str | None = None, out_format: str | None = None
 ) -> int:
-    """Copy dialogues from one format to another, streamed; returns their number.
-
-    Raises:
-        BadConfig: unknown format, or one that the suffix does not tell.
-        BadData: something in the source is not in its format.
-        OutputFailed: the file cannot be written.
-    """
+    """Copy dialogues from one format to another, streamed; returns their number."""
     from mien.dialogue.files.exchange_files import read_items, write_items
 
     return write_items(read_items(source, source_format), out, out_format)

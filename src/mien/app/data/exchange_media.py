@@ -76,10 +76,6 @@ class Media:
         Args:
             sample: the sample.
             prior: whether its dialogue needs a landmark prior.
-
-        Raises:
-            BadInput: the picture cannot be read, its box lies outside, or no face is found for the prior.
-            OutputFailed: a file cannot be written.
         """
         landmark = self._prior(sample) if prior and self._priors is not None else None
         box = None if sample.cropped else sample.box
@@ -136,11 +132,7 @@ class Priors:
         self._reader, self._file = reader, net
 
     def prior_file(self, sample: Sample) -> bytes:
-        """The content of the ``.npy`` file of the face that ``sample`` means.
-
-        Raises:
-            BadInput: the picture cannot be read, or holds no such face.
-        """
+        """The content of the ``.npy`` file of the face that ``sample`` means."""
         content = io.BytesIO()
         np.save(content, self._numbers(sample), allow_pickle=False)
         return content.getvalue()

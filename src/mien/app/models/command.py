@@ -61,11 +61,7 @@ class WeightSet:
 
 
 def weight_sets() -> tuple[WeightSet, ...]:
-    """The weights that come with this installation.
-
-    Raises:
-        MissingWeights: the manifest of the face nets is absent or damaged.
-    """
+    """The weights that come with this installation."""
     sets = [_read_manifest("face", face_weights() / _MANIFEST, _face_set)]
     if (pocket_weights() / _BUNDLE).is_file():
         sets.append(_read_manifest("pocket", pocket_weights() / _BUNDLE, _pocket_set))
@@ -114,12 +110,7 @@ def _size_of(path: Path) -> int:
 
 
 def show_list(folders: Sequence[Path] = (), console: Console | None = None) -> None:
-    """Print every reader and weight set, or the models in folders.
-
-    Raises:
-        BadConfig: a folder holds no model.
-        MissingWeights: a model in a folder is damaged.
-    """
+    """Print every reader and weight set, or the models in folders."""
     from mien.backends.base import READERS
 
     console = console or Console()
@@ -201,9 +192,6 @@ def show_verification(folders: Sequence[Path] = (), console: Console | None = No
 
     Returns:
         True when all are as recorded and nothing is missing; a file without a record is no fault.
-
-    Raises:
-        BadConfig: a folder holds no model.
     """
     console = console or Console()
     table = Table("file", "state", "sha256", box=None, pad_edge=False)

@@ -42,12 +42,7 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 def folder_row(folder: Path) -> tuple[str, str, str, str]:
-    """Folder, what it is, its size, and the number formats of its weights.
-
-    Raises:
-        BadConfig: no model there.
-        MissingWeights: it is damaged.
-    """
+    """Folder, what it is, its size, and the number formats of its weights."""
     place = _inner(folder)
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     said = f"{size / _MB:.1f} MB"
@@ -63,12 +58,7 @@ def folder_row(folder: Path) -> tuple[str, str, str, str]:
 
 
 def folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
-    """What there is to say about the model in a folder, as rows.
-
-    Raises:
-        BadConfig: no model there.
-        MissingWeights: it is damaged.
-    """
+    """What there is to say about the model in a folder, as rows."""
     place = _inner(folder)
     if not (place / _CARD).is_file():
         yield "about", f"pocket model in {place}: --model {folder}"
@@ -115,11 +105,7 @@ def _experts(place: Path, card: Mapping[str, Any]) -> str:
 
 
 def folder_states(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """File, state and checksum (or what is wrong) of all that the model in a folder is made of.
-
-    Raises:
-        BadConfig: no model there.
-    """
+    """File, state and checksum (or what is wrong) of all that the model in a folder is made of."""
     place = _inner(folder)
     if not (place / _CARD).is_file():
         yield from _bundle_states(place)

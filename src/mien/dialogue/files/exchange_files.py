@@ -39,12 +39,6 @@ def write_items(items: Iterable[Item], path: Path, format: str | None = None) ->
 
     Returns:
         The number of items.
-
-    Raises:
-        BadConfig: unknown format, or one that the suffix does not tell.
-        BadInput: a dialogue whose turns are out of order.
-        MissingDependency: Parquet without pyarrow.
-        OutputFailed: the file cannot be written.
     """
     form = format_of(path, format)
     records = (form.encode(checked(item)) for item in items)
@@ -57,11 +51,7 @@ def write_items(items: Iterable[Item], path: Path, format: str | None = None) ->
 
 
 def write_array(records: Iterable[Mapping[str, Any]], path: Path) -> int:
-    """Write JSON objects as one array, an object per line; returns their number.
-
-    Raises:
-        OutputFailed: the file cannot be written.
-    """
+    """Write JSON objects as one array, an object per line; returns their number."""
     with _replacing(path) as file:
         file.write("[")
         number = _count(

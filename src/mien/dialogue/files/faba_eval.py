@@ -43,11 +43,7 @@ def _task(task: str) -> str:
 
 
 def can_tell(labels: Labels, task: str) -> bool:
-    """Whether a file of this task has words for these labels: contempt has none, nor has a face without any AU.
-
-    Raises:
-        BadConfig: the task is none of `TASKS`.
-    """
+    """Whether a file of this task has words for these labels: contempt has none, nor has a face without any AU."""
     if _task(task) == "emotion":
         return labels.emotion in _BY_EMOTION
     present = _present(labels)
@@ -77,13 +73,7 @@ def _label(item: FabaItem, task: str) -> str:
 
 
 def write_faba(items: Iterable[FabaItem], path: Path, task: str) -> int:
-    """Write a test file, item by item; returns the number of items.
-
-    Raises:
-        BadConfig: the task is none of `TASKS`.
-        BadInput: an item without the label of the task, or with one that FABA has no word for.
-        OutputFailed: the file cannot be written.
-    """
+    """Write a test file, item by item; returns the number of items."""
     _task(task)
 
     def record(item: FabaItem) -> dict[str, str]:

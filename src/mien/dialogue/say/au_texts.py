@@ -40,11 +40,7 @@ def _known(keys: Sequence[str]) -> Sequence[str]:
 
 
 def say_list(keys: Sequence[str], names: bool = False) -> str:
-    """Present AUs as ``"AU6, AU12"``, with ``names`` as ``"AU6 (cheek raiser), AU12 (lip corner puller)"``.
-
-    Raises:
-        BadConfig: a key is no AU.
-    """
+    """Present AUs as ``"AU6, AU12"``, with ``names`` as ``"AU6 (cheek raiser), AU12 (lip corner puller)"``."""
     units = [AUS[key] for key in _known(keys)]
     said = (f"{unit.prose} ({unit.name})" if names else unit.prose for unit in units)
     return ", ".join(said) or NO_UNIT
@@ -56,9 +52,6 @@ def say_descriptions(readings: Mapping[str, AuReading | bool], rng: random.Rando
     Args:
         readings: AU key -> reading, or only whether it is present; then no degree is named.
         rng: chooses the words.
-
-    Raises:
-        BadConfig: a key is no AU.
     """
     _known(tuple(readings))
     sentences = []
@@ -89,9 +82,6 @@ def read_units(text: str, units: Sequence[str] | None = None) -> Answer:
 
     Returns:
         Labels with ``au_presence``. Unparsed: a text without a statement about an AU, or with two that contradict.
-
-    Raises:
-        BadConfig: a key of ``units`` is no AU.
     """
     asked = None if units is None else _known(units)
     claims = read_claims(text)

@@ -221,9 +221,6 @@ def build(task: str, sample: Sample, rng: random.Random) -> Dialogue | None:
     """A dialogue in mien's own words, or None when the sample lacks what the task needs.
 
     ``conversation`` joins every other task that the sample has labels for, in a drawn order.
-
-    Raises:
-        BadConfig: the task is none of `TASKS`.
     """
     require_known(task, TASKS, "task")
     if task == "conversation":

@@ -50,10 +50,6 @@ QUESTIONS: tuple[str, ...] = (
 
 
 def say_emotion(label: str) -> str:
-    """The label word itself, as an answer.
-
-    Raises:
-        BadConfig: it is none of the eight.
-    """
+    """The label word itself, as an answer."""
     require_known(label, EMOTIONS, "emotion")
     return label

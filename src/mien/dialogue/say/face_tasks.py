@@ -139,9 +139,6 @@ def read_facts(text: str, task: str) -> FaceFacts | str:
 
     The whole answer has to be the list that the question asks for: a number more or less, or words around it, is no
     answer.
-
-    Raises:
-        BadConfig: unknown task.
     """
     require_known(task, QUESTIONS, "task")
     shape, words = _SHAPES[task]

@@ -80,10 +80,6 @@ def read_clip(
         rate: frames per second of a folder.
         wanted: indices of the frames that are wanted, from 0; None for all. What lies behind the last is not read.
         limits: what one frame may cost.
-
-    Raises:
-        BadInput: see `read_frames`; or a picture of the folder cannot be read.
-        MissingDependency: PyAV is not installed.
     """
     last = max(wanted, default=-1) if wanted is not None else None
     if path.is_dir():

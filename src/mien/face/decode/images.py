@@ -176,11 +176,7 @@ def _opened_bytes(data: bytes, name: str, limits: ImageLimits) -> pillow.Image:
 
 @contextmanager
 def opened_picture(path: str | Path, limits: ImageLimits = LIMITS) -> Iterator[pillow.Image]:
-    """A picture file opened by Pillow, its pixels not yet decoded.
-
-    Raises:
-        BadInput: as `load_image`.
-    """
+    """A picture file opened by Pillow, its pixels not yet decoded."""
     path = _checked_path(path, limits)
     with path.open("rb") as file:
         head = file.read(64)
@@ -277,9 +273,6 @@ def to_rgb(opened: pillow.Image, name: str, limits: ImageLimits) -> Image:
     """Decode the current frame of a Pillow image: (H, W, 3) uint8, upright.
 
     Pixels are converted in strips, so that no second copy of a large picture is held.
-
-    Raises:
-        BadInput: as `load_image`.
     """
     check_size(*opened.size, name, limits)
     with decoding(name):

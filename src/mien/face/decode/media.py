@@ -121,10 +121,6 @@ def open_media(media: str, *, limits: ImageLimits = LIMITS) -> Image:
 
     Returns:
         (H, W, 3) uint8 RGB, upright.
-
-    Raises:
-        BadInput: no such file or member, or one that is damaged or beyond the limits.
-        MissingDependency: pyarrow (Arrow, Parquet) or PyAV (videos) is not installed.
     """
     with MediaReader(limits) as reader:
         return reader.open(media)

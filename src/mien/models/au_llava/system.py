@@ -42,9 +42,6 @@ def configure(
 
     Args:
         projector: one fully connected layer as published.
-
-    Raises:
-        BadConfig: unknown scale or backbone.
     """
     return compose(scale, vocabulary, projector, decoder, tower, image_size)
 

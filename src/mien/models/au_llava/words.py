@@ -72,11 +72,7 @@ def _task(task: str) -> tuple[str, str]:
 
 
 def units(task: str) -> tuple[str, ...]:
-    """Names of the array's values: AU keys, or FEAFA's own names.
-
-    Raises:
-        BadConfig: unknown task.
-    """
+    """Names of the array's values: AU keys, or FEAFA's own names."""
     name = _task(task)[1]
     return tuple(value.name for value in FEAFA_24) if name == "feafa24" else au_set(name)
 
@@ -97,31 +93,19 @@ def _introduce(keys: Sequence[str]) -> str:
 
 
 def describe(task: str) -> str:
-    """The description of a task: its purpose, its AUs with where to look, the form of the answer.
-
-    Raises:
-        BadConfig: unknown task.
-    """
+    """The description of a task: its purpose, its AUs with where to look, the form of the answer."""
     format, keys = _task(task)[0], units(task)
     intro = "An Action Unit is the visible action of one facial muscle or muscle group."
     return f"{_PURPOSE[format]} {intro} {_introduce(keys)} {_FORM[format].format(count=len(keys))}"
 
 
 def ask(task: str = "bp4d") -> str:
-    """The user's turn: description and question.
-
-    Raises:
-        BadConfig: unknown task.
-    """
+    """The user's turn: description and question."""
     return f"{describe(task)}\nQuestion: {_QUESTION[_task(task)[0]]}"
 
 
 def read(text: str, task: str = "bp4d") -> Answer:
-    """The array of an answer; a wrong count or a value out of range is unparsed.
-
-    Raises:
-        BadConfig: unknown task.
-    """
+    """The array of an answer; a wrong count or a value out of range is unparsed."""
     keys = units(task)
     return read_array(text, _task(task)[0], len(keys), keys)
 
@@ -160,11 +144,7 @@ def asked(
 
 
 def pick(text: str, task: str, names: Sequence[str]) -> Answer:
-    """The values of an array that were asked for, as an array of their own.
-
-    Raises:
-        BadConfig: unknown task.
-    """
+    """The values of an array that were asked for, as an array of their own."""
     keys = units(task)
     values = dict(zip(keys, text.strip("[]").split(", "), strict=True))
     return read_array(f"[{', '.join(values[name] for name in names)}]", _task(task)[0], len(names), names)

@@ -15,11 +15,7 @@ __all__ = ["classifier"]
 def classifier(
     scale: str = "paper", classes: int = len(EMOTIONS), normalization: str = "minmax_global"
 ) -> nn.Module:
-    """PointMLP as a plain classifier of landmarks: (N, 478, 3) -> (N, classes) logits.
-
-    Raises:
-        BadConfig: unknown scale.
-    """
+    """PointMLP as a plain classifier of landmarks: (N, 478, 3) -> (N, classes) logits."""
     variants = {"paper": "pointmlp", "base": "pointmlp", "small": "elite", "tiny": "tiny"}
     variant = at_scale(variants, scale)
     if variant == "tiny":

@@ -73,11 +73,6 @@ def assemble(
             projectors stay whole. For adapters: the stage must not train the decoder itself.
         attention: ``"sdpa"``, ``"flash_attention_2"`` …; transformers' choice by default.
         options: of ``system.configure``.
-
-    Raises:
-        BadConfig: an unknown precision, part or number of bits, or weights of another shape than the scale's.
-        MissingWeights: a part that is needed was not named, or cannot be read.
-        MissingDependency: bits without bitsandbytes, or attention without its package.
     """
     check_parts(system, scale, weights)
     dtype = _dtype(precision, bits)
@@ -101,13 +96,7 @@ def assemble(
 
 
 def open_composite(place: str, precision: str = "fp32", attention: str | None = None) -> FacialLM:
-    """A composite from a run, from the folder of a model, or under a hub id.
-
-    Raises:
-        BadConfig: an unknown precision.
-        MissingWeights: there is none, or not a whole one.
-        MissingDependency: attention without its package.
-    """
+    """A composite from a run, from the folder of a model, or under a hub id."""
     extra = {} if attention is None else {"attn_implementation": attention}
     return open_facial(place, dtype=_dtype(precision, None), **extra)
 

@@ -31,9 +31,6 @@ def converse(
         dialogues: turns; what the assistant says in them is left out.
         evidence: open dialogues -> what the model reads beside them.
         options: of generation.
-
-    Raises:
-        BadInput: see `System.encode`.
     """
     asked = [[turn for turn in one if turn.role != "assistant"] for one in dialogues]
     told: list[list[Turn]] = [[] for _ in asked]

@@ -65,10 +65,6 @@ def clip_evidence(
     Returns:
         In order of time, with `Face.frame` and `Face.time`. Frames in which the face is not seen are left out; where
         crops show no landmarks at all, they come without. Empty: no face.
-
-    Raises:
-        BadInput: the clip cannot be read to its end.
-        MissingDependency: PyAV is not installed.
     """
     length = clip_length(clip, rate)
     chosen = frame_indices(length.frames, length.rate, limit)
@@ -105,10 +101,6 @@ def central_evidence(
 
     Returns:
         None: no face.
-
-    Raises:
-        BadInput: the clip cannot be read as far as needed.
-        MissingDependency: PyAV is not installed.
     """
     length = clip_length(clip, rate)
     centre, step = middle(length.frames), max(1, round(length.rate))

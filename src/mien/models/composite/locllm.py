@@ -46,9 +46,6 @@ def compose(
         decoder: another decoder: a name in `mien.models.composite.backbones`, a folder or a hub id.
         tower: another vision tower, likewise.
         image_size: side of its pictures in px.
-
-    Raises:
-        BadConfig: unknown scale or backbone.
     """
     shape = at_scale(_SCALES, scale)
     seen = vision_evidence(tower or shape["tower"], image_size or shape["image"], projector, -200)

@@ -225,11 +225,7 @@ class System:
         return replace(told, turns=tuple(turns))
 
     def laid_out(self, template: str | None) -> System:
-        """The system with another of `mien.models.composite.processing.TEMPLATES`; None keeps its own.
-
-        Raises:
-            BadConfig: no such template.
-        """
+        """The system with another of `mien.models.composite.processing.TEMPLATES`; None keeps its own."""
         if template is None:
             return self
         require_known(template, TEMPLATES, "template")
@@ -318,12 +314,7 @@ class System:
 
 
 def prepare(model: nn.Module, stage: Stage) -> list[str]:
-    """Freeze and adapt a model for a stage; the sorted names of the parameters that learn, in float32.
-
-    Raises:
-        BadConfig: a target of the adapters, or a name of ``stage.trains`` or ``stage.rates``, matches nothing: a silent
-            miss would train less than was declared.
-    """
+    """Freeze and adapt a model for a stage; the sorted names of the parameters that learn, in float32."""
     model.requires_grad_(False)
     if stage.lora is not None:
         modules = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]

@@ -93,9 +93,6 @@ def read(text: str, task: str = "image") -> Answer:
     """The one word of a label list that an answer chooses, by mien's name; ``task`` names the list in `LABELS`.
 
     After "My choice is:" only the next word counts. The published word stays in the answer's text.
-
-    Raises:
-        BadConfig: unknown list.
     """
     labels = at_scale(LABELS, task)
     body = re.split(r"my choice is:\s*", text, maxsplit=1, flags=re.IGNORECASE)[-1].lower()
@@ -113,9 +110,6 @@ def labels(options: Mapping[str, Any]) -> LabelTask:
     """The category question about ``frames`` frames with the list ``labels`` of `LABELS`, and what ``agr`` says.
 
     By default it is the list that ``task`` names, else that of images. Answers are the list's own words.
-
-    Raises:
-        BadConfig: unknown list.
     """
     trained, frames = str(options.get("task")), int(options.get("frames", 1))
     name = str(options.get("labels", trained if trained in LABELS else "image"))

@@ -57,9 +57,6 @@ def category_of(dataset: str, labels: Labels) -> str | frozenset[str] | None:
 
     Returns:
         None where the label is missing or not of this set, or one of the set's AUs is not coded.
-
-    Raises:
-        BadConfig: unknown data set.
     """
     known = _open(dataset)
     if known.task == "emotion":
@@ -84,9 +81,6 @@ def say_category(dataset: str, label: str | Collection[str]) -> str:
     Args:
         dataset: a key of `CATEGORIES`.
         label: an emotion, or AU keys that are present; those that the set does not score are left out.
-
-    Raises:
-        BadConfig: unknown data set, or an emotion that it does not name.
     """
     known = _open(dataset)
     if known.task == "au":
@@ -97,11 +91,7 @@ def say_category(dataset: str, label: str | Collection[str]) -> str:
 
 
 def read_category(text: str, dataset: str) -> Answer:
-    """A category answer as the released evaluation reads it: the data set's own word, case and all; or ``AU`` numbers.
-
-    Raises:
-        BadConfig: unknown data set.
-    """
+    """A category answer as the released evaluation reads it: the data set's word, case and all, or ``AU`` numbers."""
     known = _open(dataset)
     if known.task == "emotion":
         word = text.strip()

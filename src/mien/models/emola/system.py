@@ -49,9 +49,6 @@ def configure(
         decoder: another decoder: a name in `mien.models.composite.backbones`, a folder or a hub id.
         tower: another vision tower, likewise.
         image_size: side of its pictures in px.
-
-    Raises:
-        BadConfig: unknown scale or layout.
     """
     shape = at_scale(_SCALES, scale)
     require_known(layout, LAYOUTS, "layout", of="emola")

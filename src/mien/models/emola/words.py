@@ -96,11 +96,7 @@ QUESTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def ask(task: str = "emotion", question: str | None = None, layout: str = "after") -> str:
-    """The user's turn: evidence, line break, question (the evaluation's own by default).
-
-    Raises:
-        BadConfig: unknown task or layout.
-    """
+    """The user's turn: evidence, line break, question (the evaluation's own by default)."""
     require_known(task, TASKS, "task", of="emola")
     require_known(layout, LAYOUTS, "layout", of="emola")
     return LAYOUTS[layout] + (question or EVALUATION_QUESTIONS[TASKS[task]])
@@ -134,9 +130,6 @@ def read(text: str, task: str = "emotion", units: str = "faba12") -> Answer:
         text: the answer.
         task: one of `TASKS`.
         units: AU set that is read in ``au`` and ``au-description``; others are left out.
-
-    Raises:
-        BadConfig: unknown task or AU set.
     """
     require_known(task, TASKS, "task", of="emola")
     if task in CATEGORIES:

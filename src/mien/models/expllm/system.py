@@ -31,9 +31,6 @@ def configure(
 
     Args:
         projector: two layers as published; ``"linear"`` is LocLLM's.
-
-    Raises:
-        BadConfig: unknown scale or backbone.
     """
     return compose(scale, vocabulary, projector, decoder, tower, image_size)
 

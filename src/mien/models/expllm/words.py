@@ -57,11 +57,7 @@ _ASKED = (*QUESTIONS, "cot", "label")
 
 
 def ask(task: str = "label") -> str:
-    """A user's turn: description and question of a task.
-
-    Raises:
-        BadConfig: unknown task.
-    """
+    """A user's turn: description and question of a task."""
     require_known(task, TASKS, "task", of="expllm")
     description, question = TASKS[task]
     return f"{description}\nUSER: {question}"
@@ -80,9 +76,6 @@ def dialogue(
         chain_of_thought: the explanation's text.
         order: one of `ORDERS`.
         rng: decides with order ``"random"``.
-
-    Raises:
-        BadConfig: unknown label or order, or a random order without ``rng``.
     """
     require_known(label, EMOTIONS, "label")
     return item(Labels(emotion=label, chain_of_thought=chain_of_thought), order, rng)
@@ -117,11 +110,7 @@ def item(labels: Labels, order: str = "cot-first", rng: random.Random | None = N
 
 
 def answer(labels: Labels, task: str) -> str | None:
-    """The answer to a task of `TASKS`; None where the label lacks.
-
-    Raises:
-        BadConfig: unknown task, or facts in px.
-    """
+    """The answer to a task of `TASKS`; None where the label lacks."""
     if task == "label":
         return labels.emotion.capitalize() if labels.emotion in EMOTIONS else None
     if task == "cot":
@@ -135,9 +124,6 @@ def read(text: str, task: str = "label") -> Answer:
 
     A label is matched as the released evaluation does: the whole answer, case-sensitive; any other text is
     unparsed.
-
-    Raises:
-        BadConfig: unknown task.
     """
     require_known(task, TASKS, "task", of="expllm")
     found: Labels | str

@@ -58,9 +58,6 @@ def configure(
         normalization: the paper says that coordinates span -1..1; see `normalize_points`.
         points: PointMLP's 1024 by default; 478 gives 239, 119, 59 and 29 anchors.
         decoder: another decoder: a name in `mien.models.composite.backbones`, a folder or a hub id.
-
-    Raises:
-        BadConfig: unknown scale or option.
     """
     shape = at_scale(_SCALES, scale)
     encoder = {"type": "pointmlp", **shape["encoder"], "normalization": normalization, "cloud": LANDMARKS}

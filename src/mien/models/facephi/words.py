@@ -70,20 +70,12 @@ def _pick(templates: tuple[str, ...], index: object, kind: str) -> str:
 
 
 def ask(question: int = 0) -> str:
-    """The user's turn with question ``question`` of `QUESTIONS`.
-
-    Raises:
-        BadConfig: no such question.
-    """
+    """The user's turn with question ``question`` of `QUESTIONS`."""
     return f"{PLACEHOLDER} {_pick(QUESTIONS, question, 'question')}"
 
 
 def dialogue(label: str, question: int = 0, answer: int = 0) -> tuple[Turn, Turn]:
-    """One training item: a question and an answer that names the label.
-
-    Raises:
-        BadConfig: no such question, answer or emotion.
-    """
+    """One training item: a question and an answer that names the label."""
     require_known(label, EMOTIONS, "emotion")
     said = _pick(ANSWERS, answer, "answer").format(label=label.capitalize())
     return Turn("user", ask(question)), Turn("assistant", said)

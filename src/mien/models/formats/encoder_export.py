@@ -87,9 +87,6 @@ def export_onnx(model: FacialLM, name: str, items: EvidenceInput, path: Path) ->
 
     Returns:
         Names of the graph's inputs; a single input is called as the evidence is.
-
-    Raises:
-        BadInput: the composite has no such evidence.
     """
     arguments, example = _inputs(items)
     names = list(arguments) or [name]
@@ -107,11 +104,7 @@ def export_onnx(model: FacialLM, name: str, items: EvidenceInput, path: Path) ->
 
 @torch.no_grad()
 def export_torch(model: FacialLM, name: str, items: EvidenceInput) -> torch.export.ExportedProgram:
-    """The same graph as a ``torch.export`` program, for batches as large as the example.
-
-    Raises:
-        BadInput: the composite has no such evidence.
-    """
+    """The same graph as a ``torch.export`` program, for batches as large as the example."""
     arguments, example = _inputs(items)
     with _plain_attention():
         return torch.export.export(EvidenceGraph(model, name, arguments).eval(), example)

@@ -42,11 +42,7 @@ SCALES: dict[str, PocketScale] = {
 
 
 def configuration(vocabulary: int, scale: str = "small") -> FacialLMConfig:
-    """The composite's configuration.
-
-    Raises:
-        BadConfig: unknown scale.
-    """
+    """The composite's configuration."""
     require_known(scale, SCALES, "scale", of="pocket")
     shape = SCALES[scale]
     decoder = LlamaConfig(

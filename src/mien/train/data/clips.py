@@ -57,11 +57,7 @@ class ClipFaces:
     _finder: FaceFinder | None = field(default=None, init=False)
 
     def read(self, sample: Sample) -> ClipFrames:
-        """The frames of a sample's clip.
-
-        Raises:
-            BadInput: the clip cannot be read.
-        """
+        """The frames of a sample's clip."""
         settings = (front_end_version(), self.size, self.limit, self.rate, sample.cropped)
         path = self.folder / f"{sample_hash([sample], *settings)}.safetensors"
         if not path.is_file():

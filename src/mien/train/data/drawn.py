@@ -149,11 +149,7 @@ def _made(
 def dialogue_about(
     system: System, task: str, faces: Faces, row: int, rng: random.Random, options: Mapping[str, Any]
 ) -> Dialogue | None:
-    """The dialogue of a task about one sample, with as many frames as are shown of it; None where it lacks the label.
-
-    Raises:
-        BadConfig: see `System.build`.
-    """
+    """The dialogue of a task about one sample, with as many frames as are shown of it; None without the label."""
     shown: dict[str, Any] = {"frames": len(faces.frames(row))} if system.clips else {}
     if faces.attributes is not None:
         shown["attributes"] = faces.attributes[row]

@@ -17,9 +17,6 @@ def with_attributes(faces: Faces, inputs: Inputs) -> Faces:
     """The faces with what the expert says of them; of a clip the middle frame is read.
 
     They are guesses from one picture, and never a data set's group labels, which serve audits only.
-
-    Raises:
-        MissingWeights: FaceXFormer is absent.
     """
     said: list[str] = []
     for start in range(0, len(faces), _BATCH):

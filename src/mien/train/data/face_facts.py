@@ -27,9 +27,6 @@ def measured_facts(landmarks: FloatArray) -> FaceFacts:
 
     The box is that of the mesh; eyes lie halfway between their corners, as the released code derives them for 300W-LP;
     the pose has 300W-LP's signs, which turn yaw to the other side than `Pose`'s.
-
-    Raises:
-        BadInput: landmarks of another shape, or not finite.
     """
     pose = head_pose(landmarks)
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)

@@ -291,9 +291,6 @@ def taught(faces: Faces, teacher: str, seed: int) -> Faces:
 
     Of a clip the middle frame is measured. The chain of thought names the face's own label where it has one: the
     narrator gets the raters' votes as the probabilities of the emotions.
-
-    Raises:
-        BadConfig: no such reader.
     """
     reader = open_reader(teacher, threads=1)
     samples: list[Sample] = []

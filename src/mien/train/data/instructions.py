@@ -36,11 +36,7 @@ _SINGLE = tuple("0123456789[]")
 def open_tokenizer(
     system: System, path: Path | None, items: Iterable[Instruction], vocabulary: int
 ) -> Tokenizer:
-    """The tokenizer of a file, or a small one trained on the dialogues: words, marks and single digits.
-
-    Raises:
-        MissingWeights: no such file, or no tokenizer in it.
-    """
+    """The tokenizer of a file, or a small one trained on the dialogues: words, marks and single digits."""
     if path is not None:
         return open_tokenizer_file(path)
     start = "<s>" if system.special_tokens else "<|endoftext|>"
