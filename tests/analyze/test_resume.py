@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -100,13 +103,39 @@ def test_killed_and_resumed_runs_end_with_the_same_bytes(
     check_kills(mien, start_mien, folder, tmp_path, options, [1, 6])
 
 
+def spoil(folder: Path, photo: bytes) -> list[Path]:
+    """25 items that cannot be analysed, spread among the others; some have names that steer terminals and tables."""
+    noise = random.Random(0).randbytes
+    head = struct.pack(">4sIIBBBBB", b"IHDR", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    broken = {
+        "text.jpg": b"hello", "empty.jpg": b"", "cut.jpg": photo[:300], "head.jpg": photo[:20], "bomb.png": bomb,
+        "noise\x1b[31m.png": b"\x89PNG\r\n\x1a\n" + noise(900), "[red].jpg": noise(50),
+        "=1+1.jpg": b"\xff\xd8" + noise(900),
+        "long" + "g" * 200 + ".jpg": b"x", "vector.png": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "page.jpg": b"<html>404</html>", "zeros.mp4": bytes(5000), "text.mp4": b"hello", "jpeg.mp4": photo[:900],
+        "zip.png": b"PK\x03\x04" + noise(300),
+    } | {f"noise.{kind}": noise(2000) for kind in "gif webp avif tif bmp jp2 webm mkv avi mov".split()}  # fmt: skip
+    made = [folder / f"photo{20 * place:03d}x{name}" for place, name in enumerate(broken)]
+    for path, content in zip(made, broken.values(), strict=True):
+        path.write_bytes(content)
+    return made
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_five_hundred_photos_killed(mien: Mien, start_mien: Start, gallery: Gallery, tmp_path: Path) -> None:
+def test_five_hundred_items_killed_ten_times(
+    mien: Mien, start_mien: Start, gallery: Gallery, tmp_path: Path
+) -> None:
     folder = tmp_path / "in"
-    gallery(folder, 500)
-    (folder / "photo250x.jpg").write_text("hello")
-    check_kills(mien, start_mien, folder, tmp_path, ["--columns", "openface"], [1, 100, 101, 250, 400])
+    broken = spoil(folder, gallery(folder, 475)[0].read_bytes())
+    assert len(broken) == 25
+    kills = [1, 40, 41, 90, 140, 200, 260, 330, 400, 480]
+    check_kills(mien, start_mien, folder, tmp_path, ["--columns", "openface"], kills)
+    lines = (tmp_path / "broken" / "errors.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sorted(json.loads(line)["input"] for line in lines) == sorted(map(str, broken))
+    counts = json.loads((tmp_path / "broken" / "run.json").read_text())["counts"]
+    assert (counts["items"], counts["failed"]) == (500, 25)
 
 
 def test_a_video_that_was_cut_short_by_a_kill_is_read_anew(

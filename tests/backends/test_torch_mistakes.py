@@ -96,7 +96,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights left out": (drop, r"without 4 weights of the model, such as model\.projectors\.image\.0\.bias"),
     "weights too many": (add, r"with 1 that it has no place for, such as model\.mask\.weight"),
     "weights of another shape": (another_shape, "weights of another shape"),
-    "a cut file": (cut, "which transformers cannot open"),
+    "a cut file": (cut, "which cannot be read"),
     "a broken configuration": (text("config.json", "{"), "config.json, which is no JSON"),
     "another model's": (text("config.json", '{"model_type": "llama"}'), "of model type 'llama'"),
     "a configuration that cannot be": (

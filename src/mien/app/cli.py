@@ -21,6 +21,7 @@ from mien.app.models.transfer import add_transfer
 from mien.app.runs_command import merge_command
 from mien.app.serve_command import serve_command
 from mien.app.summarize_command import summarize_command
+from mien.app.terminal import say
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import MienError, OutputFailed
 
@@ -162,7 +163,7 @@ FoldersArgument = Annotated[
 
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(f"mien {__version__}")
+        say(f"mien {__version__}")
         raise typer.Exit
 
 
@@ -228,9 +229,7 @@ def analyze(
         with ProgressWatch(quiet) as watch:
             summary = stream_job(options, _standard_output(), watch) if streams else run_job(options, watch)
     except KeyboardInterrupt:
-        typer.echo(
-            "Interrupted. What was finished is safe: run the same command with --resume to go on.", err=True
-        )
+        say("Interrupted. What was finished is safe: run the same command with --resume to go on.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     if not quiet and not streams:
         show_summary(summary)
@@ -282,17 +281,17 @@ def ask(
         precision=precision,
         decoder=decoder,
     )
-    typer.echo(answer.text)
+    say(answer.text)
     if len(answer.times) > 1:
         first, last = answer.times[0], answer.times[-1]
-        typer.echo(f"about {len(answer.times)} frames of the video, {first:.1f} s to {last:.1f} s", err=True)
+        say(f"about {len(answer.times)} frames of the video, {first:.1f} s to {last:.1f} s", err=True)
     elif answer.times:
-        typer.echo(f"about one frame of the video, at {answer.times[0]:.1f} s", err=True)
+        say(f"about one frame of the video, at {answer.times[0]:.1f} s", err=True)
     if answer.scores:
         best = sorted(answer.scores.items(), key=lambda pair: -pair[1])[:3]
-        typer.echo("likelihoods: " + ", ".join(f"{name} {share:.2f}" for name, share in best), err=True)
+        say("likelihoods: " + ", ".join(f"{name} {share:.2f}" for name, share in best), err=True)
     if answer.status == "unparsed":
-        typer.echo(f"No label could be read in this answer: {answer.reason}.", err=True)
+        say(f"No label could be read in this answer: {answer.reason}.", err=True)
     raise typer.Exit({"answered": 0, "declined": 3, "unparsed": 1}[answer.status])
 
 
@@ -353,7 +352,7 @@ def train(
     """Train a model by its recipe."""
     from mien.app.train_command import run_recipe
 
-    typer.echo(run_recipe(recipe, renders, out, data, scale=scale, changes=changes or ()))
+    say(run_recipe(recipe, renders, out, data, scale=scale, changes=changes or ()))
 
 
 @models_app.command("list")
@@ -389,7 +388,7 @@ def main() -> None:
     try:
         app()
     except MienError as error:
-        typer.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}", err=True)
         raise SystemExit(2) from None
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; keep Python from complaining at exit.

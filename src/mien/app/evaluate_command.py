@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.app.annotate.options import ReplyTokensOption
+from mien.app.terminal import say
 from mien.core.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -163,11 +164,11 @@ def compare(
 
     compared = side_by_side(runs)
     for line in lines_of(compared):
-        typer.echo(line)
+        say(line)
     if as_json is not None:
         write_whole(as_json, json.dumps(compared, indent=1, ensure_ascii=False) + "\n")
     if html is not None:
-        typer.echo(f"page: {write_page(runs, html, pictures)}")
+        say(f"page: {write_page(runs, html, pictures)}")
 
 
 def reproduce(
@@ -219,7 +220,7 @@ def reproduce(
         plan = Plan([suite], out / f"{weights.name}-{name}", {"": place}, limit)
         results.append(run_suites(plan, _opener(config, [suite], None, 1, None), config, _Watch()))
     for line in lines_of(paper, tables(paper, results, row, absent)):
-        typer.echo(line)
+        say(line)
 
 
 # -- parts ----------------------------------------------------------------------------------------------
@@ -245,7 +246,7 @@ def _list_suites() -> None:
     from mien.evaluate.suite import open_suite, suite_names
 
     for name in suite_names():
-        typer.echo(f"{name:<24}{open_suite(name).title}")
+        say(f"{name:<24}{open_suite(name).title}")
 
 
 def _evaluated(
@@ -283,7 +284,7 @@ def _evaluated(
         if not quiet:
             _show(result, suites, out)
             if line := totals():
-                typer.echo(line, err=True)
+                say(line, err=True)
     return result
 
 
@@ -389,7 +390,7 @@ class _Watch:
         if now - self._told >= _LINE_SECONDS:
             self._told = now
             rate = done / (now - self._started)
-            typer.echo(f"{done} of {total} faces, {rate:.1f} per second", err=True)
+            say(f"{done} of {total} faces, {rate:.1f} per second", err=True)
 
 
 def _show(result: Mapping[str, Any], suites: list[Suite], out: Path) -> None:
@@ -398,23 +399,23 @@ def _show(result: Mapping[str, Any], suites: list[Suite], out: Path) -> None:
     from mien.evaluate.published import cited, published
 
     if not result:
-        typer.echo(f"{out}: this shard is done; when all are, run: mien score {out}")
+        say(f"{out}: this shard is done; when all are, run: mien score {out}")
         return
     for suite in suites:
         told = result["suites"][suite.name]
-        typer.echo(f"{suite.name}: {told['title']}, {told['n']} faces, {told['failed']} failed")
+        say(f"{suite.name}: {told['title']}, {told['n']} faces, {told['failed']} failed")
         for reading, figures in told["readings"].items():
             line = [
                 f"{name} {figure_text(value)}"
                 for name, value in figures.items()
                 if isinstance(value, dict) and "value" in value
             ]
-            typer.echo(f"  {reading}: {', '.join(line) or 'no figure'}; unparsed {figures['unparsed']}")
+            say(f"  {reading}: {', '.join(line) or 'no figure'}; unparsed {figures['unparsed']}")
             if figures.get("absent"):
-                typer.echo(f"    absent from the truth: {', '.join(figures['absent'])}")
+                say(f"    absent from the truth: {', '.join(figures['absent'])}")
             if figures.get("unmeasured"):
-                typer.echo(f"    not measured by this model: {', '.join(figures['unmeasured'])}")
+                say(f"    not measured by this model: {', '.join(figures['unmeasured'])}")
         for key, method, column, number in cited(suite.name):
             if method in published()[key].ours:
-                typer.echo(f"  published: {key}, {method}, {column}: {number:g}")
-    typer.echo(f"{out / 'result.json'}")
+                say(f"  published: {key}, {method}, {column}: {number:g}")
+    say(f"{out / 'result.json'}")

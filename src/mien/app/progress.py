@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mien.app.terminal import shown
 from mien.core.nouns import FrameResult
 from mien.work.loop import Pace
 
@@ -105,7 +106,7 @@ class ProgressWatch:
     def _show_error(self, message: str) -> None:
         self._errors += 1
         if self._errors <= self._max_errors:
-            self._console.print(Text(message, style="red"), soft_wrap=True)
+            self._console.print(shown(message, "red"), soft_wrap=True)
         elif self._errors == self._max_errors + 1:
             self._console.print("Further errors are only written to errors.jsonl.", highlight=False)
 

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from mien.app.terminal import say
+
 __all__ = ["cache_command", "merge_command"]
 
 
@@ -30,7 +32,7 @@ def merge_command(
         from mien.annotate.runner import merge_runs as merge_annotations
 
         kept, rejected = merge_annotations(runs, out)
-        typer.echo(f"{kept:,} kept, {sum(rejected.values()):,} rejected: {out}")
+        say(f"{kept:,} kept, {sum(rejected.values()):,} rejected: {out}")
         return
     from mien.analyze.jobs import merge_runs
     from mien.app.summary import show_summary
@@ -56,6 +58,6 @@ def cache_command(
     found = [one for one in list_caches(folder) if one.days >= older_than]
     for one in found:
         place = one.paths[0].relative_to(folder) if one.kind == "faces" else f"{len(one.paths):,} files"
-        typer.echo(f"{one.bytes / 1e6:10,.1f} MB  {one.days:6.1f} days  {one.kind}: {place}")
+        say(f"{one.bytes / 1e6:10,.1f} MB  {one.days:6.1f} days  {one.kind}: {place}")
     total = clear_caches(found) if clear else sum(one.bytes for one in found)
-    typer.echo(f"{total / 1e6:10,.1f} MB {'removed' if clear else 'in all'}")
+    say(f"{total / 1e6:10,.1f} MB {'removed' if clear else 'in all'}")

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mien.analyze.jobs import Summary
+from mien.app.terminal import shown
 from mien.core.aus import AUS
 
 __all__ = ["show_summary"]
@@ -40,7 +41,7 @@ def show_summary(summary: Summary, console: Console | None = None) -> None:
         kinds = Counter(summary.passed_over.values())
         table.add_row("passed over", ", ".join(f"{count:,} × {why}" for why, count in kinds.most_common()))
     for number, path in enumerate(summary.written):
-        table.add_row("" if number else "written", str(path))
+        table.add_row("" if number else "written", shown(path))
     console.print(table, highlight=False)
 
 

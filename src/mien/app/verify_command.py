@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mien.analyze.analyzer import Analyzer
+from mien.app.terminal import shown
 from mien.core.errors import BadInput, MienError
 from mien.core.nouns import Verification
+from mien.core.objects import read_json
 
 __all__ = ["run_verify"]
 
@@ -33,7 +34,7 @@ def run_verify(
             found = analyzer.verify(said, picture, cropped)
         except MienError as error:
             failed += 1
-            errors.print(f"{name}: {error}", markup=False)
+            errors.print(shown(f"{name}: {error}"))
             continue
         contradicted += found.contradicted
         if as_json:
@@ -64,7 +65,7 @@ def _rows(text: str, image: str | None) -> Iterator[tuple[str, str, str]]:
 
 def _row(name: str, line: str, image: str | None) -> tuple[str, str, str]:
     try:
-        row: Any = json.loads(line)
+        row: Any = read_json(line)
         return name, str(row["text"]), str(row.get("image") or image)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise BadInput(
@@ -73,13 +74,13 @@ def _row(name: str, line: str, image: str | None) -> tuple[str, str, str]:
 
 
 def _show(console: Console, name: str, text: str, found: Verification) -> None:
-    table = Table(title=escape(name), title_justify="left")
+    table = Table(title=shown(name), title_justify="left")
     for column in ("statement", "AU", "says", "verdict"):
         table.add_column(column)
     for claim in found.claims:
         verdict = "uncertain" if claim.uncertain else claim.verdict
         table.add_row(
-            escape(text[claim.start : claim.end]), claim.au, "present" if claim.present else "absent", verdict
+            shown(text[claim.start : claim.end]), claim.au, "present" if claim.present else "absent", verdict
         )
     console.print(table)
     shares = f"precision {found.precision:.2f}, recall {found.recall:.2f}"
@@ -87,4 +88,4 @@ def _show(console: Console, name: str, text: str, found: Verification) -> None:
         f"{found.supported} supported, {found.contradicted} contradicted, {found.unmeasured} unmeasured; {shares}"
     )
     for fault in found.faults:
-        console.print(escape(fault))
+        console.print(shown(fault))

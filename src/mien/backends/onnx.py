@@ -7,20 +7,31 @@ The folder of a model holds ``bundle.json`` (shapes, label order, calibration, c
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
 
 from mien.backends.base import AnswersByAsking
 from mien.core.aus import AU_SETS, Region
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BackendFailed, BadConfig, MissingWeights
-from mien.core.nouns import Answer, AuReading, Evidence, Explanation, FaceResult, FloatArray, Labels, Turn
+from mien.core.errors import BackendFailed, BadConfig, MissingWeights, weights_of_strangers
+from mien.core.nouns import (
+    Answer,
+    AuReading,
+    Evidence,
+    Explanation,
+    Face,
+    FaceResult,
+    FloatArray,
+    Labels,
+    Turn,
+)
+from mien.core.objects import check_object, read_object
 from mien.core.paths import pocket_weights
 from mien.dialogue.read.au_arrays import read_array, slots
 from mien.dialogue.read.cot import read_explanation
@@ -38,40 +49,76 @@ _PART_LENGTH = 700
 """Characters of one part, when the headings are given."""
 _MAX_TOKENS = 260
 _BATCH = 32
+_MOST_BYTES = 2 << 30
+"""Of one file; protobuf, and so ONNX, ends there."""
+_OUTSIDE = b"\x0a\x08location\x12"
+"""How an ONNX file says that weights lie in another file (onnx.proto: TensorProto.external_data)."""
+_AGAIN = "Reinstall mien, or export the model again"
 _T = TypeVar("_T")
+
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Size = Annotated[int, Field(ge=1, le=4096)]
+
+
+class _Calibration(BaseModel):
+    model_config = ConfigDict(strict=True)
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    bias: Annotated[list[_Finite], Field(min_length=len(EMOTIONS), max_length=len(EMOTIONS))]
+
+
+class _Decoder(BaseModel):
+    model_config = ConfigDict(strict=True)
+    layers: _Size
+    groups: _Size
+    head_size: _Size
+
+
+class _Bundle(BaseModel):
+    """What ``bundle.json`` has to say."""
+
+    model_config = ConfigDict(strict=True)
+    crop_size: Annotated[int, Field(ge=16, le=1024)]
+    emotions: list[str]
+    aus: list[str]
+    au_sharpness: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    emotion_calibration: _Calibration
+    evidence_ids: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    decoder: _Decoder
+    readout_question: str
+    array_questions: dict[str, str]
+    sha256: dict[str, str]
 
 
 def open_pocket(folder: Path | None = None, threads: int | None = None) -> PocketReader:
     """The embedded model, or another of its kind in `folder`.
 
     Raises:
-        MissingWeights: a file is absent or differs from its checksum.
+        MissingWeights: a file is absent, differs from its checksum, or does not give numbers.
     """
-    return PocketReader(folder or pocket_weights(), threads)
+    reader = PocketReader(folder or pocket_weights(), threads)
+    if folder is not None:
+        reader.try_out()
+    return reader
 
 
 def verify_bundle(folder: Path) -> dict[str, Any]:
     """Read ``bundle.json`` and check every file beside it.
 
     Raises:
-        MissingWeights: a file is absent or differs from its checksum.
+        MissingWeights: it cannot be, or a file is absent, too large, or differs from its checksum.
     """
     path = folder / "bundle.json"
-    if not path.is_file():
-        raise MissingWeights(
-            got=f"no bundle.json in {folder}",
-            expected="a folder with an exported pocket model",
-            fix="Pass the folder that 'mien train pocket' wrote, or reinstall mien for the embedded model",
-        )
-    bundle: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    bundle = read_object(path, "the description of an exported pocket model: 'mien train pocket' writes it")
+    sums = check_object(_Bundle, bundle, path).sha256
     for name in FILES:
-        file, expected = folder / name, bundle["sha256"][name]
-        actual = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no file"
-        if actual != expected:
+        file = folder / name
+        actual = _sum(file) if file.is_file() else "no file"
+        if actual != sums.get(name):
             raise MissingWeights(
                 got=f"{file} with sha256 {actual[:16]}",
-                expected=expected[:16],
-                fix="Reinstall mien, or export the model again",
+                expected=sums.get(name, "its checksum in bundle.json")[:32],
+                fix=_AGAIN,
             )
     if tuple(bundle["emotions"]) != EMOTIONS or tuple(bundle["aus"]) != AU_SETS["pocket"]:
         raise MissingWeights(
@@ -80,6 +127,19 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
             fix="Export the model with this version of mien",
         )
     return bundle
+
+
+def _sum(file: Path) -> str:
+    """SHA-256 of a file of bounded size that names no other file."""
+    size = file.stat().st_size
+    content = file.read_bytes() if size <= _MOST_BYTES else b""
+    if size > _MOST_BYTES or _OUTSIDE in content:
+        raise MissingWeights(
+            got=f"{file} {'of' if size > _MOST_BYTES else 'with weights in another file, of'} {size:,} bytes",
+            expected=f"one whole file of at most {_MOST_BYTES:,} bytes",
+            fix=_AGAIN,
+        )
+    return hashlib.sha256(content).hexdigest()
 
 
 class PocketReader(AnswersByAsking):
@@ -100,6 +160,29 @@ class PocketReader(AnswersByAsking):
         self.crop_size: int = self.bundle["crop_size"]
         self.second_tries = 0
         """Explanations so far whose free text had no three parts."""
+
+    def try_out(self) -> None:
+        """Read one empty face: nets that do not fit each other, or give no numbers, are found before a user's face is.
+
+        Raises:
+            MissingWeights: they are none that can be used.
+        """
+        with weights_of_strangers(f"the model in {self.folder}", "nets that fit each other", _AGAIN):
+            side = self.crop_size
+            box = np.asarray([0, 0, side, side], np.float32)
+            blank = [Evidence(Face(box, 1.0), np.zeros((side, side, 3), np.uint8))]
+            units, logits, rows = self._encode(blank)
+            words, _ = self._start([Turn("user", self.bundle["readout_question"])], rows)
+            hidden = list(self.hidden(blank)[0].values())
+            end = self._embeddings[[self._end, *self._label_ids]]
+            found = (units, logits, rows, words, hidden, end, self._embeddings)
+            if not all(np.isfinite(np.asarray(one)).all() for one in found):
+                raise ValueError("weights that are not finite")
+            if set(self.bundle["array_questions"]) != {"binary", "level", "intensity"}:
+                raise ValueError("other array questions than binary, level and intensity")
+            if missing := [key for key in self.aus if key not in self.bundle["au_sharpness"]]:
+                raise ValueError(f"no sharpness of {missing[0]}")
+            self.measure(blank)
 
     # ---- the nets
 

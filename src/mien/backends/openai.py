@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 import re
 import threading
@@ -19,6 +18,7 @@ from mien.backends.chat import ChatFailed, ChatMessage, ChatRequest, Reply
 from mien.backends.patience import estimate_text, estimate_tokens
 from mien.backends.thoughts import join_thoughts, split_thoughts
 from mien.core.errors import BadConfig, require
+from mien.core.objects import read_json
 from mien.core.paths import api_key
 
 __all__ = ["OpenAITeacher"]
@@ -132,7 +132,7 @@ class OpenAITeacher:
             with completions.create(**arguments, stream=True) as pieces:
                 return self._read_stream(request, pieces)
         raw = completions.with_raw_response.create(**arguments)
-        payload = json.loads(raw.http_response.content)
+        payload = read_json(raw.http_response.content)
         choices = payload.get("choices") if isinstance(payload, dict) else None
         if not choices or not isinstance(choices, list) or not isinstance(choices[0], dict):
             raise self._failure("malformed reply", f"a reply without choices: {payload!r}", True)

@@ -15,11 +15,14 @@ Each one speaks three sentences: what came, what was expected, what to do.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from numbers import Integral, Real
 from types import ModuleType
 from typing import Any
+
+from mien.core.plain import printable
 
 __all__ = [
     "BackendFailed",
@@ -33,11 +36,12 @@ __all__ = [
     "require",
     "require_known",
     "require_range",
+    "weights_of_strangers",
 ]
 
 
 class MienError(Exception):
-    """Base of all errors raised on purpose.
+    """Base of all errors raised on purpose. What strangers may have named stands in it as escapes.
 
     Args:
         got: what came, with its value (``"photo.jpg starts with b'hello'"``).
@@ -46,7 +50,7 @@ class MienError(Exception):
     """
 
     def __init__(self, *, got: str, expected: str, fix: str = "Correct it") -> None:
-        self.got, self.expected, self.fix = (part.rstrip(". ") for part in (got, expected, fix))
+        self.got, self.expected, self.fix = (printable(part).rstrip(". ") for part in (got, expected, fix))
         super().__init__(f"Got {self.got}. Expected {self.expected}. {self.fix}.")
 
 
@@ -76,6 +80,33 @@ class OutputFailed(MienError):
 
 class BackendFailed(MienError):
     """A model server or runtime did not answer as it should."""
+
+
+@contextmanager
+def weights_of_strangers(what: str, expected: str, fix: str) -> Iterator[None]:
+    """Whatever a library raises over a model's file in this block becomes `MissingWeights`: what is inside is a
+    stranger's, and no library lists what may come of it.
+
+    Args:
+        what: the file, for the message.
+        expected: what it should be.
+        fix: what to do.
+    """
+    try:
+        yield
+    except MienError:
+        raise
+    except BaseException as error:
+        kind = type(error).__name__
+        # The panic of a library in Rust is no Exception; a lack of a device's memory is not the file's fault.
+        if kind == "OutOfMemoryError" or not (isinstance(error, Exception) or kind == "PanicException"):
+            raise
+        text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise MissingWeights(
+            got=f"{what}, which cannot be read ({kind}{f': {text[:300]}' if text else ''})",
+            expected=expected,
+            fix=fix,
+        ) from error
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -5,7 +5,9 @@ A package registers under the entry points ``mien.encoders``, ``mien.datasets`` 
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -13,7 +15,11 @@ from typing import Any
 
 from mien.core.errors import BadConfig
 
-__all__ = ["find", "registered"]
+__all__ = ["find", "registered", "require_trusted", "trust"]
+
+TRUST = "MIEN_TRUST"
+"""Environment variable with the ``module:NAME``, by commas, that models' files may name."""
+_trusted: set[str] = set()
 
 _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -21,6 +27,29 @@ _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 def registered(group: str) -> dict[str, str]:
     """Name -> ``module:NAME`` of what installed packages register in a group."""
     return {entry.name: entry.value for entry in entry_points(group=group)}
+
+
+def trust(name: str) -> None:
+    """Let the files of models name this code in this process: the user has named it, as in a recipe."""
+    _trusted.add(name)
+
+
+def require_trusted(name: str, group: str, kind: str) -> None:
+    """Refuse ``module:NAME`` that a model's file names, where nobody but that file does: importing runs code.
+
+    Allowed is what an installed package registers, what `trust` or `TRUST` names, and what is imported already.
+
+    Raises:
+        BadConfig: it is none of these.
+    """
+    module, colon, _ = name.partition(":")
+    allowed = {*registered(group).values(), *_trusted, *os.environ.get(TRUST, "").split(",")}
+    if colon and name not in allowed and module not in sys.modules:
+        raise BadConfig(
+            got=f"a model whose file names the code of its {kind}, {name}, which would be run",
+            expected=f"mien's own, one registered in the entry points {group}, or one that you name",
+            fix=f"If you trust it, set {TRUST}={name}, or import its module first",
+        )
 
 
 def find(name: str, inside: Mapping[str, str], group: str, kind: str, wanted: type | None = None) -> Any:

@@ -12,7 +12,6 @@ words of your own. Media: ``data-….arrow!row`` where the picture's bytes are s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from mien.core.emotions import canonical
 from mien.core.errors import require
 from mien.core.nouns import Labels, Sample
+from mien.core.objects import read_json
 from mien.data.dataset import Dataset, Groups
 from mien.data.problems import Entry, Found, Problem
 
@@ -70,7 +70,7 @@ def scan(split: str, root: Path) -> Iterator[Found]:
 
 def _json(root: Path, name: str) -> dict[str, Any] | Problem:
     try:
-        content = json.loads((root / name).read_text(encoding="utf-8"))
+        content = read_json((root / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         return Problem(name, 0, f"cannot be read: {error}")
     return content if isinstance(content, dict) else Problem(name, 1, "no JSON object")

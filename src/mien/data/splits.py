@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.core.errors import BadConfig, BadData
+from mien.core.objects import read_json
 from mien.core.paths import write_whole
 
 __all__ = ["Split", "chosen", "protocol"]
@@ -75,7 +76,7 @@ class Split:
             BadData: no split file, overlapping parts, or an altered one.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path.read_text(encoding="utf-8"))
             parts = {str(part): tuple(map(str, members)) for part, members in content["parts"].items()}
             split = cls(str(content["name"]), str(content["key"]), parts, str(content.get("source", "")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -17,6 +17,7 @@ from typing import Any
 from mien.backends.chat import Teacher
 from mien.backends.patience import BudgetSpent, Stopped
 from mien.core.errors import BadConfig, BadData, MienError
+from mien.core.objects import read_json
 from mien.core.paths import output_errors, write_whole
 from mien.core.run_record import RunRecord
 from mien.evaluate.answering import NO_REPLY, Answerer, Said, Shown
@@ -314,7 +315,7 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
     for path in paths:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             try:
-                rows.append(json.loads(line))
+                rows.append(read_json(line))
             except ValueError as error:
                 raise BadData(
                     got=f"{path.name}:{number}: {error}", expected="one JSON object", fix="Run again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from mien.core.aus import AU_SETS
 from mien.core.errors import BadConfig, BadData, BadInput, MienError
 from mien.core.nouns import Evidence, Face, Image, Labels, Sample
+from mien.core.objects import read_json
 from mien.data import open_dataset
 from mien.evaluate.answering import Answerer, Shown
 from mien.evaluate.forms import Value, truth_of
@@ -89,7 +89,7 @@ def refuse_leak(model: Path, suite: Suite, part: str) -> None:
         if not record.is_file():
             continue
         try:
-            recipe = json.loads(record.read_text(encoding="utf-8"))
+            recipe = read_json(record.read_text(encoding="utf-8"))
             learnt = {(one.get("dataset"), one.get("split") or "train") for one in recipe.get("data") or ()}
         except (OSError, ValueError, AttributeError):
             continue

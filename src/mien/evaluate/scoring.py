@@ -12,6 +12,7 @@ from typing import Any
 
 from mien.core.errors import BadData
 from mien.core.nouns import Answer
+from mien.core.objects import read_json
 from mien.core.paths import write_whole
 from mien.metrics.au import f1, mae, pcc
 from mien.metrics.classification import accuracy, macro_f1, uar
@@ -133,11 +134,11 @@ def read_predictions(path: Path) -> list[Row]:
     rows: list[Row] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            row = json.loads(line)
+            row = read_json(line)
             rows.append(
                 row | {"status": _EARLIER.get(row["status"], row["status"])} if "status" in row else row
             )
-        except json.JSONDecodeError as error:
+        except (ValueError, TypeError) as error:
             raise BadData(
                 got=f"{path.name}:{number}: {error}",
                 expected="one JSON object per line",

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mien.core.aus import AU_SETS, FEAFA_24
 from mien.core.emotions import ORDERS, canonical
 from mien.core.errors import BadConfig, require
+from mien.core.objects import read_yaml
 
 __all__ = ["FORMS", "Data", "Own", "Suite", "open_suite", "suite_names"]
 
@@ -183,10 +184,10 @@ def open_suite(name: str) -> Suite:
 
 
 def _fields(path: Path) -> dict[str, Any]:
-    yaml = require("yaml", extra="eval", purpose="suites")
+    require("yaml", extra="eval", purpose="suites")
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        fields = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise BadConfig(
             got=f"{path}: {error}", expected="a YAML file with a suite", fix="Correct the file"
         ) from error

@@ -115,7 +115,11 @@ class VisionTower(nn.Module):
                 fix="Correct the evidence's encoder",
             ) from error
         eva = kind == InstructBlipVisionModel.config_class.model_type
-        self.model = InstructBlipVisionModel(settings) if eva else AutoModel.from_config(settings)
+        self.model = (
+            InstructBlipVisionModel(settings)
+            if eva
+            else AutoModel.from_config(settings, trust_remote_code=False)
+        )
         self.layer, self.class_token = layer, class_token
         self.width, self.patch = int(settings.hidden_size), int(settings.patch_size)
         side = getattr(settings, "image_size", None)

@@ -20,14 +20,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mien.core.errors import BadConfig, require_known
+from mien.core.objects import read_yaml
+from mien.core.registry import trust
 from mien.models.composite.systems import Stage
 from mien.models.registry import open_system
 from mien.train.checks import check_entries
 from mien.train.recipe import Recipe, resolve_stage
-from mien.train.values import read_content, read_yaml, set_entry
+from mien.train.values import read_content, set_entry
 
 __all__ = ["load_recipe", "merge", "recipe_names"]
 
@@ -65,6 +65,7 @@ def load_recipe(name: str | Path, scale: str, changes: Sequence[str] = ()) -> Re
     merged = merge(merge(content, scales[scale] or {}), {"scale": scale})
     for change in changes:
         set_entry(merged, change)
+    _trust_encoders(merged)
     if isinstance(merged.get("stages"), list):
         merged["stages"] = [_stage_run(stage) for stage in merged["stages"]]
     recipe = check_entries(read_content(Recipe, merged, f"recipe {name}"))
@@ -73,6 +74,16 @@ def load_recipe(name: str | Path, scale: str, changes: Sequence[str] = ()) -> Re
             require_known(task, recipe.every_task, "task", of=f"recipe {name}")
         resolve_stage(open_system(recipe.system, recipe.scale), stage)
     return recipe
+
+
+def _trust_encoders(entries: object) -> None:
+    """Encoders of one's own that a recipe names may be imported: a recipe is the user's word."""
+    if isinstance(entries, Mapping):
+        kind = entries.get("type")
+        if isinstance(kind, str) and ":" in kind:
+            trust(kind)
+        for one in entries.values():
+            _trust_encoders(one)
 
 
 def _extended(name: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -84,6 +95,8 @@ def _extended(name: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
         )
     content = _read(name)
     base = content.pop("extends", None)
+    if not isinstance(base, str | None):
+        raise BadConfig(got=f"extends {base!r}", expected="the name of a recipe", fix="Correct the entry")
     return content if base is None else merge(_extended(base, (*above, str(name))), content)
 
 
@@ -98,7 +111,7 @@ def _read(name: str | Path) -> dict[str, Any]:
         )
     try:
         content = read_yaml(source.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (OSError, ValueError) as error:
         raise BadConfig(
             got=f"recipe {name}: {error}", expected="a YAML file", fix="Correct its syntax"
         ) from error

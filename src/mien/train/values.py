@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeVar, cast, get_args
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from mien.core.errors import BadConfig, require_known
+from mien.core.objects import read_yaml
 from mien.models.composite.processing import TEMPLATES
 from mien.models.composite.systems import Lora, Stage
 
-__all__ = ["read_content", "read_fields", "read_options", "read_stage", "read_yaml", "set_entry"]
+__all__ = ["read_content", "read_fields", "read_options", "read_stage", "set_entry"]
 
 _T = TypeVar("_T", bound=BaseModel)
 
@@ -46,20 +46,6 @@ _WORDS: Mapping[str, str] = {
 _TAG = re.compile(r"(bool|int|float|str|literal|tuple|list|dict|nullable)(\[.*\])?")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose ``1e-3`` is a number, as in YAML 1.2 and as everyone writes it."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-def read_yaml(text: str) -> Any:
-    """What a YAML text says."""
-    return yaml.load(text, _Loader)
-
-
 def set_entry(content: dict[str, Any], change: str) -> None:
     """Put ``key=value`` into its place; dots lead to inner entries, numbers into lists, and the value is YAML.
 
@@ -71,7 +57,7 @@ def set_entry(content: dict[str, Any], change: str) -> None:
         raise BadConfig(got=f"change {change!r}", expected="key=value", fix="Write for instance seed=2")
     try:
         value = read_yaml(text)
-    except yaml.YAMLError as error:
+    except ValueError as error:
         raise BadConfig(
             got=f"change {change!r}, whose value is no YAML",
             expected="a number, a text, or a list such as [a, b]",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from mien.annotate.exp_cot.gates import PROFILES, fails, refined_faults
 from mien.core.aus import FEAFA_24
 from mien.core.emotions import canonical
 from mien.core.errors import BadData
+from mien.core.objects import read_json
 
 __all__ = ["Pilot", "pilot", "pilot_rows"]
 
@@ -71,7 +71,7 @@ def pilot_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         lines = [text] if text.lstrip()[:1] == "[" else [line for line in text.splitlines() if line.strip()]
-        read = [json.loads(line) for line in lines]
+        read = [read_json(line) for line in lines]
     except (OSError, ValueError) as error:
         raise _bad(f"{path}: {error}") from error
     for place, row in enumerate(read[0] if read and isinstance(read[0], list) else read, 1):

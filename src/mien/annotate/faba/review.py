@@ -22,6 +22,7 @@ from mien.annotate.faba.filters import tidy
 from mien.annotate.faba.rows import EMOTION_LABELS, UNITS, Rows, row_text, say_units
 from mien.core.aus import au_key
 from mien.core.errors import BadData, BadInput
+from mien.core.objects import read_json
 
 __all__ = [
     "FORMAT",
@@ -83,7 +84,7 @@ def read_corrections(path: Path) -> Corrections:
         BadInput: no such file, or one that no review sheet wrote.
     """
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = read_json(path.read_text("utf-8"))
     except OSError as error:
         raise BadInput(
             got=f"{path}, which cannot be read ({error.strerror})", expected="a file of corrections", fix=_FIX

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from mien.app.annotate.options import Job, with_job
+from mien.app.terminal import say
 
 if TYPE_CHECKING:
     from mien.annotate.faba.engine import Task
@@ -162,15 +163,13 @@ def review(
     from mien.app.annotate.faba import finish_faba
 
     for name, value in finish_faba(run, corrections).items():
-        typer.echo(f"{name}: {value}")
+        say(f"{name}: {value}")
 
 
 def _leave(work: Callable[[], int]) -> None:
     try:
         status = work()
     except KeyboardInterrupt:
-        typer.echo(
-            "Interrupted. All replies are kept: run the same command with --resume to go on.", err=True
-        )
+        say("Interrupted. All replies are kept: run the same command with --resume to go on.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     raise typer.Exit(status)

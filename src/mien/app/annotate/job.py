@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mien.app.annotate.options import RULES, Job
 from mien.app.progress import clock
+from mien.app.terminal import shown
 from mien.core.errors import BadConfig
+from mien.core.objects import read_json
 from mien.core.options import split_options
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def annotate(
         if left_out := getattr(teacher, "left_out", ()):
             console.print(f"The server refused {', '.join(left_out)}: left to its defaults", highlight=False)
         for name, value in further.items():
-            console.print(f"{name}: {value}", highlight=False, markup=False, soft_wrap=True)
+            console.print(shown(f"{name}: {value}"), highlight=False, soft_wrap=True)
     return 1 if any(summary.rejected.get(reason) for reason in _TROUBLES) else 0
 
 
@@ -177,7 +178,7 @@ def _record(job: Job) -> dict[str, JsonValue]:
 def read_rows(out: Path) -> list[dict[str, Any]]:
     """The kept rows of a run's folder."""
     text = (out / "items.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]
+    return [read_json(line) for line in text.split("\n") if line]
 
 
 class RunWatch:
@@ -235,7 +236,7 @@ def progress_line(progress: Progress, paid: bool) -> str:
 def earlier_rate(out: Path) -> list[str]:
     """What an earlier run in the folder kept, a line; empty without one."""
     try:
-        found = json.loads((out / "statistics.json").read_text(encoding="utf-8"))
+        found = read_json((out / "statistics.json").read_text(encoding="utf-8"))
         items, kept = int(found["items"]), int(found["kept"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
@@ -259,13 +260,13 @@ def show_plan(found: Plan, prices: Prices, console: Console, expected: Sequence[
         lines.append("Cost: give --price-in and --price-out (per million tokens) to see it")
     lines += [f"Rejected in the sample: {number} {reason}" for reason, number in found.rejected.items()]
     lines += expected or [f"Expected keep rate: {kept:.0%} by rules; a teacher's is known after --limit 20"]
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    console.print(shown("\n".join(lines)), highlight=False, soft_wrap=True)
     if found.example is not None:
         console.print(f"\nFirst request ({found.example.step}):", highlight=False)
         for message in found.example.messages:
             pictures = f" [{len(message.images)} picture]" if message.images else ""
             text = f"{message.role}{pictures}: {message.text}"
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+            console.print(shown(text), highlight=False, soft_wrap=True)
 
 
 def show_summary(summary: Summary, out: Path, console: Console) -> None:
@@ -282,4 +283,4 @@ def show_summary(summary: Summary, out: Path, console: Console) -> None:
             "again: the server may have billed them twice."
         )
     lines.append(f"Written: {out}")
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    console.print(shown("\n".join(lines)), highlight=False, soft_wrap=True)

@@ -16,8 +16,10 @@ import typer
 from mien.app.data.exchange import convert_command, export_command
 from mien.app.data.options import NameArgument, OptionOption, RootOption
 from mien.app.runs_command import cache_command
+from mien.app.terminal import shown
 from mien.core.errors import BadData, BadInput
 from mien.core.options import say_type, split_options
+from mien.core.plain import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -168,7 +170,9 @@ def show_check(
     for line in _summed_up(found.notes):
         console.print(f"Note: {line}", highlight=False, soft_wrap=True, markup=False)
     for split, count in found.counts.items():
-        console.print(f"{split}: {_beside_published(count, dataset.published.get(split))}", highlight=False)
+        console.print(
+            shown(f"{split}: {_beside_published(count, dataset.published.get(split))}"), highlight=False
+        )
     verdict = f"{len(found.problems):,} problems." if found.problems else "No problems."
     depth = "Pictures were opened." if deep else "Pictures were not opened (--deep does)."
     console.print(f"{verdict} {depth}", highlight=False)
@@ -188,16 +192,9 @@ def _summed_up(problems: Sequence[Problem]) -> Iterator[str]:
         if counts[problem.kind] <= _EXAMPLES:
             kinds.setdefault(problem.kind, []).append(str(problem))
     for kind, examples in kinds.items():
-        yield from map(_printable, examples)
+        yield from map(printable, examples)
         if counts[kind] > len(examples):
-            yield f"… and {counts[kind] - len(examples):,} more of the kind: {_printable(kind)}"
-
-
-def _printable(text: str) -> str:
-    """``text`` with control characters and undecodable bytes escaped, so that no file name steers the terminal."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
-    )
+            yield f"… and {counts[kind] - len(examples):,} more of the kind: {printable(kind)}"
 
 
 def _beside_published(count: int, published: int | None) -> str:
@@ -263,11 +260,11 @@ def show_stats(
     for one, stats in found.items():
         told = _beside_published(stats.samples, dataset.published.get(one))
         people = f", {len(stats.subjects):,} subjects" if stats.subjects else ""
-        console.print(f"[bold]{name} {escape(one)}[/bold]: {told}{people}", highlight=False)
+        console.print(f"[bold]{name} {escape(printable(one))}[/bold]: {told}{people}", highlight=False)
         for table in stats_tables(stats):
             console.print(table, highlight=False)
     if plot is not None:
-        console.print(f"Charts: {plot}", highlight=False, soft_wrap=True)
+        console.print(shown(f"Charts: {plot}"), highlight=False, soft_wrap=True)
 
 
 def derive_landmarks(

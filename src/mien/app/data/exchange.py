@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from mien.app.data.options import NameArgument, OptionOption, RootOption
+from mien.app.terminal import say
 from mien.core.errors import BadConfig, BadData, BadInput
 from mien.core.options import split_options
 
@@ -124,7 +125,7 @@ def export_command(
             priors=priors is not None,
         )
     for line in _report(done, media, out, task):
-        typer.echo(line)
+        say(line)
     raise typer.Exit(1 if done.failed else 0)
 
 
@@ -173,7 +174,7 @@ def convert_command(
     ] = None,
 ) -> None:
     """Turn a file of dialogues into another format; openai keeps neither ids nor tasks."""
-    typer.echo(f"{convert_file(source, out, source_format, out_format):,} dialogues in {out}.")
+    say(f"{convert_file(source, out, source_format, out_format):,} dialogues in {out}.")
 
 
 def convert_file(

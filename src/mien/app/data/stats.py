@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mien.app.terminal import shown
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -157,7 +159,7 @@ def _shares(title: str, rows: list[tuple[str, int]], total: int) -> Table:
     top = max(count for _, count in rows)
     for word, count in rows:
         bar = "" if word == "(none)" else "█" * max(1, round(_BAR * min(count / top, 1.0)))
-        table.add_row(word, f"{count:,}", f"{100 * count / total:.1f} %", bar)
+        table.add_row(shown(word), f"{count:,}", f"{100 * count / total:.1f} %", bar)
     return table
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mien.app.models.folders_shown import folder_facts, folder_row, folder_states
+from mien.app.terminal import shown
 from mien.core.aus import AUS
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.paths import face_weights, pocket_weights
@@ -117,7 +118,7 @@ def show_list(folders: Sequence[Path] = (), console: Console | None = None) -> N
     if folders:
         table = Table("folder", "what it is", "size", "weights", box=None, pad_edge=False)
         for row in map(folder_row, folders):
-            table.add_row(*row)
+            table.add_row(*map(shown, row))
         console.print(table, highlight=False)
         return
     sets = {one.name: one for one in weight_sets()}
@@ -161,9 +162,9 @@ def show_info(name: str, console: Console | None = None) -> None:
             fix="See `mien models list`",
         )
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_row("name", name)
+    table.add_row("name", shown(name))
     for key, value in facts:
-        table.add_row(key, value)
+        table.add_row(key, shown(value))
     console.print(table, highlight=False)
 
 
@@ -200,7 +201,7 @@ def show_verification(folders: Sequence[Path] = (), console: Console | None = No
         for place, found, detail in chain.from_iterable(map(folder_states, folders)):
             states.append("ok" if found == "not recorded" else found)
             colour = {"ok": "green", "not recorded": "yellow"}.get(found, "red")
-            table.add_row(place, f"[{colour}]{found}[/{colour}]", detail)
+            table.add_row(shown(place), shown(found, colour), shown(detail))
         console.print(table, highlight=False)
         return all(state == "ok" for state in states)
     for weights in weight_sets():

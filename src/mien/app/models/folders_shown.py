@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -123,15 +121,11 @@ def folder_states(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _bundle_states(place: Path) -> Iterator[tuple[str, str, str]]:
+    from mien.backends.onnx import FILES, open_pocket
+
     try:
-        sums = dict(json.loads((place / _BUNDLE).read_text(encoding="utf-8"))["sha256"])
-    except (ValueError, KeyError, TypeError):
-        yield f"{place}/{_BUNDLE}", "damaged", "no list of checksums"
-        return
-    for name, recorded in sums.items():
-        path = place / name
-        if not path.is_file():
-            yield str(path), "missing", recorded[:16]
-        else:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-            yield str(path), "ok" if found == recorded else "changed", found[:16]
+        sums = open_pocket(place).bundle["sha256"]
+    except MienError as error:
+        yield str(place), "damaged", error.got
+    else:
+        yield from ((str(place / name), "ok", sums[name][:16]) for name in FILES)

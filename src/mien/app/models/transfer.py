@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.app.terminal import say
 from mien.core.errors import BadConfig, MienError, MissingWeights, OutputFailed, require, require_known
 from mien.core.options import split_options
 from mien.core.paths import write_whole
@@ -95,7 +96,7 @@ def _import(
         experts=expert or [], prior=prior, options=split_options(option or ()),
     )  # fmt: skip
     for line in lines:
-        typer.echo(line)
+        say(line)
 
 
 def _export(
@@ -117,7 +118,7 @@ def _export(
 ) -> None:
     """Write a complete model, with an adapter merged, or an adapter or the decoder alone."""
     for line in run_export(model, out, adapter, adapter_only, dtype, decoder_only):
-        typer.echo(line)
+        say(line)
 
 
 def _dtype(name: str) -> Any:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mien.core.errors import BadConfig, MissingWeights
+from mien.core.objects import read_json
 from mien.core.paths import let_read, write_whole
 from mien.models.composite.systems import Lora, Stage, prepare
 
@@ -89,7 +90,7 @@ def load_adapters(model: nn.Module, folder: str | Path) -> list[str]:
     """
     folder = Path(folder)
     try:
-        about = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        about = read_json((folder / SETTINGS).read_text(encoding="utf-8"))
         values = load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise MissingWeights(

@@ -180,11 +180,11 @@ def _fields(table: Mapping[str, Mapping[str, Any]], name: str, part: str) -> dic
             expected=f"one of {', '.join(table)}, a folder, or a hub id such as 'facebook/dinov2-small'",
         )
     try:
-        config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise MissingWeights(
             got=f"{name} without a configuration that transformers reads ({str(error).splitlines()[0]})",
-            expected="a folder with config.json, or a hub id that can be reached",
+            expected="a folder with config.json, or a hub id that can be reached; code beside it is never run",
             fix="Download the backbone and pass its folder",
         ) from error
     fields = cast(dict[str, Any], getattr(config, part, config).to_dict())
@@ -265,7 +265,7 @@ def own_head(text_config: PreTrainedConfig, decoder: PreTrainedModel | None) -> 
             )
     if decoder is None:
         with torch.device("meta"):
-            decoder = AutoModelForCausalLM.from_config(text_config)
+            decoder = AutoModelForCausalLM.from_config(text_config, trust_remote_code=False)
     head = decoder.get_output_embeddings()
     if not isinstance(head, nn.Linear):
         raise BadConfig(

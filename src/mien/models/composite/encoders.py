@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from torch import Tensor, nn
 
-from mien.core.errors import BadConfig
-from mien.core.registry import find
+from mien.core.errors import BadConfig, require_range
+from mien.core.registry import find, require_trusted
 
-__all__ = ["ENCODERS", "check_entry", "encode_items", "encoder_class", "like_weights", "make_encoder"]
+__all__ = [
+    "ENCODERS",
+    "check_entry",
+    "check_fields",
+    "encode_items",
+    "encoder_class",
+    "like_weights",
+    "make_encoder",
+]
 
 ENCODERS: Mapping[str, str] = {
     "cached": "mien.layers.cached:CachedRows",
@@ -27,6 +36,11 @@ keeps its own initialisation, so its layers are either torch's or have ``reset_p
 One with ``float32_inputs = True`` reads its items in float32 and casts them itself, whatever its weights are in.
 """
 
+_MOST, _MOST_LAYERS = 1 << 24, 1024
+_SIZE = re.compile(
+    r"(?:^|_)(?:(?P<layers>layers|depth|blocks)|size|width|dim|rows|features|heads|groups|points|channels|side|embeddings"
+    r"|experts|tokens|queries)$"
+)
 _ENTRY_KEYS = {"encoder", "width", "rows", "projector", "token_id"}
 
 
@@ -36,7 +50,8 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> None:
     Raises:
         BadConfig: it is incomplete, has unknown keys, or values out of range.
     """
-    kind = entry.get("encoder", {}).get("type")
+    encoder = entry.get("encoder")
+    kind = encoder.get("type") if isinstance(encoder, Mapping) else None
     if set(entry) != _ENTRY_KEYS or not name.isidentifier():
         raise BadConfig(
             got=f"evidence {name!r} with the keys {sorted(entry)}",
@@ -44,20 +59,42 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> None:
             fix="Correct the entry",
         )
     encoder_class(str(kind))
-    if entry["rows"] < 1 or entry["width"] < 1:
-        raise BadConfig(
-            got=f"evidence {name!r} with rows {entry['rows']}, width {entry['width']}",
-            expected="both >= 1",
-            fix="Correct the entry",
-        )
+    require_range(entry["rows"], f"rows of evidence {name!r}", 1, _MOST, whole=True)
+    require_range(entry["width"], f"width of evidence {name!r}", 1, _MOST, whole=True)
+    require_range(entry["token_id"], f"token_id of evidence {name!r}", -_MOST, _MOST, whole=True)
+    check_fields(entry)
+
+
+def check_fields(fields: Mapping[str, Any], place: str = "") -> None:
+    """Refuse a configuration of parts that no machine could build, or that is code, before anything of it is built.
+
+    Args:
+        fields: of the configuration; inner ones are looked at as well.
+        place: where they stand, for the message.
+
+    Raises:
+        BadConfig: a number of layers, heads, rows … below 0 or beyond all models, or an attention from the hub.
+    """
+    for key, value in fields.items():
+        if isinstance(value, Mapping):
+            check_fields(value, f"{place}{key}.")
+        elif str(key).endswith("attn_implementation") and "/" in str(value):
+            raise BadConfig(
+                got=f"{place}{key} {value!r}, code of the hub that would be run",
+                expected="an attention of transformers, such as 'sdpa'",
+                fix="Take the entry out",
+            )
+        elif (found := _SIZE.search(str(key))) and type(value) in (int, float):
+            require_range(value, f"{place}{key}", 0, _MOST_LAYERS if found["layers"] else _MOST)
 
 
 def encoder_class(kind: str) -> type[nn.Module]:
     """The class of a type of encoder: of `ENCODERS`, of an entry point ``mien.encoders``, or ``module:Class``.
 
     Raises:
-        BadConfig: none of this name, or it is no module of torch.
+        BadConfig: none of this name, it is no module of torch, or code that nobody but the configuration names.
     """
+    require_trusted(kind, "mien.encoders", "encoder")
     return cast(type[nn.Module], find(kind, ENCODERS, "mien.encoders", "encoder type", nn.Module))
 
 

@@ -8,9 +8,8 @@ and the decoder's tokens stand in for them, by name too: nothing is swapped sile
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadConfig, BadInput, require_range
 from mien.core.nouns import CropTransform, Evidence, FloatArray, Image
+from mien.core.objects import read_object
+from mien.core.registry import require_trusted
 from mien.face.geometry import aligned_landmarks
 from mien.layers.vision_tower import SQUARES, prepare_pixels
 from mien.models.composite.encoders import encoder_class
@@ -77,11 +78,13 @@ class Inputs:
             for name, known in _CHOICES.items()
             if getattr(self, name) not in known
         ]
-        if wrong or min(self.crop_size, self.image_size) < 8 or self.face_map < 1:
+        for name, least in (("crop_size", 8), ("image_size", 8), ("face_map", 1)):
+            require_range(getattr(self, name), f"inputs.{name}", least, 4096, whole=True)
+        if wrong:
             choices = ", ".join(f"{name} {' or '.join(map(repr, known))}" for name, known in _CHOICES.items())
             raise BadConfig(
-                got=f"inputs {', '.join(wrong) or asdict(self)}",
-                expected=f"{choices}, sizes of 8 px or more",
+                got=f"inputs {', '.join(wrong)}",
+                expected=choices,
                 fix="Correct the entry 'inputs'",
             )
 
@@ -108,6 +111,7 @@ class Inputs:
         Raises:
             BadConfig: an unknown field or value.
         """
+        require_trusted(str(card.get("system")), "mien.systems", "system")
         published = open_system(card["system"]).published_inputs if "imported" in card else {}
         made = cls.of({**published, **card.get("inputs", {})})
         return replace(made, experts=str(folder / made.experts))
@@ -137,7 +141,7 @@ def inherited_inputs(place: str | Path | None) -> dict[str, Any]:
     """
     for folder in () if place is None else (Path(place) / "model", Path(place)):
         if (folder / "mien.json").is_file():
-            card = json.loads((folder / "mien.json").read_text(encoding="utf-8"))
+            card = read_object(folder / "mien.json", "the description of a model")
             known = Inputs.of_card(card, folder)
             return {name: getattr(known, name) for name in (*_CHOICES, "experts") if name != "landmarks"}
     return {}

@@ -7,7 +7,6 @@ says where they are published. A model folder holds those that it needs under ``
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tokenizers import Tokenizer
 
 from mien.core.errors import BadConfig, MissingWeights, require
 from mien.core.nouns import FloatArray, Image
+from mien.core.objects import read_json
 from mien.layers.facexformer import SHAPES, FaceEvidence, FaceXFormer, prepare_faces
 from mien.layers.landmark_prior import PRIOR_SIZE, PRIOR_WIDTH, prior_input
 from mien.models.formats.checkpoints import read_checkpoint
@@ -291,7 +291,7 @@ class InstructionWords:
             require_experts(["instruction"], path.parent)
         try:
             text = path.read_text(encoding="utf-8")
-            content = json.loads(text)
+            content = read_json(text)
         except ValueError as error:
             raise _damaged(path, "instruction", f"no JSON ({error})") from error
         model = content.get("model") if isinstance(content, dict) else None

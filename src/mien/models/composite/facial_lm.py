@@ -44,7 +44,14 @@ from mien.models.composite.checks import (
     context_of,
     looks_at_values,
 )
-from mien.models.composite.encoders import ENCODERS, check_entry, encode_items, like_weights, make_encoder
+from mien.models.composite.encoders import (
+    ENCODERS,
+    check_entry,
+    check_fields,
+    encode_items,
+    like_weights,
+    make_encoder,
+)
 
 __all__ = ["ENCODERS", "EvidenceInput", "FacialLM", "FacialLMConfig", "FacialLMModel"]
 
@@ -82,6 +89,7 @@ class FacialLMConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         text_config = cast(PreTrainedConfig, self.text_config)
         self.tie_word_embeddings = bool(getattr(text_config, "tie_word_embeddings", False))
+        check_fields(text_config.to_dict(), "text_config.")
         for name, entry in self.evidence.items():
             check_entry(name, entry)
         ids = [entry["token_id"] for entry in self.evidence.values()]
@@ -143,7 +151,9 @@ class FacialLMModel(_FacialPreTrained):
             projector = make_projector(entry["projector"], entry["width"], text_config.hidden_size)
             self.projectors[name] = _keep_initialisation(projector)
         self.language_model = (
-            language_model if language_model is not None else AutoModel.from_config(text_config)
+            language_model
+            if language_model is not None
+            else AutoModel.from_config(text_config, trust_remote_code=False)
         )
         self.post_init()
 
@@ -478,7 +488,9 @@ class FacialProcessor(ProcessorMixin):
         """The processor of a model's folder."""
         from mien.models.composite import processor
 
-        return processor.FacialProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return processor.FacialProcessor.from_pretrained(
+            pretrained_model_name_or_path, **{**kwargs, "trust_remote_code": False}
+        )
 
 
 AutoConfig.register(FacialLMConfig.model_type, FacialLMConfig, exist_ok=True)

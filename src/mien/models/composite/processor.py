@@ -17,6 +17,8 @@ from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerFast, P
 
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import Answer, Evidence, Turn
+from mien.core.objects import read_object
+from mien.core.registry import require_trusted
 from mien.face.crop import canonical_crop
 from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder
@@ -74,6 +76,7 @@ class FacialProcessor(ProcessorMixin):
                 expected="what the model was trained with: its system, its scale, and how a face becomes its inputs",
                 fix=f"Pass them, or open the folder of a model that has a {CARD}",
             )
+        require_trusted(system, "mien.systems", "system")
         self.system, self.scale = system, scale
         self.options, self.inputs = dict(options or {}), asdict(Inputs.of(inputs))
         self._config: FacialLMConfig | None = None
@@ -96,7 +99,12 @@ class FacialProcessor(ProcessorMixin):
         if (folder / CARD).is_file() and not _is_saved(folder):
             made = cls._of_model(folder)
         else:
-            made = cast(FacialProcessor, super().from_pretrained(pretrained_model_name_or_path, **kwargs))
+            made = cast(
+                FacialProcessor,
+                super().from_pretrained(
+                    pretrained_model_name_or_path, **{**kwargs, "trust_remote_code": False}
+                ),
+            )
         made._folder = folder
         if (folder / "config.json").is_file():
             made._config = open_facial_config(folder)
@@ -251,7 +259,7 @@ class FacialProcessor(ProcessorMixin):
 def _is_saved(folder: Path) -> bool:
     """Whether a processor was saved here, and not only announced beside a model."""
     path = folder / PROCESSOR
-    return path.is_file() and "system" in json.loads(path.read_text(encoding="utf-8"))
+    return path.is_file() and "system" in read_object(path, "what save_pretrained wrote of a processor")
 
 
 @cache

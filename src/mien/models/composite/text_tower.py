@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from transformers import AutoConfig, CLIPTextModelWithProjection
 from transformers.utils import cached_file
 
 from mien.core.errors import BadInput, MissingWeights
+from mien.core.objects import read_json
 from mien.layers.alignment import TextTower
 from mien.models.formats.checkpoints import read_checkpoint
 
@@ -104,7 +104,7 @@ def open_tokenizer_of(place: str) -> Tokenizer:
     """
     try:
         content = Path(str(cached_file(place, "tokenizer.json"))).read_text(encoding="utf-8")
-        whole = isinstance(json.loads(content), dict) and "model" in json.loads(content)
+        whole = isinstance(read_json(content), dict) and "model" in read_json(content)
     except (OSError, ValueError) as error:
         raise _no_tokenizer(place, "without a readable tokenizer.json") from error
     if not whole:
@@ -123,11 +123,11 @@ def _no_tokenizer(place: str, why: str) -> MissingWeights:
 
 def _from_transformers(place: str) -> TextTower:
     try:
-        config: Any = AutoConfig.from_pretrained(place)
+        config: Any = AutoConfig.from_pretrained(place, trust_remote_code=False)
         text = getattr(config, "text_config", config)
         text.projection_dim = config.projection_dim
         model, report = CLIPTextModelWithProjection.from_pretrained(
-            place, config=text, dtype=torch.float32, output_loading_info=True
+            place, config=text, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
         raise _no_tower(place, (str(error).strip() or type(error).__name__).splitlines()[0]) from error

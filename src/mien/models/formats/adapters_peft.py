@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mien.core.errors import BadConfig, MissingWeights
+from mien.core.objects import read_json
 from mien.core.paths import let_read
 from mien.models.composite.adapters import SETTINGS, WEIGHTS
 
@@ -42,7 +42,7 @@ def export_peft(adapters: Path, out: Path, dtype: torch.dtype = torch.float32) -
         BadConfig: it holds no adapter of the decoder.
     """
     try:
-        about = json.loads((adapters / SETTINGS).read_text(encoding="utf-8"))
+        about = read_json((adapters / SETTINGS).read_text(encoding="utf-8"))
         lora, base = about["lora"], about.get("base") or {}
         values = load_file(adapters / WEIGHTS)
     except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mien.core.errors import MissingWeights
+from mien.core.errors import MissingWeights, weights_of_strangers
+from mien.core.objects import read_object
 
-__all__ = ["read_checkpoint"]
+__all__ = ["finite_file", "read_checkpoint", "require_finite", "require_inside"]
 
 _SUFFIXES = (".bin", ".pt", ".pth", ".safetensors")
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -36,17 +35,15 @@ _LAST = "landmark_feature_projector.bin"
 
 
 def _read_file(path: Path) -> Mapping[str, object]:
-    try:
+    with weights_of_strangers(
+        f"{path.name} as plain weights",
+        "a whole .safetensors file, or a pickled one that holds tensors only",
+        "Download it again, or convert it to .safetensors where you trust it",
+    ):
         if path.suffix == ".safetensors":
             return load_file(path)
         with torch.serialization.safe_globals(_PLAIN):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise MissingWeights(
-            got=f"{path.name}, which cannot be read as plain weights ({str(error).splitlines()[0]})",
-            expected="a whole .safetensors file, or a pickled one that holds tensors only",
-            fix="Download it again, or convert it to .safetensors where you trust it",
-        ) from error
     if not isinstance(loaded, Mapping):
         raise MissingWeights(
             got=f"{path.name}, which holds a {type(loaded).__name__}",
@@ -57,15 +54,16 @@ def _read_file(path: Path) -> Mapping[str, object]:
 
 
 def _indexed(index: Path) -> list[Path]:
-    """The shards that an index names."""
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    """The shards that an index names, all of them in its folder."""
+    wanted = 'an index of shards: JSON with a "weight_map" from keys to file names'
+    places = read_object(index, wanted).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise MissingWeights(
-            got=f"{index}, which is no index of shards ({type(error).__name__})",
-            expected='JSON with a "weight_map" from keys to file names',
-            fix="Download it again",
-        ) from error
+            got=f"{index}, which is no index of shards", expected=wanted, fix="Download it again"
+        )
+    names = sorted(set(places.values()))
+    for name in names:
+        _require_inside(index.parent, name)
     absent = [name for name in names if not (index.parent / name).is_file()]
     if absent:
         raise MissingWeights(
@@ -74,6 +72,65 @@ def _indexed(index: Path) -> list[Path]:
             fix="Download the missing ones into this folder",
         )
     return [index.parent / name for name in names]
+
+
+def _require_inside(folder: Path, name: str) -> None:
+    # The hub's cache keeps each file as a link to its blobs, beside the folders of its revisions.
+    homes = (folder.resolve(), folder.resolve().parent.parent / "blobs")
+    plain = name == Path(name).name and not re.search(r"[\\/:\0]", name)
+    if not plain or (folder / name).resolve().parent not in homes:
+        raise MissingWeights(
+            got=f"a shard {name!r} that lies outside the folder {folder}",
+            expected="names of files in the same folder as their index",
+            fix="Do not use this model: no tool writes such an index",
+        )
+
+
+def require_inside(folder: Path) -> None:
+    """Refuse a folder in which an index of shards names a file that does not lie there, or a file is none.
+
+    Raises:
+        MissingWeights: it does, it is no index, a shard is absent, or a pipe, device or folder has a file's name.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (*_SUFFIXES, ".json") and not path.is_file():
+            raise MissingWeights(
+                got=f"{path}, which is no file",
+                expected="a file",
+                fix="Do not use this model, or copy its whole folder again",
+            )
+    for index in sorted(folder.glob("*.index.json")):
+        _indexed(index)
+
+
+def require_finite(tensors: Mapping[str, Tensor], place: str) -> None:
+    """Refuse weights that are NaN or infinite: what they answer looks like any other answer.
+
+    Raises:
+        MissingWeights: names the first.
+    """
+    for name, value in tensors.items():
+        if value.is_floating_point() and value.numel() and not value.is_meta and not _finite(value):
+            raise MissingWeights(
+                got=f"{place} with weights that are not finite, such as {name}",
+                expected="numbers",
+                fix="Train, import or download the model again",
+            )
+
+
+def _finite(value: Tensor) -> bool:
+    wide = value.float() if value.element_size() == 1 else value  # no extremes of 8-bit floats
+    return all(bool(one.isfinite()) for one in wide.aminmax())
+
+
+def finite_file(path: Path) -> bool:
+    """Whether all weights of a file of safetensors are finite; one tensor is in memory at a time."""
+    with safe_open(path, framework="pt") as file:
+        for name in file.keys():
+            value = file.get_tensor(name)
+            if value.is_floating_point() and value.numel() and not _finite(value):
+                return False
+    return True
 
 
 def _files(path: Path) -> list[Path]:
@@ -135,4 +192,5 @@ def read_checkpoint(*sources: str | Path | Mapping[str, object]) -> dict[str, Te
     tensors: dict[str, Tensor] = {}
     for source in sources:
         tensors.update(_tensors(source))
+    require_finite(tensors, "a checkpoint")
     return tensors

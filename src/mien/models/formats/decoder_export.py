@@ -22,7 +22,7 @@ def export_decoder(model: FacialLM, tokenizer: Tokenizer, out: Path) -> None:
         out: a new folder.
     """
     with torch.device("meta"):
-        decoder = AutoModelForCausalLM.from_config(model.config.text_config)
+        decoder = AutoModelForCausalLM.from_config(model.config.text_config, trust_remote_code=False)
     decoder.base_model.load_state_dict(model.model.language_model.state_dict(), assign=True)
     decoder.set_output_embeddings(model.lm_head)
     decoder.tie_weights()

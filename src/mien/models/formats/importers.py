@@ -342,6 +342,10 @@ def _import_system(
     else:
         with quiet():
             model = FacialLM.from_pretrained(
-                None, config=config, state_dict=found.values, dtype=dtype or torch.float32
+                None,
+                config=config,
+                state_dict=found.values,
+                dtype=dtype or torch.float32,
+                trust_remote_code=False,
             )
     return Imported(model.eval(), report, format, scale, layout.system, chosen)

@@ -10,17 +10,20 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 from transformers.utils import logging
 
-from mien.core.errors import MienError, MissingDependency, MissingWeights
+from mien.core.errors import MissingDependency, MissingWeights, weights_of_strangers
+from mien.core.objects import check_object, read_object
 from mien.core.paths import write_whole
+from mien.core.registry import require_trusted
+from mien.models.composite.encoders import check_fields
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
+from mien.models.formats.checkpoints import require_finite, require_inside
 
 __all__ = [
     "AUTO_MAP",
@@ -49,8 +52,28 @@ from mien.models.composite.processor import FacialProcessor
 __all__ = ["FacialProcessor"]
 """
 _AGAIN = "Train or import the model again, or copy its whole folder again"
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, StrictDataclassError)
-"""What transformers raises over a configuration or weights that are not as they should be."""
+_MOST_TOKENIZER = 200_000_000
+
+
+class _Calibration(BaseModel):
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+    bias: list[Annotated[float, Field(allow_inf_nan=False, strict=True)]]
+
+
+class _Card(BaseModel):
+    """What ``mien.json`` may say; a part that is no system's says less."""
+
+    model_config = ConfigDict(strict=True)
+    system: str | None = None
+    scale: str | None = None
+    options: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    generation: dict[str, Any] = {}
+    task: str | None = None
+    tasks: list[str] | None = None
+    pad_id: Annotated[int, Field(ge=0)] = 0
+    sha256: dict[str, str] = {}
+    calibration: _Calibration | None = None
 
 
 def announce(folder: Path) -> None:
@@ -96,31 +119,31 @@ def open_pretrained(kind: Any, place: str, part: str, *, exact: bool = False, **
         options: of ``from_pretrained``.
 
     Raises:
-        MissingWeights: there is none, it is damaged, or it is not whole.
+        MissingWeights: there is none, it is damaged, it is not whole, or it names files of other folders.
         MissingDependency: an attention without its package.
     """
-    try:
-        with quiet():
-            model, report = kind.from_pretrained(place, output_loading_info=True, **options)
-    except ImportError as error:
-        raise MissingDependency(
-            got=str(error).splitlines()[0],
-            expected=f"the package that the {part} or its attention {options.get('attn_implementation')!r} needs",
-            fix="Install it, or choose attention 'sdpa'",
-        ) from error
-    except (*_UNREADABLE, SafetensorError) as error:
-        # torch.OutOfMemoryError is a RuntimeError, and says better what to do.
-        if isinstance(error, torch.OutOfMemoryError):
+    if Path(place).is_dir():
+        require_inside(Path(place))
+    fix = "Download it and pass its folder; a LLaVA model goes through 'mien models import' to weights.model"
+    expected = _EXPECTED.get(part, "a folder with config.json and weights, or a hub id that can be reached")
+    with (
+        weights_of_strangers(f"{place} for the {part}", expected, _AGAIN if part == "model" else fix),
+        quiet(),
+    ):
+        try:
+            model, report = kind.from_pretrained(
+                place, output_loading_info=True, trust_remote_code=False, **options
+            )
+        except ImportError as error:
+            raise MissingDependency(
+                got=str(error).splitlines()[0],
+                expected=f"the package that the {part} or its attention {options.get('attn_implementation')!r} needs",
+                fix="Install it, or choose attention 'sdpa'",
+            ) from error
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" in str(error):
+                raise ValueError("weights of another shape") from error
             raise
-        raise MissingWeights(
-            got=f"{place} for the {part}, which transformers cannot open ({_reason(error)})",
-            expected=_EXPECTED.get(
-                part, "a folder with config.json and weights, or a hub id that can be reached"
-            ),
-            fix="Download it and pass its folder; a LLaVA model goes through 'mien models import' to weights.model"
-            if part != "model"
-            else _AGAIN,
-        ) from error
     missing = sorted(report["missing_keys"])
     strange = sorted(report["unexpected_keys"]) if exact else []
     if missing or strange:
@@ -131,6 +154,7 @@ def open_pretrained(kind: Any, place: str, part: str, *, exact: bool = False, **
             expected="all its weights and no others; new ones in their place would know nothing",
             fix=_AGAIN if exact else "Download it again, or name a model of this kind",
         )
+    require_finite(model.state_dict(), place)
     return model
 
 
@@ -139,11 +163,6 @@ _EXPECTED = {
     "reached",
     "model": "a model that mien trained or imported, with config.json and the weights that it describes",
 }
-
-
-def _reason(error: BaseException) -> str:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return "weights of another shape" if "ignore_mismatched_sizes" in text else text
 
 
 def open_facial(place: str | Path, **options: Any) -> FacialLM:
@@ -160,7 +179,7 @@ def open_facial(place: str | Path, **options: Any) -> FacialLM:
     """
     where = model_folder(place)
     if Path(where).is_dir():
-        open_facial_config(Path(where))
+        _require_room(Path(where), open_facial_config(Path(where)))
     return cast(FacialLM, open_pretrained(FacialLM, where, "model", exact=True, **options))
 
 
@@ -189,24 +208,26 @@ def open_facial_config(folder: Path) -> FacialLMConfig:
         BadConfig: an entry of its evidence cannot be.
     """
     path = folder / "config.json"
-    fields = _read_json(path, "the configuration that save_pretrained writes")
+    fields = read_object(path, "the configuration that save_pretrained writes")
     if fields.get("model_type") != FacialLMConfig.model_type:
         raise MissingWeights(
             got=f"{path} of model type {fields.get('model_type')!r}",
             expected=f"{FacialLMConfig.model_type!r}, a model of mien",
             fix="Pass the folder that 'mien train' or 'mien models import' wrote",
         )
-    try:
-        with quiet():
-            return cast(FacialLMConfig, FacialLMConfig.from_pretrained(folder))
-    except MienError:
-        raise
-    except _UNREADABLE as error:
-        raise MissingWeights(
-            got=f"{path}, which cannot be ({_reason(error)})",
-            expected="the configuration that save_pretrained wrote",
-            fix=_AGAIN,
-        ) from error
+    check_fields(fields)  # before transformers takes out what it does not keep
+    with weights_of_strangers(str(path), "the configuration that save_pretrained wrote", _AGAIN), quiet():
+        return cast(FacialLMConfig, FacialLMConfig.from_pretrained(folder, trust_remote_code=False))
+
+
+def _require_room(folder: Path, config: FacialLMConfig) -> None:
+    """Refuse a configuration that describes far more than the files hold, before memory is taken for it."""
+    held = sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())
+    with weights_of_strangers(str(folder / "config.json"), "what its weights are of", _AGAIN):
+        with torch.device("meta"), quiet():
+            wanted = sum(value.numel() for value in FacialLM(config).state_dict().values())
+        if wanted > 4 * held + 1_000_000:  # weights of 4 bits, tied ones counted twice
+            raise ValueError(f"it describes {wanted:,} numbers, its files hold {held:,} bytes")
 
 
 def open_tokenizer_file(path: Path) -> Tokenizer:
@@ -215,15 +236,12 @@ def open_tokenizer_file(path: Path) -> Tokenizer:
     Raises:
         MissingWeights: no such file, or no tokenizer in it.
     """
-    model = _read_json(path, "a tokenizer of the tokenizers library").get("model")
-    # The library itself raises nothing narrower than Exception.
+    wanted = "a tokenizer.json of the tokenizers library"
+    model = read_object(path, wanted, _MOST_TOKENIZER).get("model")
     if not isinstance(model, dict) or "vocab" not in model:
-        raise MissingWeights(
-            got=f"{path} without the vocabulary of a model",
-            expected="a tokenizer.json of the tokenizers library",
-            fix=_AGAIN,
-        )
-    return Tokenizer.from_file(str(path))
+        raise MissingWeights(got=f"{path} without the vocabulary of a model", expected=wanted, fix=_AGAIN)
+    with weights_of_strangers(str(path), wanted, _AGAIN):
+        return Tokenizer.from_file(str(path))
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -231,18 +249,11 @@ def read_card(folder: Path) -> dict[str, Any]:
 
     Raises:
         MissingWeights: no such file, or it cannot be read.
+        BadConfig: it names a system whose code nobody but it names.
     """
-    return _read_json(folder / CARD, "the description that 'mien train' and 'mien models import' write")
-
-
-def _read_json(path: Path, expected: str) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        why = "which is not there" if isinstance(error, FileNotFoundError) else f"which is no JSON ({error})"
-        raise MissingWeights(got=f"{path}, {why}", expected=expected, fix=_AGAIN) from error
-    if not isinstance(found, dict):
-        raise MissingWeights(
-            got=f"{path} with a {type(found).__name__}", expected=f"{expected}: an object", fix=_AGAIN
-        )
-    return found
+    path = folder / CARD
+    card = read_object(path, "the description that 'mien train' and 'mien models import' write")
+    system = check_object(_Card, card, path).system
+    if system is not None:
+        require_trusted(system, "mien.systems", "system")
+    return card

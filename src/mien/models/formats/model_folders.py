@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import nn
 
-from mien.core.errors import MienError, MissingWeights
+from mien.core.errors import MienError, MissingWeights, weights_of_strangers
 from mien.core.paths import let_read, write_whole
 from mien.models.composite.evidence_inputs import Inputs, needed_experts
 from mien.models.composite.experts import EXPERTS, EXPERTS_FOLDER
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
+from mien.models.formats.checkpoints import finite_file, require_inside
 from mien.models.formats.loading import (
     CARD,
     announce,
@@ -26,11 +27,13 @@ from mien.models.formats.loading import (
     quiet,
     read_card,
 )
+from mien.models.registry import open_system
 
 __all__ = ["FileState", "Part", "check_model", "described_parts", "experts_of", "seal", "weight_files"]
 
 _CONFIG, _TOKENIZER, _SUMS = "config.json", "tokenizer.json", "sha256"
 _CHUNK = 1 << 24
+_AGAIN = "Train or import the model again, or copy its folder again"
 State = Literal["ok", "missing", "changed", "damaged", "not recorded"]
 Header = dict[str, tuple[tuple[int, ...], str]]
 """Name of a tensor -> its shape and its number format."""
@@ -56,8 +59,8 @@ class FileState:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files with the weights, in order."""
-    return sorted(folder.glob("*.safetensors"))
+    """The files with the weights, in order; no pipe or device of that name is one."""
+    return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
 
 
 def _sum(path: Path) -> str:
@@ -97,7 +100,7 @@ def check_model(folder: Path) -> Iterator[FileState]:
         MissingWeights: the folder has no readable ``mien.json``.
     """
     card = read_card(folder)
-    recorded: Mapping[str, str] = card.get(_SUMS, {})
+    recorded: Mapping[str, str] = card.get(_SUMS) or {}
     there = {str(path.relative_to(folder)): path for path in _files(folder)}
     for name in sorted({*recorded, *there}):
         if name not in there:
@@ -113,9 +116,10 @@ def check_model(folder: Path) -> Iterator[FileState]:
 def _check_system(folder: Path, card: Mapping[str, Any]) -> Iterator[FileState]:
     try:
         open_tokenizer_file(folder / _TOKENIZER)
-    except MissingWeights as error:
+    except MienError as error:
         yield FileState(_TOKENIZER, "damaged" if (folder / _TOKENIZER).is_file() else "missing", error.got)
     try:
+        open_system(str(card["system"]), card.get("scale"))
         config = open_facial_config(folder)
         yield _check_keys(folder, config)
         for name, place in experts_of(card, folder, config).items():
@@ -129,16 +133,21 @@ def _check_system(folder: Path, card: Mapping[str, Any]) -> Iterator[FileState]:
 def _check_keys(folder: Path, config: FacialLMConfig) -> FileState:
     """Whether the files hold every weight that the configuration describes, in its shape, and no other."""
     held = _headers(folder)
-    with quiet():
+    require_inside(folder)
+    with quiet(), weights_of_strangers(f"the model in {folder}", "what its configuration describes", _AGAIN):
         # By transformers' own loading, as a file may hold weights under older names; nothing is loaded on this device.
         _, report = FacialLM.from_pretrained(
-            folder, config=config, device_map="meta", ignore_mismatched_sizes=True, output_loading_info=True
-        )
+            folder, config=config, device_map="meta", ignore_mismatched_sizes=True, output_loading_info=True,
+            trust_remote_code=False,
+        )  # fmt: skip
     found = {
         "missing": sorted(report["missing_keys"]),
         "unknown": sorted(report["unexpected_keys"]),
         "of another shape": sorted(key for key, *_ in report["mismatched_keys"]),
     }
+    odd = next((path.name for path in weight_files(folder) if not finite_file(path)), None)
+    if odd is not None:
+        return FileState("weights", "damaged", f"{odd} with weights that are not finite")
     wrong = [f"{len(names)} {word}, such as {names[0]}" for word, names in found.items() if names]
     return FileState("weights", "damaged" if wrong else "ok", "; ".join(wrong) or f"{len(held)} tensors")
 
@@ -151,22 +160,18 @@ def _headers(folder: Path) -> Header:
     """
     held: Header = {}
     for path in weight_files(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():
-                    part = file.get_slice(name)
-                    held[name] = (tuple(part.get_shape()), str(part.get_dtype()))
-        except (OSError, SafetensorError) as error:
-            raise MissingWeights(
-                got=f"{path.name}, which cannot be read ({str(error).splitlines()[0]})",
-                expected="a whole file of safetensors",
-                fix="Train or import the model again, or copy its folder again",
-            ) from error
+        with (
+            weights_of_strangers(path.name, "a whole file of safetensors", _AGAIN),
+            safe_open(path, framework="pt") as file,
+        ):
+            for name in file.keys():
+                part = file.get_slice(name)
+                held[name] = (tuple(part.get_shape()), str(part.get_dtype()))
     if not held:
         raise MissingWeights(
             got=f"{folder} without weights",
             expected="model.safetensors, or its parts",
-            fix="Train or import the model again, or copy its folder again",
+            fix=_AGAIN,
         )
     return held
 

@@ -16,7 +16,7 @@ __all__ = ["QFormerStart", "holds_qformer"]
 
 def holds_qformer(place: str) -> bool:
     """Whether a folder or hub id is a whole InstructBLIP, not a vision tower alone."""
-    return isinstance(AutoConfig.from_pretrained(place), InstructBlipConfig)
+    return isinstance(AutoConfig.from_pretrained(place, trust_remote_code=False), InstructBlipConfig)
 
 
 class QFormerStart(InstructBlipPreTrainedModel):
