@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py [--limit N] [--model NAME|DIR]
 
 Every accuracy stands beside the share of its most frequent label. Emotions are the language model's likelihood
-read-out; "head" is the plain classifier on the same encoders, which the pocket model keeps for this comparison.
+read-out; "head" is what the plain classifier on the encoders says, for comparison.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from _validation import Read, open_analyzer, probabilities, read_faces, samples_
 from mien.analyze.analyzer import Analyzer
 from mien.backends.base import Reader
 from mien.core.emotions import EMFACS, EMOTIONS
-from mien.core.nouns import Evidence, FaceResult
+from mien.core.nouns import Evidence, FaceResult, Sample
 from mien.metrics import au, calibration, classification
 
 Floats = npt.NDArray[np.float64]
@@ -41,7 +41,7 @@ def measure(record: Record) -> None:
 
 def ferplus(record: Record, analyzer: Analyzer) -> None:
     samples = samples_of("ferplus", record.options.limit, lambda sample: sample.labels.emotion is not None)
-    faces = read_faces(analyzer, samples, cropped=True)
+    faces = crops(record, "FER+", analyzer, samples)
     truth = [str(read.sample.labels.emotion) for read in faces]
     clear = np.flatnonzero([_leading_votes(read) >= MAJORITY_VOTES for read in faces])
     results = [_face(read) for read in faces]
@@ -66,6 +66,13 @@ def ferplus(record: Record, analyzer: Analyzer) -> None:
     )
 
 
+def crops(record: Record, name: str, analyzer: Analyzer, samples: Sequence[Sample]) -> list[Read]:
+    """Pictures that are face crops; those in which no net sees a face are counted and left out."""
+    faces = [read for read in read_faces(analyzer, samples, cropped=True) if read.face is not None]
+    record.add(f"{name} crops read", len(faces), n=len(samples))
+    return faces
+
+
 def expected_units(
     record: Record, name: str, truth: Sequence[str], faces: Sequence[FaceResult], units: Sequence[str]
 ) -> None:
@@ -87,7 +94,7 @@ def expected_units(
 
 
 def lfw(record: Record, analyzer: Analyzer) -> None:
-    faces = read_faces(analyzer, samples_of("lfw_emotion", record.options.limit), cropped=True)
+    faces = crops(record, "LFW", analyzer, samples_of("lfw_emotion", record.options.limit))
     truth = [str(read.sample.labels.emotion) for read in faces]
     guesses = [_face(read).emotion for read in faces]
     accuracy(record, "LFW (labels mostly by machine)", truth, guesses)
@@ -101,7 +108,7 @@ def lfw(record: Record, analyzer: Analyzer) -> None:
 
 
 def genki(record: Record, analyzer: Analyzer) -> None:
-    faces = read_faces(analyzer, samples_of("genki4k", record.options.limit), cropped=True)
+    faces = crops(record, "GENKI", analyzer, samples_of("genki4k", record.options.limit))
     truth = np.asarray([bool(read.sample.labels.smile) for read in faces], np.float64)
     score = np.asarray([_face(read).aus["AU12"].intensity for read in faces])
     area(record, "GENKI smile AUC of AU12 intensity", truth, score, SMILE_BAR)

@@ -244,7 +244,9 @@ def test_the_map_names_every_room() -> None:
 
 @pytest.mark.timeout(600)  # loading torch takes long on a busy machine
 def test_the_card_tells_the_model_as_it_is() -> None:
+    from mien.layers.face_crop import FaceCropEncoder
     from mien.models.pocket.evidence import PocketEvidence, PocketEvidenceConfig
+    from mien.models.pocket.expression import ExpressionClassifier, PocketExpression
     from mien.models.pocket.system import build
 
     text = " ".join((ROOT / "docs" / "pocket.md").read_text(encoding="utf-8").split())
@@ -253,6 +255,7 @@ def test_the_card_tells_the_model_as_it_is() -> None:
     model = build(int(told[1].replace(",", "")))
     parts = {
         "evidence net": PocketEvidence(PocketEvidenceConfig()),
+        "expression net": PocketExpression(ExpressionClassifier(FaceCropEncoder())),
         "projectors": model.model.projectors,
         "decoder": model.model.language_model,
     }

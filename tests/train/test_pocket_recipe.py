@@ -16,7 +16,9 @@ from mien.dialogue.read.au_arrays import FORMATS, read_array
 from mien.face.crop import canonical_crop
 from mien.face.decode.images import load_image
 from mien.face.finder import FaceFinder
+from mien.train.pocket.belief_stage import BeliefStage
 from mien.train.pocket.evidence_stage import EvidenceStage
+from mien.train.pocket.expression_stage import ExpressionStage
 from mien.train.pocket.hidden_stage import HiddenStage
 from mien.train.pocket.language import LanguageStage
 from mien.train.pocket.readout_stage import ReadoutStage
@@ -37,6 +39,8 @@ RECIPE = replace(
     fine=EvidenceStage("fine", 1, 1e-3, batch_size=16, warp=0.6),
     language=LanguageStage(epochs=1, batch_tokens=2048, warmup_steps=2),
     readout=ReadoutStage(steps=2, batch_size=16, batch_tokens=512),
+    expression=ExpressionStage(epochs=2, small_epochs=1, batch_size=16),
+    belief=BeliefStage(steps=2, batch_size=16, items=12, batch_tokens=512),
     hidden=HiddenStage(epochs=1, faces=32, batch_size=16),
     vocabulary=900,
     dialogues=60,

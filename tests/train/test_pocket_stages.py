@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from mien.core.emotions import EMOTIONS
-from mien.core.nouns import Labels, Sample
+from mien.core.nouns import FloatArray, Labels, Sample
 from mien.layers.face_crop import FaceCropEncoder
 from mien.models.composite.facial_lm import FacialLM
+from mien.models.pocket.expression import ExpressionClassifier, PocketExpression
 from mien.models.pocket.inputs import HIDDEN_REGIONS
 from mien.models.pocket.regions import PocketRegions
 from mien.models.pocket.system import SCALES, PocketScale, build
 from mien.train.data.tokenizer import train_tokenizer
-from mien.train.pocket import hidden_stage, readout_stage
-from mien.train.pocket.expression_stage import (
-    ExpressionClassifier,
-    ExpressionStage,
-    draw_shares,
-    run_expression_stage,
-)
+from mien.train.pocket import belief_stage, hidden_stage, readout_stage
+from mien.train.pocket.belief_stage import BeliefStage, kept_dialogues, read_told, run_belief_stage
+from mien.train.pocket.emotion import Clear, fit_join, joined, projected, told_logits
+from mien.train.pocket.expression_stage import ExpressionStage, draw_shares, run_expression_stage
 from mien.train.pocket.hidden_stage import HiddenStage, hidden_probabilities, run_hidden_stage
 from mien.train.pocket.language import Rows, evidence_of
-from mien.train.pocket.language_data import SINGLE_TOKENS, Faces, make_turns, tokenise, vocabulary_texts
+from mien.train.pocket.language_data import SINGLE_TOKENS, Faces, Item, make_turns, tokenise, vocabulary_texts
 from mien.train.pocket.occluders import HARMLESS, HELD_BACK, TRAINING, occlude
-from mien.train.pocket.readout import label_logits
+from mien.train.pocket.readout import asked
 from mien.train.pocket.readout_stage import ReadoutStage, readout_shares, run_readout_stage
 
 POINTS = np.asarray([
@@ -129,7 +129,9 @@ def test_expression_stage_learns_and_a_stopped_run_ends_with_the_same_weights(tm
     crops[::2, 32:, :] = 10
     votes = np.zeros((48, 8), np.float32)
     votes[::2, 1], votes[1::2, 0] = 1.0, 1.0
-    stage = ExpressionStage(epochs=6, batch_size=8, learning_rate=1e-2, average=0.5, dropout=0.0)
+    stage = ExpressionStage(
+        epochs=6, small_epochs=3, small_size=32, batch_size=8, learning_rate=1e-2, average=0.5, dropout=0.0
+    )
     shares = np.ones(48, np.float32)
     torch.manual_seed(0)
     start = FaceCropEncoder((8, 8, 8, 8), blocks=1).state_dict()
@@ -151,10 +153,10 @@ def test_expression_stage_learns_and_a_stopped_run_ends_with_the_same_weights(tm
     assert (guesses == votes.argmax(axis=1)).mean() > 0.9
 
 
-def test_readout_stage_teaches_votes_and_a_killed_run_ends_the_same(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def talk() -> Talk:
     votes = np.zeros((24, 8), np.float32)
     votes[::2, EMOTIONS.index("fear")] = votes[1::2, 0] = 1.0
-    shape = PocketScale(hidden=32, layers=1, heads=2, groups=1, inner=32, feature=8)
     rows = Rows(
         np.repeat(votes[:, None], 5, axis=1).astype(np.float16), np.zeros((24, 1, 8), np.float16),
         np.zeros((24, 22), np.float32),
@@ -165,28 +167,94 @@ def test_readout_stage_teaches_votes_and_a_killed_run_ends_the_same(tmp_path: Pa
         tokenise(tokenizer, make_turns(faces, face, "au-list", random.Random(face)), face)
         for face in range(4)
     ]
-    stage = ReadoutStage(steps=26, batch_size=16, learning_rate=1e-2, batch_tokens=256, language_every=8)
+    return Talk(votes, rows, faces, tokenizer, items)
 
-    def run(folder: Path) -> FacialLM:
+
+@dataclass(frozen=True)
+class Talk:
+    """Faces whose rows say their votes, and dialogues about them."""
+
+    votes: FloatArray
+    rows: Rows
+    faces: Faces
+    tokenizer: Tokenizer
+    items: list[Item]
+
+    def taught(self, folder: Path) -> FacialLM:
+        stage = ReadoutStage(steps=26, batch_size=16, learning_rate=1e-2, batch_tokens=256, language_every=8)
+        shape = PocketScale(hidden=32, layers=1, heads=2, groups=1, inner=32, feature=8)
         torch.manual_seed(0)
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(SCALES, "tiny", shape)
-            model = build(tokenizer.get_vocab_size(), "tiny")
+            model = build(self.tokenizer.get_vocab_size(), "tiny")
         folder.mkdir(exist_ok=True)
         return run_readout_stage(
-            model, tokenizer, stage, lambda shown: evidence_of(rows, shown), votes, items, folder
-        )
+            model, self.tokenizer, stage, lambda shown: evidence_of(self.rows, shown), self.votes, self.items,
+            folder,
+        )  # fmt: skip
 
-    whole = run(tmp_path / "one")
-    guesses = label_logits(whole, tokenizer, rows, range(24)).argmax(axis=1)
-    assert (guesses == votes.argmax(axis=1)).all()
+
+def test_readout_stage_teaches_votes_and_a_killed_run_ends_the_same(talk: Talk, tmp_path: Path) -> None:
+    whole = talk.taught(tmp_path / "one")
+    ids, words = asked(talk.tokenizer)
+    said = read_told(whole.eval(), ids, torch.from_numpy(projected(whole, talk.rows)).float())
+    assert (said[:, words].argmax(dim=1).numpy() == talk.votes.argmax(axis=1)).all()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         write, calls = readout_stage.written_whole, iter([1])
         patch.setattr(readout_stage, "written_whole", lambda path: write(path) if next(calls, 0) else _kill())
-        run(tmp_path / "two")
-    resumed = run(tmp_path / "two").state_dict()
+        talk.taught(tmp_path / "two")
+    resumed = talk.taught(tmp_path / "two").state_dict()
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed[key]), key
+
+
+def test_decoder_says_the_belief_it_is_told_and_is_not_changed_by_it(talk: Talk, tmp_path: Path) -> None:
+    model = talk.taught(tmp_path / "readout").eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    rows, head = projected(model, talk.rows), np.zeros((24, 8), np.float32)
+    stage = BeliefStage(steps=150, batch_size=16, learning_rate=1e-2, items=6, batch_tokens=256, keep=0.02)
+    items = kept_dialogues(talk.faces, talk.tokenizer, stage)
+
+    def run(folder: Path) -> PocketExpression:
+        folder.mkdir(exist_ok=True)
+        torch.manual_seed(0)
+        net = PocketExpression(ExpressionClassifier(FaceCropEncoder((8, 8, 8, 8), blocks=1)), 32, 16)
+        return run_belief_stage(
+            net, model, talk.tokenizer, stage, rows, head, talk.votes, items, folder
+        )  # fmt: skip
+
+    net = run(tmp_path / "one")
+    clear = Clear(_faces(24), head, rows, talk.votes.argmax(axis=1))
+    opposite = np.roll(talk.votes, 1, axis=0)  # of what the rows say
+    said = told_logits(net, model, talk.tokenizer, clear, torch.from_numpy(np.log(opposite + 0.01)))
+    assert (said.argmax(axis=1) == opposite.argmax(axis=1)).all()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        write, calls = belief_stage.written_whole, iter([1])
+        patch.setattr(belief_stage, "written_whole", lambda path: write(path) if next(calls, 0) else _kill())
+        run(tmp_path / "two")
+    resumed = run(tmp_path / "two").state_dict()
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, resumed[key]), key
+
+
+def test_joined_logits_favour_the_rare_and_one_temperature_makes_them_true() -> None:
+    torch.manual_seed(0)
+    net = PocketExpression(ExpressionClassifier(FaceCropEncoder((8, 8, 8, 8), blocks=1)), 32, 16)
+    rng = np.random.default_rng(0)
+    head = rng.normal(0, 4, (400, 8)).astype(np.float32)
+    chances = np.exp(head / 2) / np.exp(head / 2).sum(axis=1, keepdims=True)
+    leading = np.asarray([rng.choice(8, p=row / row.sum()) for row in chances])
+    clear = Clear(np.repeat(_faces(1), 400, axis=0), head, np.zeros((400, 10, 32), np.float16), leading)
+    votes = np.full((10, 8), 0.01, np.float32)
+    votes[:, 0] = 0.93
+    plain = joined(fit_join(net, clear, votes, 1.0, 0.0), clear)
+    assert float(net.temperature) == pytest.approx(2.0, rel=0.2)
+    adjusted = joined(fit_join(net, clear, votes, 1.0, 1.0), clear)
+    assert int((adjusted.argmax(dim=1) == 0).sum()) < int((plain.argmax(dim=1) == 0).sum())
+    unseen = net(torch.rand(2, 1, 128, 128), torch.zeros(2), torch.from_numpy(head[:2]))
+    assert torch.equal(unseen[0], torch.from_numpy(head[:2])) and not unseen[1].any()
 
 
 def test_rare_votes_are_drawn_more_often_than_they_come() -> None:

@@ -1,7 +1,8 @@
 """The embedded pocket model in ONNX Runtime: measurement, likelihood read-out, arrays, explanations. No torch.
 
 The folder of a model holds ``bundle.json`` (shapes, label order, calibration, checksums), ``evidence.onnx``,
-``decoder.onnx``, ``regions.onnx`` (what is hidden), ``tokens.safetensors`` (token embeddings) and ``tokenizer.json``.
+``expression.onnx`` (the emotion), ``decoder.onnx``, ``regions.onnx`` (what is hidden), ``tokens.safetensors`` (token
+embeddings) and ``tokenizer.json``.
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ from mien.dialogue.read.cot import read_explanation
 from mien.dialogue.say.questions import classify_question
 from mien.metrics.calibration import softmax
 from mien.models.pocket.inputs import HIDDEN_REGIONS, batch_inputs, grey_inputs
-from mien.models.pocket.prompt import ANSWER_END, prompt
+from mien.models.pocket.prompt import ANSWER_END, TOLD_ROWS, prompt
 
 __all__ = ["PocketReader", "open_pocket", "verify_bundle"]
 
-FILES = ("evidence.onnx", "decoder.onnx", "regions.onnx", "tokens.safetensors", "tokenizer.json")
+FILES = (
+    "evidence.onnx", "expression.onnx", "decoder.onnx", "regions.onnx", "tokens.safetensors", "tokenizer.json"
+)  # fmt: skip
 _EXPLAIN = "Explain the emotion of this face."
 _HEADINGS = ("Key Observations:", "\n\nOverall Emotional Interpretation:", "\n\nConclusion:")
 _PART_LENGTH = 700
@@ -201,6 +204,10 @@ class PocketReader(AnswersByAsking):
         return self._session("evidence.onnx")
 
     @cached_property
+    def _expression(self) -> Any:
+        return self._session("expression.onnx")
+
+    @cached_property
     def _decoder(self) -> Any:
         return self._session("decoder.onnx")
 
@@ -212,7 +219,8 @@ class PocketReader(AnswersByAsking):
     def _embeddings(self) -> FloatArray:
         from safetensors.numpy import load_file
 
-        return load_file(self.folder / "tokens.safetensors")["embeddings"].astype(np.float32)
+        table = load_file(self.folder / "tokens.safetensors")
+        return np.asarray(table["embeddings"] * table["scale"], np.float32)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -252,7 +260,7 @@ class PocketReader(AnswersByAsking):
         return results
 
     def classify(self, batch: Sequence[Evidence]) -> FloatArray:
-        """(N, 8) probabilities of the plain classifier head on the same encoders, for comparison with the read-out."""
+        """(N, 8) probabilities of the plain classifier heads, for comparison with the read-out."""
         logits = np.concatenate([self._encode(part)[1] for part in _parts(batch)])
         return softmax(logits)
 
@@ -336,7 +344,12 @@ class PocketReader(AnswersByAsking):
 
     def _encode(self, batch: Sequence[Evidence]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """AU intensities (N, 22), classifier logits (N, 8), evidence rows (N, k, D)."""
-        aus, logits, rows = self._evidence.run(None, batch_inputs(batch, self.crop_size))
+        inputs = batch_inputs(batch, self.crop_size)
+        aus, logits, rows = self._evidence.run(None, inputs)
+        if inputs["has_crop"].any():
+            crops = {name: inputs[name] for name in ("crop", "has_crop")}
+            logits, told = self._expression.run(None, {**crops, "head": logits})
+            rows[:, :TOLD_ROWS] += told
         return aus, logits, rows
 
     def _calibrated(self, logits: FloatArray) -> FloatArray:

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 
 from mien.core.nouns import Turn
 
-__all__ = ["ANSWER_END", "EVIDENCE", "PAD", "SPECIAL_TOKENS", "START", "prompt", "training_parts"]
+__all__ = [
+    "ANSWER_END",
+    "EVIDENCE",
+    "PAD",
+    "SPECIAL_TOKENS",
+    "START",
+    "TOLD_ROWS",
+    "prompt",
+    "training_parts",
+]
 
 PAD, START, ANSWER_END, USER, ASSISTANT = "<pad>", "<s>", "</s>", "<user>", "<assistant>"
 EVIDENCE: dict[str, tuple[str, int]] = {
@@ -21,6 +30,8 @@ EVIDENCE: dict[str, tuple[str, int]] = {
     "prior": ("<prior>", 4),
 }
 """Evidence name -> its placeholder and how many rows it fills."""
+TOLD_ROWS = 6
+"""So many evidence rows, of crop and landmarks, have the belief about the emotion added to them."""
 SPECIAL_TOKENS: tuple[str, ...] = (
     PAD,
     START,

@@ -1,4 +1,4 @@
-"""Writes what the torch-free runtime reads: three graphs, the token table, the tokenizer and ``bundle.json``."""
+"""Writes what the torch-free runtime reads: four graphs, the token table, the tokenizer and ``bundle.json``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
@@ -19,9 +18,16 @@ from mien.core.emotions import EMOTIONS
 from mien.dialogue.read.au_arrays import QUESTIONS
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.pocket.evidence import PocketEvidence
+from mien.models.pocket.expression import PocketExpression
 from mien.models.pocket.prompt import EVIDENCE
 from mien.models.pocket.regions import PocketRegions
-from mien.train.pocket.export import export_decoder, export_evidence, export_regions
+from mien.train.pocket.export import (
+    export_decoder,
+    export_evidence,
+    export_expression,
+    export_regions,
+    int8_codes,
+)
 from mien.train.pocket.language_data import READOUT_QUESTION
 
 __all__ = ["set_emotion_calibration", "write_bundle"]
@@ -29,6 +35,7 @@ __all__ = ["set_emotion_calibration", "write_bundle"]
 
 def write_bundle(
     net: PocketEvidence,
+    expression: PocketExpression,
     regions: PocketRegions,
     model: FacialLM,
     tokenizer: Tokenizer,
@@ -40,11 +47,12 @@ def write_bundle(
     net.eval()
     model.eval()
     export_evidence(net, model, folder / "evidence.onnx")
+    export_expression(expression, net.config.crop_size, folder / "expression.onnx")
     export_regions(regions, net.config.crop_size, folder / "regions.onnx")
     export_decoder(model, folder / "decoder.onnx")
     embedding: Any = model.get_input_embeddings()
-    table = embedding.weight.detach().float().numpy()
-    save_file({"embeddings": table.astype(np.float16)}, folder / "tokens.safetensors")
+    codes, scale = int8_codes(embedding.weight.detach().float().numpy(), (1,))
+    save_file({"embeddings": codes, "scale": scale}, folder / "tokens.safetensors")
     tokenizer.save(str(folder / "tokenizer.json"))
     config = model.config.text_config
     bundle = {

@@ -1,7 +1,7 @@
 """Trained pocket weights -> ONNX graphs that run without torch.
 
-Two graphs: the evidence encoders in one pass, and one decoder step with a key-value cache that serves prefill
-and generation alike. Large weights are stored as float16 (encoders) or int8 (decoder).
+Four graphs: the evidence encoders in one pass, the emotion of the crop, what is hidden, and one decoder step with a
+key-value cache that serves prefill and generation alike. Large weights are stored as float16 or int8.
 """
 
 from __future__ import annotations
@@ -10,18 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from mien.core.aus import level_position
+from mien.core.emotions import EMOTIONS
+from mien.core.nouns import FloatArray
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.pocket.evidence import PocketEvidence
+from mien.models.pocket.expression import PocketExpression
 from mien.models.pocket.inputs import PRIOR_ROWS, PRIOR_WIDTH
 from mien.models.pocket.regions import REGIONS_SIZE, PocketRegions
 
-__all__ = ["DecoderStep", "export_decoder", "export_evidence", "export_regions", "store_half", "store_int8"]
+__all__ = [
+    "DecoderStep",
+    "export_decoder",
+    "export_evidence",
+    "export_expression",
+    "export_regions",
+    "int8_codes",
+    "store_half",
+    "store_int8",
+]
 
 _OPSET = 17
 
@@ -90,6 +103,32 @@ def export_regions(net: PocketRegions, size: int, path: Path) -> None:
     store_half(path)
 
 
+class _ExpressionGraph(nn.Module):
+    """The emotion on crops as the evidence graph takes them."""
+
+    def __init__(self, net: PocketExpression) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crop: Tensor, has_crop: Tensor, head: Tensor) -> tuple[Tensor, Tensor]:
+        logits, told = self.net(crop, has_crop, head)
+        return logits, told
+
+
+def export_expression(net: PocketExpression, size: int, path: Path) -> None:
+    """Inputs crop (N, 1, S, S), S = `size`, has_crop (N,), head (N, 8); outputs logits (N, 8), told (N, 6, D).
+
+    Matrices and kernels are stored as int8.
+    """
+    names, outputs = ["crop", "has_crop", "head"], ["logits", "told"]
+    example = (torch.rand(2, 1, size, size), torch.ones(2), torch.randn(2, len(EMOTIONS)))
+    torch.onnx.export(
+        _ExpressionGraph(net).eval(), example, str(path), input_names=names, output_names=outputs,
+        dynamic_axes={name: {0: "n"} for name in names + outputs}, opset_version=_OPSET, dynamo=False,
+    )  # fmt: skip
+    store_int8(path)
+
+
 def store_half(path: Path, smallest: int = 512) -> None:
     """Keep every float32 initializer of at least `smallest` values as float16 with a Cast behind it."""
     model = onnx.load(str(path))
@@ -107,8 +146,16 @@ def store_half(path: Path, smallest: int = 512) -> None:
     onnx.save(model, str(path))
 
 
+def int8_codes(values: FloatArray, axes: tuple[int, ...]) -> tuple[npt.NDArray[np.int8], FloatArray]:
+    """Codes of the shape of `values` and the scale of each, alike along `axes`: values are about codes x scale."""
+    scale = np.maximum(np.abs(values).max(axis=axes, keepdims=True), 1e-12) / 127.0
+    return np.round(values / scale).astype(np.int8), scale.astype(np.float32)
+
+
 def store_int8(path: Path) -> None:
-    """Keep every matrix as int8 with one scale per column; the runtime unfolds it once, when it loads the graph.
+    """Keep matrices as int8 with one scale per column, kernels with one per channel that they give.
+
+    The runtime unfolds them once, when it loads the graph.
 
     Activations stay float32: with quantised activations a face's reading would depend on its batch.
     """
@@ -116,14 +163,12 @@ def store_int8(path: Path) -> None:
     graph, unfold = model.graph, []
     for tensor in list(graph.initializer):
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.ndim != 2:
+        if values.dtype != np.float32 or values.ndim not in (2, 4):
             continue
-        scale = np.maximum(np.abs(values).max(axis=0), 1e-12) / 127.0
-        name = tensor.name
-        codes = numpy_helper.from_array(np.round(values / scale).astype(np.int8), name + "_i8")
-        tensor.CopyFrom(codes)
-        graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), name + "_scale"))
-        unfold.append(helper.make_node("Cast", [codes.name], [name + "_f32"], to=TensorProto.FLOAT))
+        name, (codes, scale) = tensor.name, int8_codes(values, (0,) if values.ndim == 2 else (1, 2, 3))
+        tensor.CopyFrom(numpy_helper.from_array(codes, name + "_i8"))
+        graph.initializer.append(numpy_helper.from_array(scale, name + "_scale"))
+        unfold.append(helper.make_node("Cast", [name + "_i8"], [name + "_f32"], to=TensorProto.FLOAT))
         unfold.append(helper.make_node("Mul", [name + "_f32", name + "_scale"], [name]))
     for node in reversed(unfold):
         graph.node.insert(0, node)

@@ -4,8 +4,9 @@
 
 Stages, each kept on disk and skipped when it is there: appearance (crops, votes) -> landmarks -> measurement (AUs from
 rendered truth, adapted to real faces) -> detail (the same at twice the crop's side) -> language (dialogues on cached
-evidence) -> read-out (votes as the decoder's answer) -> regions (things drawn over faces) -> export. Every number that
-shapes the result stands in `PocketRecipe`.
+evidence) -> read-out (votes as the decoder's answer) -> expression (an encoder for the emotion alone) -> belief (the
+decoder hears of it) -> regions (things drawn over faces) -> export. Every number that shapes the result stands in
+`PocketRecipe`.
 """
 
 from __future__ import annotations
@@ -19,22 +20,27 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from torch import nn
 
 from mien.core.aus import AU_SETS
+from mien.core.emotions import EMOTIONS
 from mien.core.nouns import FloatArray, Sample
 from mien.core.paths import written_whole
-from mien.metrics.calibration import fit_scaling
+from mien.layers.face_crop import FaceCropEncoder
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.formats.loading import open_facial, open_tokenizer_file
 from mien.models.pocket.evidence import PocketEvidence, PocketEvidenceConfig
+from mien.models.pocket.expression import EXPRESSION_SIZE, ExpressionClassifier, PocketExpression
 from mien.models.pocket.regions import REGIONS_SIZE, PocketRegions
 from mien.models.pocket.system import build
 from mien.train.data.landmark_cache import landmarks_of
 from mien.train.data.renders import read_renders
 from mien.train.data.tokenizer import train_tokenizer
 from mien.train.pocket import measurement
+from mien.train.pocket.belief_stage import BeliefStage, kept_dialogues, run_belief_stage
 from mien.train.pocket.bundle import set_emotion_calibration, write_bundle
 from mien.train.pocket.detail_stage import detail_arrays, run_detail_stage
+from mien.train.pocket.emotion import Clear, fit_join, fit_readout, log_chances, projected, start_from
 from mien.train.pocket.evidence_data import (
     appearance_rows,
     crop_points,
@@ -48,6 +54,7 @@ from mien.train.pocket.evidence_data import (
 )
 from mien.train.pocket.evidence_stage import EvidenceStage, run_evidence_stage
 from mien.train.pocket.evidence_task import EvidenceArrays, EvidenceTask
+from mien.train.pocket.expression_stage import ExpressionStage, draw_shares, run_expression_stage
 from mien.train.pocket.hidden_stage import HiddenStage, run_hidden_stage
 from mien.train.pocket.language import LanguageStage, Rows, evidence_of, run_language_stage
 from mien.train.pocket.language_data import (
@@ -59,7 +66,6 @@ from mien.train.pocket.language_data import (
     tokenise,
     vocabulary_texts,
 )
-from mien.train.pocket.readout import label_logits
 from mien.train.pocket.readout_stage import ReadoutStage, run_readout_stage
 
 __all__ = ["PocketRecipe", "Tables", "evidence_tables", "train_pocket"]
@@ -91,7 +97,13 @@ class PocketRecipe:
     """The same, with crops moved no more than a detector does and fewer real faces."""
     language: LanguageStage = field(default_factory=LanguageStage)
     readout: ReadoutStage = field(default_factory=ReadoutStage)
+    expression: ExpressionStage = field(default_factory=ExpressionStage)
+    belief: BeliefStage = field(default_factory=BeliefStage)
     hidden: HiddenStage = field(default_factory=HiddenStage)
+    head_share: float = 0.5
+    """How much the evidence head's logits count beside the expression encoder's."""
+    rarity: float = 0.1
+    """Strength of the logit adjustment: some accuracy for the recall of rare emotions."""
     vocabulary: int = 1600
     dialogues: int = 75_000
     seed: int = 1
@@ -124,10 +136,13 @@ def train_pocket(recipe: PocketRecipe, renders: Path, out: Path, data: Path | No
     tables = evidence_tables("train", recipe.crop_size, renders, out / "cache", data)
     _detail(net, recipe, tables, renders, out)
     tokenizer, model = _language(recipe, net, tables, out)
+    expression = _belief(_expression(net, recipe, tables, out), net, model, tokenizer, recipe, tables, out)
+    clear = _clear(net, model, recipe, out, data)
+    fit_join(expression, clear, tables.real.emotion, recipe.head_share, recipe.rarity)
     regions = _regions(recipe, out, data)
     sharpness = _sharpness(net, tables.renders)
-    folder = write_bundle(net, regions, model, tokenizer, sharpness, out / "bundle")
-    _calibrate_readout(net, model, tokenizer, recipe, folder, data)
+    folder = write_bundle(net, expression, regions, model, tokenizer, sharpness, out / "bundle")
+    set_emotion_calibration(folder, fit_readout(expression, model, tokenizer, clear), [0.0] * len(EMOTIONS))
     return folder
 
 
@@ -141,11 +156,15 @@ def evidence_tables(split: str, size: int, renders: Path, cache: Path, data: Pat
     return Tables(samples, real, framed, render_table(read_renders(renders, split), size, cache, split))
 
 
-def _restore(net: PocketEvidence, path: Path) -> bool:
+def _restore(net: nn.Module, path: Path) -> bool:
     if not path.is_file():
         return False
     net.load_state_dict(load_file(path))
     return True
+
+
+def _save(net: nn.Module, path: Path) -> None:
+    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, path)
 
 
 def _appearance(net: PocketEvidence, recipe: PocketRecipe, out: Path, data: Path | None) -> None:
@@ -201,9 +220,7 @@ def _detail(net: PocketEvidence, recipe: PocketRecipe, tables: Tables, renders: 
                 train = detail_arrays(net, tables.renders, take(real, np.arange(0, len(real), step)))
                 run_detail_stage(net, stage, train, np.arange(len(train.table)), validation, out)
     measurement.calibrate_rest(net, _quarter(tables.renders), _quarter(neutral))
-    save_file(
-        {key: value.contiguous() for key, value in net.state_dict().items()}, out / "evidence.safetensors"
-    )
+    _save(net, out / "evidence.safetensors")
 
 
 def _quarter(table: EvidenceArrays) -> EvidenceArrays:
@@ -252,24 +269,54 @@ def _rows(net: PocketEvidence, views: Sequence[tuple[EvidenceArrays, bool]]) -> 
     return faces, Rows(visual.astype(np.float16), shape.astype(np.float16), intensity)
 
 
-def _calibrate_readout(
+def _clear(net: PocketEvidence, model: FacialLM, recipe: PocketRecipe, out: Path, data: Path | None) -> Clear:
+    """Every second FER+ validation face of which at least six of ten raters say the same."""
+    samples, cache = real_samples("val", data), out / "cache"
+    table = with_landmarks(real_table(samples, recipe.crop_size, cache), landmarks_of(samples, cache))
+    agreed = [
+        s.dataset == "ferplus" and max((s.labels.votes or {}).values(), default=0) >= 6 for s in samples
+    ]
+    chosen = np.flatnonzero(agreed)[::2]
+    faces, rows = _rows(net, [(take(table, chosen), False)])
+    crops = real_table(samples, EXPRESSION_SIZE, cache).crops[chosen]
+    return Clear(
+        crops, log_chances(faces.belief), projected(model, rows), table.emotion[chosen].argmax(axis=1)
+    )
+
+
+def _expression(net: PocketEvidence, recipe: PocketRecipe, tables: Tables, out: Path) -> PocketExpression:
+    encoder = FaceCropEncoder(net.config.crop_widths)
+    classifier = ExpressionClassifier(encoder, recipe.expression.dropout)
+    path = out / "expression.safetensors"
+    if not _restore(classifier, path):
+        start_from(classifier, net)
+        real = real_table(tables.samples, EXPRESSION_SIZE, out / "cache")
+        shares = draw_shares(tables.samples, real.emotion, recipe.expression)
+        classifier = run_expression_stage(
+            classifier, recipe.expression, real.crops, real.emotion, shares, out
+        )
+        _save(classifier, path)
+    return PocketExpression(classifier)
+
+
+def _belief(
+    expression: PocketExpression,
     net: PocketEvidence,
     model: FacialLM,
     tokenizer: Tokenizer,
     recipe: PocketRecipe,
-    folder: Path,
-    data: Path | None,
-) -> None:
-    """One temperature, fitted on every second FER+ validation face with one leading label; their order stays."""
-    cache = folder.parent / "cache"
-    samples = real_samples("val", data)
-    table = with_landmarks(real_table(samples, recipe.crop_size, cache), landmarks_of(samples, cache))
-    sure = [i for i, s in enumerate(samples) if s.dataset == "ferplus" and s.labels.emotion is not None]
-    chosen = np.asarray(sure[::2])
-    _, rows = _rows(net, [(take(table, chosen), False)])
-    leading = table.emotion[chosen].argmax(axis=1)
-    scaling = fit_scaling(label_logits(model, tokenizer, rows, range(len(chosen))), leading, with_bias=False)
-    set_emotion_calibration(folder, scaling.temperature, [float(b) for b in scaling.bias])
+    tables: Tables,
+    out: Path,
+) -> PocketExpression:
+    path = out / "belief.safetensors"
+    if not _restore(expression, path):
+        torch.manual_seed(recipe.seed)
+        faces, rows = _rows(net, [(tables.real, True), (tables.framed, False)])
+        items = kept_dialogues(faces, tokenizer, recipe.belief)
+        head, told = log_chances(faces.belief), projected(model, rows)
+        run_belief_stage(expression, model, tokenizer, recipe.belief, told, head, faces.emotion, items, out)
+        _save(expression, path)
+    return expression
 
 
 def _regions(recipe: PocketRecipe, out: Path, data: Path | None) -> PocketRegions:
@@ -280,8 +327,8 @@ def _regions(recipe: PocketRecipe, out: Path, data: Path | None) -> PocketRegion
         found = np.flatnonzero(~np.isnan(landmarks[:, 0, 0]))
         crops = real_table(samples, REGIONS_SIZE, cache).crops[found]
         points = crop_points(samples, landmarks, REGIONS_SIZE)[found]
-        save_file(run_hidden_stage(net, recipe.hidden, crops, points, out).state_dict(), path)
-    net.load_state_dict(load_file(path))
+        _save(run_hidden_stage(net, recipe.hidden, crops, points, out), path)
+    _restore(net, path)
     return net
 
 
