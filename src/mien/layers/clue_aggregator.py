@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import InstructBlipQFormerConfig, InstructBlipQFormerModel
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadInput, require_known
 
 __all__ = ["GENERATIONS", "ClueAggregator", "generate_clue"]
 
@@ -50,12 +50,8 @@ class ClueAggregator(nn.Module):
         generation: str = "paper",
     ) -> None:
         super().__init__()
-        if keys not in ("joint", "visual") or generation not in GENERATIONS:
-            raise BadConfig(
-                got=f"keys {keys!r}, generation {generation!r}",
-                expected=f"keys 'joint' or 'visual', generation {' or '.join(GENERATIONS)}",
-                fix="Choose one of these",
-            )
+        require_known(keys, ("joint", "visual"), "keys")
+        require_known(generation, GENERATIONS, "generation")
         config = InstructBlipQFormerConfig(**{**(qformer or {}), "encoder_hidden_size": width})
         self.keys, self.generation, self.width = keys, generation, width
         self.qformer = InstructBlipQFormerModel(config)

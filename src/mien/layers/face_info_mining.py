@@ -12,7 +12,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadInput, require_known
 
 __all__ = ["AU_REGIONS", "FaceInfoMining", "region_centres", "region_maps", "region_rows"]
 
@@ -132,12 +132,8 @@ class FaceInfoMining(nn.Module):
         branches: str = "both",
     ) -> None:
         super().__init__()
-        if strategy not in ("mining", "pool_concat") or branches not in ("both", "global", "local"):
-            raise BadConfig(
-                got=f"strategy {strategy!r}, branches {branches!r}",
-                expected="'mining' or 'pool_concat'; 'both', 'global' or 'local'",
-                fix="Choose one of these",
-            )
+        require_known(strategy, ("mining", "pool_concat"), "strategy")
+        require_known(branches, ("both", "global", "local"), "branches")
         self.strategy, self.branches, self.residual = strategy, branches, residual
         self.reads_landmarks = strategy == "mining" and branches != "global"
         self.face = nn.Linear(face_width, width)

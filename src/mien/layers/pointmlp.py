@@ -15,7 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadConfig, BadInput, require_known
 from mien.layers.point_sampling import farthest_points, nearest, normalize_points, pick, without_autocast
 
 __all__ = ["SHAPES", "PointMLP", "PointMLPShape"]
@@ -194,12 +194,8 @@ class PointMLP(nn.Module):
         cloud: int | None = None,
     ) -> None:
         super().__init__()
-        if variant not in SHAPES or sampling not in ("per_sample", "fixed"):
-            raise BadConfig(
-                got=f"PointMLP variant {variant!r} with sampling {sampling!r}",
-                expected=f"one of {', '.join(SHAPES)} with 'per_sample' or 'fixed'",
-                fix="Choose one of these",
-            )
+        require_known(variant, SHAPES, "PointMLP variant")
+        require_known(sampling, ("per_sample", "fixed"), "sampling")
         shape = SHAPES[variant]
         self.neighbors, self.normalization, self.sampling = neighbors, normalization, sampling
         self.cloud = cloud

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, InstructBlipVisionModel
 
-from mien.core.errors import BadConfig, BadInput
+from mien.core.errors import BadConfig, BadInput, require_known
 
 __all__ = ["NORMS", "SQUARES", "VisionTower", "prepare_pixels"]
 
@@ -46,12 +46,8 @@ def prepare_pixels(
         BadConfig: unknown norm or square.
         BadInput: no image, or one of another shape or type.
     """
-    if norm not in NORMS or square not in SQUARES:
-        raise BadConfig(
-            got=f"norm {norm!r}, square {square!r}",
-            expected=f"a norm of {', '.join(NORMS)}; a square of {', '.join(SQUARES)}",
-            fix="Choose one of these",
-        )
+    require_known(norm, NORMS, "norm")
+    require_known(square, SQUARES, "square")
     if not images or any(
         image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 for image in images
     ):
