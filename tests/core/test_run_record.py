@@ -54,7 +54,17 @@ def test_counts_grow_and_are_never_negative() -> None:
 def test_secrets_are_not_stored(tmp_path: Path) -> None:
     record = RunRecord.start(
         {"api_key": "sk-1", "teacher": {"token": "sk-2", "url": "http://localhost"}, "max_new_tokens": 5},
-        command=["mien", "annotate", "--api-key", "sk-3", "--hub-token=sk-4", "--keys-per-page", "9"],
+        command=[
+            "mien",
+            "annotate",
+            "--api-key",
+            "sk-3",
+            "--hub-token=sk-4",
+            "--keys-per-page",
+            "9",
+            "--key-env",
+            "sk-5",
+        ],
     )
     text = record.write(tmp_path / "run.json").read_text()
     assert "sk-" not in text
@@ -66,6 +76,8 @@ def test_secrets_are_not_stored(tmp_path: Path) -> None:
         "--hub-token=***",
         "--keys-per-page",
         "9",
+        "--key-env",
+        "***",
     )
     assert record.config["max_new_tokens"] == 5
     assert record.config["teacher"] == {"token": "***", "url": "http://localhost"}
@@ -91,6 +103,25 @@ def test_commit_of_a_checkout(tmp_path: Path) -> None:
     assert state(tmp_path) == (commit, True)
     (tmp_path / "inside").mkdir()
     assert state(tmp_path / "inside") == (None, None), "a folder inside another project's repository"
+
+
+def test_the_repository_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that git would bring up to date, beside another's lock; and a hook's environment."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a").write_text("1")
+    git(tmp_path, "add", "a")
+    git(tmp_path, "commit", "-q", "-m", "a")
+    os.utime(tmp_path / "a", (1, 1))
+    index = tmp_path / ".git" / "index"
+    before = index.read_bytes(), index.stat().st_mtime_ns
+    (tmp_path / ".git" / "index.lock").write_bytes(b"")
+    (tmp_path / "other").mkdir()
+    git(tmp_path / "other", "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    commit, dirty = run_record._checkout_state(tmp_path)
+    assert (commit is not None, dirty) == (True, False)
+    assert (index.read_bytes(), index.stat().st_mtime_ns) == before
+    assert (tmp_path / ".git" / "index.lock").read_bytes() == b""
 
 
 def test_no_git_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.app.terminal import say
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import require, require_range
 from mien.core.options import options_of, split_options, typed_options
@@ -90,7 +91,5 @@ def serve_command(
         serve_stdio(settings)
         return
     if host not in _LOOPBACK and not settings.keys:
-        typer.echo(
-            f"Anyone who reaches {host} may ask: no keys were given (--keys, $MIEN_API_KEYS).", err=True
-        )
-    serve(settings, lambda address: typer.echo(f"mien serves on {address}", err=True))
+        say(f"Anyone who reaches {host} may ask: no keys were given (--keys, $MIEN_API_KEYS).", err=True)
+    serve(settings, lambda address: say(f"mien serves on {address}", err=True))

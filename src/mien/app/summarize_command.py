@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.app.terminal import say
 from mien.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def summarize_command(
         "events": len(events),
     }
     record.finish(**counts).write(out / "run.json")
-    typer.echo(
+    say(
         f"{counts['clips']} clips of {counts['persons']} people, {table['usable'].mean():.0%} of {len(table):,} rows"
         f" readable, {len(events):,} events. Look at {out / 'summary.html'}."
     )

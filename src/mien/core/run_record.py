@@ -203,9 +203,11 @@ def _checkout_state(root: Path) -> tuple[str | None, bool | None]:
 
 
 def _git(git: str, root: Path, *arguments: str) -> str | None:
+    # Whatever repository the environment names, as inside a hook of git.
+    place = (f"--git-dir={root / '.git'}", f"--work-tree={root}")
     try:
         done = subprocess.run(
-            [git, "--no-optional-locks", "-C", str(root), *arguments],
+            [git, "--no-optional-locks", "-c", "core.fsmonitor=false", *place, *arguments],
             capture_output=True,
             text=True,
             timeout=_GIT_SECONDS,
