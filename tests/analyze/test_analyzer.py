@@ -24,6 +24,7 @@ from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import AuReading, Evidence, FaceResult, FrameResult, Quality
 from mien.dialogue.read.claims import read_claims
 from mien.face.decode.images import load_image
+from mien.face.decode.part import Part
 from mien.face.landmark_files import read_landmarks
 
 Gallery = Callable[[Path, int], list[Path]]
@@ -151,13 +152,13 @@ def test_a_group_depends_on_nothing_before_it(
     analyzer: Analyzer, gallery: Gallery, clip: Path, tmp_path: Path
 ) -> None:
     sources = [*gallery(tmp_path, 5), clip, *gallery(tmp_path / "more", 3)]
-    groups = list(analyzer.analyze_groups(sources, batch_size=3, every=10))
+    groups = list(analyzer.analyze_groups(sources, batch_size=3, part=Part(every=10)))
     for group in groups:
         names = {frame.result.source for frame in group}
         assert str(clip) not in names or names == {str(clip)}
     done = [frame.result.source for group in groups[:1] for frame in group if frame.last]
     left = [source for source in sources if str(source) not in done]
-    again = list(analyzer.analyze_groups(left, batch_size=3, every=10))
+    again = list(analyzer.analyze_groups(left, batch_size=3, part=Part(every=10)))
     assert [len(group) for group in again] == [len(group) for group in groups[1:]]
     for one, other in zip(itertools.chain(*groups[1:]), itertools.chain(*again), strict=True):
         assert one.result.source == other.result.source and one.last == other.last

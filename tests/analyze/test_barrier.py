@@ -97,7 +97,8 @@ def test_a_picture_that_cannot_be_drawn_keeps_its_row(
     summary = analyse(folder, tmp_path / "out", overlay=True, report=True)
     assert summary.failed == 1
     found = rows(tmp_path / "out")
-    assert found["m.jpg"][1:] == found["a.jpg"][1:]
+    assert found["m.jpg"][1:-1] == found["a.jpg"][1:-1]
+    assert (found["m.jpg"][-1], found["a.jpg"][-1]) == ("", "overlay/a.jpg")
     assert [Path(str(one["input"])).name for one in errors(tmp_path / "out")] == ["m.jpg"]
     assert sorted(path.name for path in (tmp_path / "out" / "overlay").iterdir()) == ["a.jpg", "z.jpg"]
 

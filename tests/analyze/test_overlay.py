@@ -125,7 +125,7 @@ def test_labels_carry_number_or_track_only_when_needed():
     two = plan((1000, 700), a_frame(a_face((100, 200, 300, 440)), a_face((600, 200, 800, 440), "fear")))
     tracked = plan((1000, 700), a_frame(a_face((300, 200, 500, 440), track=7)))
     assert one.faces[0].label == "happiness 86 %"
-    assert [face.label for face in two.faces] == ["1 happiness 86 %", "2 fear 86 %"]
+    assert [face.label for face in two.faces] == ["0 happiness 86 %", "1 fear 86 %"]
     assert tracked.faces[0].label == "#7 happiness 86 %"
 
 

@@ -14,10 +14,12 @@ import pytest
 from PIL import Image
 
 import mien
+from mien.analyze.jobs import JobOptions, run_job
 from mien.analyze.sources import expand
 from mien.analyze.stored import rounded
 from mien.analyze.tables.columns import Contents
 from mien.analyze.tables.peer_columns import layout_of
+from mien.app.progress import ProgressWatch
 from mien.core.errors import BadConfig, BadInput
 from mien.core.nouns import FrameResult
 from mien.face.decode.part import Part
@@ -50,7 +52,7 @@ def test_a_picture_in_every_form_reads_the_same(analyzer: mien.Analyzer, photos:
     with photos[0].open("rb") as file:
         forms = [photos[0], str(photos[0]), Entry(photos[0]), data, bytearray(data), io.BytesIO(data), file]
         found = list(analyzer.analyze(forms, batch_size=1))
-    assert [frame.source for frame in found[3:]] == ["bytes:3", "bytes:4", "file:5", "file:6"]
+    assert [frame.source for frame in found[3:]] == ["bytes:3", "bytes:4", "file:5", str(photos[0])]
     first, *others = [rows([frame], source="one") for frame in found]
     assert all(other == first for other in others)
     assert rows(list(analyzer.analyze(data, batch_size=1)), source="one") == first
@@ -99,7 +101,12 @@ def test_what_cannot_be_analysed_is_named(given: Any, said: str) -> None:
 
 
 def test_addresses_are_not_read_and_the_rest_goes_on(analyzer: mien.Analyzer, photos: list[Path]) -> None:
-    addresses = ["https://a.example/b.jpg", "rtsp://camera/1", "file:///etc/hosts"]
+    addresses = [
+        "https://a.example/b.jpg",
+        "rtsp://camera/1",
+        "file:///etc/hosts",
+        "data:image/png;base64,iVBO",
+    ]
     *refused, read = analyzer.analyze([*addresses, photos[0]])
     assert all(f"the address {name}" in str(one.error) for name, one in zip(addresses, refused, strict=True))
     assert [one.source for one in refused] == addresses and read.faces
@@ -131,6 +138,21 @@ def test_whole_numbers_of_numpy_count(analyzer: mien.Analyzer, photos: list[Path
     for name, value in (("threads", 1e9), ("cut_off", 2.5)):
         with pytest.raises(BadConfig, match=f"{name} {value}"):
             mien.Analyzer(analyzer.reader, **{name: value})
+
+
+def test_a_picture_through_a_pipe(
+    analyzer: mien.Analyzer, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with photos[0].open("rb") as file:
+        monkeypatch.setattr(
+            "sys.stdin", io.TextIOWrapper(io.BufferedReader(io.FileIO(file.fileno(), closefd=False)))
+        )
+        monkeypatch.setattr("mien.analyze.jobs._opened", lambda options: analyzer)
+        summary = run_job(
+            JobOptions(("-",), tmp_path / "out", format="jsonl", overlay=True), ProgressWatch(True)
+        )
+    (row,) = [json.loads(line) for line in (tmp_path / "out" / "faces.jsonl").read_text().splitlines()]
+    assert summary.status == 0 and row["success"] == 1 and (tmp_path / "out" / row["overlay"]).is_file()
 
 
 # -- sessions

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -130,6 +132,24 @@ def test_the_table_alone_to_standard_output(
         refused = invoke(*given, "--out", "-", *options)
         assert refused.returncode == 2 and said in refused.stderr and refused.stdout == ""
     assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("out", ["-", "out"])
+def test_a_reader_that_has_gone_is_no_fault(
+    out: str, repository: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "mien", "analyze", str(photos[0]), "--out", out]
+    source = os.environ.get("MIEN_TEST_SOURCE", str(repository / "src"))
+    done = subprocess.run(
+        command, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": source},
+    )  # fmt: skip
+    os.close(writing)
+    assert "Error" not in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 0 or out == "-"
+    assert (tmp_path / "out" / "faces.csv").exists() == (out == "out")
 
 
 def test_overlays_stand_in_the_table(gallery: Gallery, clip: Path, tmp_path: Path) -> None:

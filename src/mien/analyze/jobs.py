@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -200,7 +201,7 @@ def _todo(options: JobOptions) -> _Todo:
     items = _plan(options, skipped)
     return _Todo(
         [item for item in items if shard.takes(item.block)],
-        [str(item.source.payload) for item in items],
+        [item.source.name for item in items],
         all(item.source.kind == "image" for item in items),
         options.part,
         {shown_path(path): reason for path, reason in skipped.items()},
@@ -212,8 +213,10 @@ def _plan(options: JobOptions, passed_over: dict[Path, str]) -> list[_Item]:
         os.path.realpath(options.out / "overlay")
     )  # of links that point at each other it makes no error
     sources: dict[str, Source] = {}
-    for source in expand(options.inputs, passed_over):
-        if own not in Path(os.path.realpath(str(source.payload))).parents:
+    given = [sys.stdin.buffer if one == "-" else one for one in options.inputs]
+    for source in expand(given, passed_over):
+        place = source.payload if isinstance(source.payload, Path) else ""
+        if own not in Path(os.path.realpath(place)).parents:
             sources.setdefault(source.name, source)
     if not sources:
         raise BadInput(
@@ -226,10 +229,15 @@ def _plan(options: JobOptions, passed_over: dict[Path, str]) -> list[_Item]:
     return [
         _Item(
             replace(source, closes=blocks[place + 1 : place + 2] != [blocks[place]]), place, blocks[place],
-            stamp(str(source.payload)), stems[source.name],
+            _stamp(source), stems[source.name],
         )
         for place, source in enumerate(listed)
     ]  # fmt: skip
+
+
+def _stamp(source: Source) -> str:
+    data = source.payload
+    return sha256(data).hexdigest() if isinstance(data, bytes) else stamp(str(data))
 
 
 def _blocks(sources: Sequence[Source], size: int) -> list[int]:
@@ -336,7 +344,7 @@ def _expected_frames(items: Sequence[_Item], part: Part) -> int:
     total, probed = 0, 0
     for item in items:
         frames = 1
-        if item.source.kind == "video" and probed < _PROBED:
+        if item.source.kind == "video" and isinstance(item.source.payload, Path) and probed < _PROBED:
             probed += 1
             about = attempt(partial(probe, str(item.source.payload)), item.source.name)
             if not isinstance(about, MienError):  # else the analysis will report it

@@ -121,7 +121,7 @@ def _blank(stored: FrameResult) -> Image | None:
 
 
 def _rate(source: str) -> float:
-    """Frames per second; 25 for a stack of landmarks, which has no clock."""
-    if Path(source).suffix.lower() in LANDMARK_SUFFIXES:
+    """Frames per second; 25 for a stack of landmarks, which has no clock, and for what came through a pipe."""
+    if Path(source).suffix.lower() in LANDMARK_SUFFIXES or not Path(source).is_file():
         return 25.0
     return probe(source).fps or 25.0

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image as pillow
 
 from mien.core.errors import BadInput, MienError
-from mien.face.decode.images import ImageSource, kind_of_bytes, list_media, media_kind
+from mien.face.decode.images import ImageSource, is_address, kind_of_bytes, list_media, media_kind
 from mien.face.decode.moving import may_move, moving_kind
 from mien.face.landmark_files import LANDMARK_SUFFIXES
 
@@ -33,7 +33,7 @@ class Source:
     """One item to analyse, not yet opened."""
 
     name: str
-    """The path as given, or ``array:0``, ``picture:1``, ``bytes:2`` by position for things in memory."""
+    """The path as given, an open file's own name, or ``array:0``, ``picture:1``, ``bytes:2`` by position."""
     kind: Literal["image", "video", "landmarks"]
     payload: ImageSource
     """What `mien.face.decode.images.load_image` reads; the path for videos and landmark files."""
@@ -79,7 +79,9 @@ def _expanded(item: Any, position: int, skipped: dict[Path, str] | None) -> Iter
     elif isinstance(item, bytes | bytearray | memoryview):
         yield _of_bytes(f"bytes:{position}", bytes(item))
     elif hasattr(item, "read"):
-        yield _of_bytes(f"file:{position}", _read(item, position))
+        told = getattr(item, "name", None)
+        name = told.strip("<>") if isinstance(told, str) and told else f"file:{position}"
+        yield _of_bytes(name, _read(item, name))
     elif isinstance(item, str | os.PathLike) and isinstance(path := os.fspath(item), str):
         if not path.strip():
             raise BadInput(
@@ -87,8 +89,8 @@ def _expanded(item: Any, position: int, skipped: dict[Path, str] | None) -> Iter
                 expected="a file or folder",
                 fix="Set the variable that it comes from",
             )
-        if "://" in path:
-            yield Source(path, "image", path)  # its reader says that mien does not read the network
+        if is_address(path):
+            yield Source(path[:200], "image", path)  # its reader says that mien does not read the network
         else:
             yield from map(_from_path, list_media([path], skipped))
     else:
@@ -101,18 +103,19 @@ def _unknown(item: object, where: str) -> BadInput:
     )
 
 
-def _read(file: IO[bytes], position: int) -> bytes:
+def _read(file: IO[bytes], name: str) -> bytes:
     try:
         data = file.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
+    # Closed, open for writing only, or no file at all: a camera of OpenCV.
+    except (OSError, ValueError, TypeError) as error:
         raise BadInput(
-            got=f"the open file at position {position}, which cannot be read ({error})",
-            expected="a file open for reading",
-            fix="Keep it open until its result has come",
+            got=f"the open file {name}, which cannot be read ({error})",
+            expected="a file open for reading bytes",
+            fix="Keep it open until its result has come; the frames of a camera go to Analyzer.session",
         ) from error
     if not isinstance(data, bytes):
         raise BadInput(
-            got=f"the open file at position {position}, which gives {type(data).__name__} and no bytes",
+            got=f"the open file {name}, which gives {type(data).__name__} and no bytes",
             expected="a file open for reading bytes",
             fix="Open it with mode 'rb'",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -66,8 +67,8 @@ def _folder(text: str) -> Path:
 PathsArgument = Annotated[
     list[str],
     typer.Argument(
-        help="Photos, videos, folders of these, or landmark files (.csv .npy .npz .json with (478, 3) or "
-        "(N, 478, 3) px).",
+        help="Photos, videos, folders or patterns of these, or landmark files (.csv .npy .npz .json with (478, 3) or "
+        "(N, 478, 3) px); - reads one file from standard input.",
         show_default=False,
     ),
 ]
@@ -232,7 +233,8 @@ def analyze(
         say("Interrupted. What was finished is safe: run the same command with --resume to go on.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     if not quiet and not streams:
-        show_summary(summary)
+        with suppress(SystemExit):  # the reader of our output (head, less) has gone; the run is whole
+            show_summary(summary)
     raise typer.Exit(summary.status)
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "ImageSource",
     "decode_here",
     "decoding",
+    "is_address",
     "kind_of_bytes",
     "list_media",
     "load_image",
@@ -128,10 +129,15 @@ def load_image(source: ImageSource, limits: ImageLimits = LIMITS, name: str | No
     return _decode(data, str(path), limits)
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is the address of something and no path: ``https://…``, ``data:image/png;base64,…``."""
+    return "://" in text or text.startswith("data:")
+
+
 def _checked_path(source: str | Path, limits: ImageLimits) -> Path:
-    if "://" in str(source):
+    if is_address(str(source)):
         raise BadInput(
-            got=f"the address {source}",
+            got=f"the address {str(source)[:200]}",
             expected="a file on this machine (mien does not read the network)",
             fix="Download the file first and pass its path",
         )
