@@ -302,6 +302,47 @@ def test_what_annotate_conversations_writes_is_learnt_turn_by_turn(tmp_path: Pat
         read_conversations(path)
 
 
+# ---- kills
+
+
+class KilledOnce(TrainerCallback):
+    """Breaks off after the step that begins next."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.first != state.global_step:
+            raise KeyboardInterrupt
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.first = state.global_step + 1
+
+
+def test_killed_after_every_second_step_what_is_drawn_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """Order, words, balance and changed crops are drawn in each epoch of 4 steps, and kills fall anywhere in it."""
+    faces, system = faces_of(), open_system("expllm")
+    samples = tuple(replace(one, labels=replace(one.labels, chain_of_thought=CHAIN)) for one in faces.samples)
+    faces, options = replace(faces, samples=samples), {"item": {"order": "random"}}
+
+    def state(folder: Path, *callbacks: TrainerCallback) -> dict[str, bytes]:
+        items = draw_parts(system, faces, [PartTasks(range(6), {"item": 1, "label": 0.5}, options, 1.0)], 1)
+        tokenizer = open_tokenizer(system, None, items, 400)
+        torch.manual_seed(0)
+        model = FacialLM(system.configure("tiny", tokenizer.get_vocab_size()))
+        stage = Stage(("model.projectors.", "lm_head."), 1e-3, 2, 3, precision="fp32")
+        prepare(model, stage)
+        options_here = StageOptions(folder, save_steps=1, micro_batch=1, callbacks=callbacks)
+        run_supervised(model, system, stage, items, faces, INPUTS, tokenizer, options_here, augment="expllm")
+        return {name: value.numpy().tobytes() for name, value in model.state_dict().items()}
+
+    whole, kills = state(tmp_path / "whole"), 0
+    while True:
+        try:
+            ended = state(tmp_path / "killed", KilledOnce())
+            break
+        except KeyboardInterrupt:
+            kills += 1
+    assert kills >= 4 and ended == whole
+
+
 # ---- what is not finite
 
 
