@@ -74,6 +74,8 @@ def test_dyads_of_a_table(faces: Made) -> None:
     row = synchronies(table, ["AU12"], surrogates=200).iloc[0]
     assert (row["first"], row["second"], row["signal"]) == ("ann", "ben", "AU12_i")
     assert row["lag"] == pytest.approx(lag) and row["q"] < 0.01
+    short = synchronies(table[table["time"] < 20], ["AU12"]).iloc[0]
+    assert np.isnan(short["r"]) and np.isnan(short["q"]) and "readable windows" in short["error"]
     with pytest.raises(BadInput, match="several clips of ann"):
         again = table[table["person"] == "ann"].assign(clip="other")
         synchronies(pd.concat([table, again]), ["AU12"])

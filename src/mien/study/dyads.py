@@ -154,10 +154,11 @@ def synchronies(
         pairs: persons; None takes the two of each ``dyad``, a field of the table.
 
     Returns:
-        ``first second session condition signal r lag p q chance windows``; q by Benjamini and Hochberg over the table.
+        ``first second session condition signal r lag p q chance windows error``; q by Benjamini and Hochberg over the
+        table. A pair that cannot be correlated is a row with its reason.
 
     Raises:
-        BadInput: no pair, or too little to correlate.
+        BadInput: no pair, or several clips of a person in one session and condition.
     """
     found = []
     for first, second in _pairs(table) if pairs is None else pairs:
@@ -170,19 +171,35 @@ def synchronies(
             both = ours.index.intersection(theirs.index)
             rate = 1 / float(np.median(np.diff(ours["time"])))
             for name in signals_of(table, signals):
-                one = synchrony(
-                    ours.loc[both, name], theirs.loc[both, name], rate, window, lag, surrogates, seed
-                )
-                found.append(
-                    [first, second, session, condition, name, one.r, one.lag, one.p, one.chance, one.windows]
-                )
+                keys = [first, second, session, condition, name]
+                pair = ours.loc[both, name], theirs.loc[both, name]
+                try:
+                    one = synchrony(*pair, rate, window, lag, surrogates, seed)
+                except BadInput as error:
+                    found.append([*keys, *[np.nan] * 4, 0, str(error)])
+                else:
+                    found.append([*keys, one.r, one.lag, one.p, one.chance, one.windows, ""])
     if not found:
         raise BadInput(
             got="no two people in one session and condition", expected="pairs that were filmed together"
         )
-    columns = ["first", "second", "session", "condition", "signal", "r", "lag", "p", "chance", "windows"]
+    columns = [
+        "first",
+        "second",
+        "session",
+        "condition",
+        "signal",
+        "r",
+        "lag",
+        "p",
+        "chance",
+        "windows",
+        "error",
+    ]
     made = pd.DataFrame(found, columns=columns)
-    made.insert(8, "q", stats.false_discovery_control(made["p"]))
+    known = made["p"].notna()
+    made.insert(8, "q", np.nan)
+    made.loc[known, "q"] = stats.false_discovery_control(made.loc[known, "p"]) if known.any() else np.nan
     return made
 
 
