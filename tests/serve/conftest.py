@@ -43,7 +43,8 @@ class Server:
 
 def start(log: Path, *arguments: object, **variables: str) -> Server:
     """Start ``mien serve`` on a free port and wait until it says that it is ready."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(log.parent), **variables}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(log.parent),
+                   "HOME": str(log.parent / "home"), **variables}  # fmt: skip
     command = [sys.executable, "-m", "mien", "serve", "--port", "0", *map(str, arguments)]
     with log.open("wb") as errors:
         process = subprocess.Popen(
@@ -88,6 +89,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield found
     assert found.stop() == 0
     assert "Traceback" not in found.log.read_text()
+    assert not (found.log.parent / "home").exists(), "a library wrote to the user's home"
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,7 @@ def test_a_text_is_held_against_the_face(server: Any, photo: bytes) -> None:
         ("/v1/analyze", {"json": {"image": "https://example.org/a.jpg"}}, 400, "data URL"),
         ("/v1/analyze", {"json": {"image": "http://169.254.169.254/latest"}}, 400, "data URL"),
         ("/v1/analyze", {"json": {"image": "file:///etc/passwd"}}, 400, "data URL"),
-        ("/v1/analyze", {"data": {"image": "x"}}, 415, "multipart"),
+        ("/v1/analyze", {"data": {"image": "x"}}, 422, "no picture"),
         ("/v1/ask", {"content": b"x"}, 400, "question"),
         ("/v1/ask", {"json": {"question": "Why?"}}, 400, "one picture"),
         ("/v1/nothing", {"content": b"x"}, 404, "Not Found"),

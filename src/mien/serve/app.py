@@ -58,7 +58,7 @@ FAULTS: dict[int | str, dict[str, Any]] = {
     status: {"model": Fault, "description": text}
     for status, text in {
         400: "Not understood", 401: "No key", 403: "Another host or site", 408: "The body came too slowly",
-        413: "Too large or long", 415: "Another type of body", 422: "Nothing of it could be analysed",
+        413: "Too large or long", 422: "Nothing of it could be analysed",
         429: "Too many; see Retry-After", 503: "Not in time; see Retry-After",
     }.items()
 }  # fmt: skip

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from PIL import Image as pillow
@@ -106,11 +106,7 @@ class Intake:
             elif kind == "application/json":
                 fields = _json(await request.body())
                 sources = await self._named(fields, keep)
-            elif kind == "application/x-www-form-urlencoded":
-                raise Refused(
-                    415, got=f"a body of type {kind}", expected="multipart/form-data, JSON or a picture"
-                )
-            else:
+            else:  # also what curl and urllib call a form where they are given bytes
                 sources, fields = await self._bytes(request, keep), {}
             if len(sources) > self._limits.images:
                 raise Refused(413, got=f"{len(sources)} pictures", expected=f"at most {self._limits.images}")
@@ -167,7 +163,7 @@ class Intake:
         await asyncio.to_thread(self._check, source)
         return source
 
-    async def source(self, name: str, file: BinaryIO, size: int, keep: Any) -> Source:
+    async def source(self, name: str, file: IO[bytes], size: int, keep: Any) -> Source:
         """The source of encoded bytes, in memory where they are a still photo.
 
         Raises:
@@ -234,6 +230,8 @@ class Intake:
             pixels, seconds = _size(source, self._limits.pixels)
         except MienError:
             return
+        except pillow.DecompressionBombError:
+            raise Refused(413, got=f"{source.name}, a bomb of pixels", expected="a picture") from None
         if pixels > self._limits.pixels:
             raise Refused(
                 413, got=f"{source.name} of {pixels:,} pixels", expected=f"at most {self._limits.pixels:,}"
@@ -295,6 +293,6 @@ def _shown(name: str | None, place: int) -> str:
     return plain.strip(". ")[-_LONGEST_NAME:] or f"picture:{place}"
 
 
-def _copy(file: BinaryIO, path: Path) -> None:
+def _copy(file: IO[bytes], path: Path) -> None:
     with path.open("xb") as out:
         shutil.copyfileobj(file, out, _PIECE)
