@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -138,5 +139,26 @@ def test_an_explanation_has_no_hole_and_ends_with_the_table_s_emotion() -> None:
 def test_words_of_certainty_follow_the_probability() -> None:
     told = Explanation("The cheeks are raised.", "The signs clearly indicate happiness.", "")
     unsure = a_face("happiness", 0.4, **HERE)
-    assert "clearly" in grounded(told, FACE).interpretation
-    assert "clearly" not in grounded(told, unsure).text
+    certain = re.compile(
+        r"clearly|agree well|little room|no other label|certainty (?:of this reading )?is high|firm", re.I
+    )
+    sure = [grounded(told, a_face("happiness", 0.9 + n / 1000, **HERE)).text for n in range(40)]
+    assert any(certain.search(text) for text in sure)
+    shown = [grounded(told, a_face("happiness", 0.4 + n / 1000, **HERE)).text for n in range(40)]
+    assert not any(certain.search(text) for text in (*shown, grounded(told, unsure).text))
+
+
+def test_the_model_is_asked_again_before_the_narrator_speaks() -> None:
+    told = Explanation("The brows are strongly lowered.", "", "")
+    again = Explanation("Both cheeks are raised and the lip corners go up.", "", "")
+    assert again.observations in grounded(told, FACE, lambda: again).observations
+    assert again.observations not in grounded(again, FACE, lambda: told).interpretation
+
+
+def test_odd_ways_to_speak_give_way() -> None:
+    face = a_face("neutral", 0.9, AU43=0.9, AU27=0.3)
+    told = Explanation("The eyes strongly close. The mouth is stretched wide open to a small degree.", "", "")
+    shown = grounded(told, face).observations
+    assert (
+        "strongly" not in shown and "wide open" not in shown and "closed" in shown.replace("shut", "closed")
+    )

@@ -20,7 +20,7 @@ from mien.analyze.session import Session
 from mien.analyze.sources import OneSource, Source, Sources, expand, on_disk
 from mien.backends.audit import grounded
 from mien.backends.audit import verify as verify_text
-from mien.backends.base import DEFAULT_MODEL, ClipReader, Reader, RegionsReader, open_reader
+from mien.backends.base import DEFAULT_MODEL, ClipReader, DrawingReader, Reader, RegionsReader, open_reader
 from mien.core.aus import check_cut_off
 from mien.core.errors import BadConfig, BadInput, MienError, require_range
 from mien.core.nouns import Answer, Evidence, Explanation, FaceResult, FrameResult, Image, Verification
@@ -251,8 +251,7 @@ class Analyzer:
 
         def explain(frame: int, face: int) -> Explanation:
             result = frames[frame].faces[face]
-            (told,) = self.reader.explain([shown[frame].evidence[face]], [result])
-            return grounded(told, result)
+            return self._explain([shown[frame].evidence[face]], [result])[0]
 
         return Seen(tuple(frames), tuple(self.reader.aus), explain, item.kind == "video" or len(shown) > 1)
 
@@ -331,20 +330,31 @@ class Analyzer:
             batch = evidence[start : start + size]
             measured = self._judged(batch, self.reader.measure(batch))
             if how.explain:
-                texts = self.reader.explain(batch, measured)
-                pairs = zip(measured, texts, strict=True)
+                texts = self._explain(batch, measured)
                 measured = [
-                    replace(result, explanation=self._explained(text, result)) for result, text in pairs
+                    replace(result, explanation=text) for result, text in zip(measured, texts, strict=True)
                 ]
             results += measured
         return results
 
-    def _explained(self, told: Explanation, result: FaceResult) -> Explanation:
-        """A grounded text, or for a trained system its own words less the sentences that the measurement refutes."""
-        if self.reader.grounded:
-            return grounded(told, result)
-        claims = tuple(audit(read_claims(told.text), result.aus))
-        return withhold(replace(told, claims=claims), result.hidden_aus)
+    def _explain(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
+        """Grounded texts, or of a trained system its own words less the sentences that the measurement refutes."""
+        reader = self.reader
+        texts = (
+            reader.draw(batch, results, 1)
+            if isinstance(reader, DrawingReader)
+            else reader.explain(batch, results)
+        )
+        shown = []
+        for evidence, result, told in zip(batch, results, texts, strict=True):
+            if not reader.grounded:
+                claims = tuple(audit(read_claims(told.text), result.aus))
+                shown.append(withhold(replace(told, claims=claims), result.hidden_aus))
+            elif isinstance(reader, DrawingReader):
+                shown.append(grounded(told, result, lambda e=evidence, r=result: reader.draw([e], [r], 2)[0]))
+            else:
+                shown.append(grounded(told, result))
+        return shown
 
     def _judged(self, batch: Sequence[Evidence], measured: Sequence[FaceResult]) -> list[FaceResult]:
         """The readings at the analyzer's cut-off, with what limits them; what is hidden has none."""

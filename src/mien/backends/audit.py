@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -23,8 +23,9 @@ from mien.core.errors import BadInput, require_known
 from mien.core.nouns import Claim, Explanation, FaceResult, Verification
 from mien.dialogue.read.claims import read_claims, split_sentences
 from mien.dialogue.read.emotion import emotions_named, read_emotion
+from mien.dialogue.say.movements import MOVEMENTS
 from mien.dialogue.say.narrator import compose
-from mien.dialogue.say.wording import Said
+from mien.dialogue.say.wording import ATTRIBUTES, Said
 from mien.metrics.faithfulness import audit
 
 __all__ = ["DENIABLE", "WEIGHTS", "grounded", "reward", "trl_reward", "verify", "verl_reward"]
@@ -32,33 +33,72 @@ __all__ = ["DENIABLE", "WEIGHTS", "grounded", "reward", "trl_reward", "verify", 
 DENIABLE: frozenset[str] = frozenset(("AU06", "AU12", "AU25", "AU26"))
 """AUs whose absence may be put into words unasked: their recall on real faces was shown."""
 _MOST_DENIALS = 2
+_UNEVEN, _TURNED = 0.2, 15.0
+"""Difference of the sides' intensities, and degrees, from which they are told."""
 _STRONG = 2
 """Level from which a movement has to be named."""
-_SURE = 0.8
-_CERTAIN_WORDS = re.compile(
-    r"\b(?:clear(?:ly)?|certain(?:ly)?|undoubted\w*|unmistakabl\w*|no doubt|strongly|consistent with|definite\w*)\b",
+_ODD = re.compile(
+    r"\b(?:eyes?|eyelids?|lids?)\b.*\b(?:clos\w+|shut)\b|\b(?:clos|shut)\w* of (?:the|both) eye"
+    r"|\bstretch\w*\b.*\b(?:wide|open)\b.*\b(?:slight\w*|faint\w*|small|little|mild\w*|trace|hint|barely)\b"
+    r"|\b(?:slight\w*|faint\w*|small|little|mild\w*|trace|hint|barely)\b.*\bstretch\w* (?:wide|open)\b"
+    r"|\b(?:intensely|extremely)\b",
     re.IGNORECASE,
 )
+"""Forms of a model's sentences that the narrator says better."""
 
 
-def grounded(told: Explanation, result: FaceResult) -> Explanation:
+def grounded(
+    told: Explanation, result: FaceResult, redraw: Callable[[], Explanation] | None = None
+) -> Explanation:
     """The explanation ``told`` of a face with every sentence borne by its measurement; claims carry their verdicts.
+
+    Sentences on movements are the model's where the measurement bears them; for one that it refutes, and for a strong
+    movement that is left out, the model is asked once more, and then the narrator speaks. What the movements come to,
+    how certain that is, and the conclusion follow the probabilities.
 
     Args:
         told: as generated; its conclusion is never used.
         result: the face's readings and probabilities, which the text must agree with.
+        redraw: gives another explanation of the same face by the same model.
     """
-    draft = compose(result.aus, result.emotions, _rng(result))
-    observations, denials = _borne(told.observations, result, _MOST_DENIALS)
-    observations += _missing(" ".join(observations), draft.observations, result)
-    if not observations:
-        observations = [said.text for said in draft.observations if _denies(said) <= DENIABLE]
-    interpretation, _ = _borne(told.interpretation, result, _MOST_DENIALS - denials)
-    if not interpretation:
-        interpretation = [said.text for said in draft.interpretation if _denies(said) <= DENIABLE]
+    rng = _rng(result)
+    draft = compose(result.aus, result.emotions, rng)
+    part = _Part(result)
+    refused = part.take(told.observations)
+    if redraw is not None and (refused or _strong(result) - part.told):
+        part.take(redraw().observations)
+    part.add(draft.observations)
+    part.sentences += _circumstances(result)
+    meant = [said.text for said in draft.interpretation if not said.meanings or _denies(said) <= DENIABLE]
+    if not any(said.meanings for said in draft.interpretation):
+        group = _Part(result, part.denials)
+        group.take(told.interpretation)
+        meant = group.sentences[:1] + meant
     conclusion = " ".join(said.text for said in draft.conclusion)
-    text = Explanation(" ".join(observations), " ".join(interpretation), conclusion)
+    text = Explanation(" ".join(part.sentences), " ".join(meant), conclusion)
     return replace(text, claims=audit(read_claims(text.text), result.aus))
+
+
+def _circumstances(result: FaceResult) -> list[str]:
+    """What limits the view, where it was measured: a turned head, hidden regions; and sides that differ."""
+    said = []
+    uneven = {
+        key: one.left - one.right
+        for key, one in result.aus.items()
+        if one.presence and abs(one.left - one.right) >= _UNEVEN
+    }
+    if uneven:
+        key = max(uneven, key=lambda one: abs(uneven[one]))
+        side = "left" if uneven[key] > 0 else "right"
+        said.append(f"The {ATTRIBUTES[key]} {MOVEMENTS[key][0].be} more marked on the person's {side} side.")
+    pose = result.face.pose
+    if pose is not None and abs(pose.yaw) >= _TURNED:
+        said.append(f"The head is turned to the person's {'left' if pose.yaw > 0 else 'right'}.")
+    for region in result.hidden:
+        verb, what = ("is", "it") if region == "mouth" else ("are", "them")
+        name = "brows" if region == "brow" else region
+        said.append(f"The {name} {verb} hidden, and nothing is said about {what}.")
+    return said
 
 
 def _rng(result: FaceResult) -> random.Random:
@@ -67,40 +107,58 @@ def _rng(result: FaceResult) -> random.Random:
     return random.Random(np.asarray(values, np.float32).tobytes())
 
 
-def _borne(part: str, result: FaceResult, denials: int) -> tuple[list[str], int]:
-    """The sentences of a part that may stand, and how many of them deny something."""
-    kept, denied = [], 0
-    for start, end in split_sentences(part):
-        sentence = part[start:end]
-        claims = audit(read_claims(sentence), result.aus)
-        refused = [claim for claim in claims if not claim.present]
-        if any(claim.verdict != "supported" for claim in claims) or not _fitting(sentence, result):
-            continue
-        if {claim.au for claim in refused} - DENIABLE or (refused and denied >= denials):
-            continue
-        denied += bool(refused)
-        kept.append(sentence)
-    return kept, denied
+def _strong(result: FaceResult) -> set[str]:
+    """Movements that have to be named."""
+    return {key for key, reading in result.aus.items() if reading.measured and reading.at(_STRONG).presence}
 
 
-def _fitting(sentence: str, result: FaceResult) -> bool:
-    """Whether a sentence names no other emotion than the table's, and claims no certainty that is not there."""
-    named = set(emotions_named(sentence))
-    certain = _CERTAIN_WORDS.search(sentence) is not None
-    return named <= {result.emotion} and not (certain and named and result.emotions[result.emotion] < _SURE)
+@dataclass(slots=True)
+class _Part:
+    """Sentences that the measurement bears, each movement told once."""
+
+    result: FaceResult
+    denials: int = 0
+    sentences: list[str] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+
+    def take(self, text: str) -> bool:
+        """Add the sentences of a model's text that may stand; whether one of them was refuted."""
+        refused = False
+        for start, end in split_sentences(text):
+            sentence = text[start:end]
+            claims = audit(read_claims(sentence), self.result.aus)
+            wrong = any(claim.verdict != "supported" for claim in claims)
+            refused = refused or wrong
+            named = {claim.au for claim in claims}
+            if wrong or not named or named & self.told or _odd(sentence) or emotions_named(sentence):
+                continue
+            denied = {claim.au for claim in claims if not claim.present}
+            if denied - DENIABLE or (denied and self.denials >= _MOST_DENIALS):
+                continue
+            self.denials += bool(denied)
+            self.sentences.append(sentence)
+            self.told |= named
+        return refused
+
+    def add(self, sentences: Sequence[Said]) -> None:
+        """Fill in the narrator's sentences: on strong movements that are not told, or all where nothing is."""
+        if not self.told:
+            for said in sentences:
+                if _denies(said) <= DENIABLE and self.denials + bool(_denies(said)) <= _MOST_DENIALS:
+                    self.denials += bool(_denies(said))
+                    self.sentences.append(said.text)
+            return
+        missing = _strong(self.result) - self.told
+        for said in sentences:
+            named = {au for au, present, _ in said.meanings if present}
+            if named & missing and not _denies(said) and not named & self.told:
+                self.sentences.append(said.text)
+                self.told |= named
 
 
-def _missing(said: str, sentences: Sequence[Said], result: FaceResult) -> list[str]:
-    """The narrator's sentences on strong movements that ``said`` leaves out."""
-    told = {claim.au for claim in read_claims(said)}
-    strong = {key for key, reading in result.aus.items() if reading.measured and reading.at(_STRONG).presence}
-    return [
-        one.text
-        for one in sentences
-        if {au for au, present, _ in one.meanings if present} & (strong - told)
-        and not _denies(one)
-        and not {au for au, *_ in one.meanings} & told
-    ]
+def _odd(sentence: str) -> bool:
+    """Whether a sentence is true and yet no way to speak: closed eyes have no strength, a wide mouth is not "small"."""
+    return _ODD.search(sentence) is not None
 
 
 def _denies(said: Said) -> frozenset[str]:

@@ -17,6 +17,7 @@ __all__ = [
     "READERS",
     "AnswersByAsking",
     "ClipReader",
+    "DrawingReader",
     "Reader",
     "Readout",
     "RegionsReader",
@@ -114,6 +115,14 @@ class RegionsReader(Protocol):
 
     def hidden(self, batch: Sequence[Evidence]) -> Sequence[Mapping[Region, float]]:
         """Of each face the probability by region that something covers it; empty where it cannot tell."""
+
+
+@runtime_checkable
+class DrawingReader(Protocol):
+    """A reader that can explain the same face in other words."""
+
+    def draw(self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int) -> list[Explanation]:
+        """Explanations as generated, drawn by chance; the same for the same face and ``turn`` (1, 2 …)."""
 
 
 @runtime_checkable

@@ -51,6 +51,7 @@ _HEADINGS = ("Key Observations:", "\n\nOverall Emotional Interpretation:", "\n\n
 _PART_LENGTH = 700
 """Characters of one part, when the headings are given."""
 _MAX_TOKENS = 260
+_DRAWN_FROM, _WARMTH = 12, 0.8
 _BATCH = 32
 _MOST_BYTES = 2 << 30
 """Of one file; protobuf, and so ONNX, ends there."""
@@ -279,11 +280,19 @@ class PocketReader(AnswersByAsking):
 
         The text is free; should its three parts not be found, it is generated once more with the headings given.
         """
+        return self._told(batch, results, 0)
+
+    def draw(self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int) -> list[Explanation]:
+        """The same, each token drawn from the likeliest: as many ways to say it as the model knows."""
+        return self._told(batch, results, turn)
+
+    def _told(self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int) -> list[Explanation]:
         found: list[Explanation] = []
         for part in _parts(list(range(len(batch)))):
             _, _, rows = self._encode([batch[i] for i in part])
             dialogues = [self._explain_turns(results[i].emotion) for i in part]
-            for place, text in enumerate(self._answers(dialogues, rows)):
+            chance = [_chance(results[i], turn) for i in part] if turn else None
+            for place, text in enumerate(self._answers(dialogues, rows, chance)):
                 parsed = read_explanation(text)
                 if not isinstance(parsed, Explanation):
                     self.second_tries += 1
@@ -390,8 +399,11 @@ class PocketReader(AnswersByAsking):
         logits, keys, values = self._decoder.run(None, feed)
         return logits, (keys, values)
 
-    def _answers(self, dialogues: Sequence[Sequence[Turn]], rows: FloatArray) -> list[str]:
-        """Greedy answers to prompts of equal length, one per face."""
+    def _answers(
+        self, dialogues: Sequence[Sequence[Turn]], rows: FloatArray,
+        chance: Sequence[np.random.Generator] | None = None,
+    ) -> list[str]:  # fmt: skip
+        """Answers to prompts of equal length, one per face: greedy, or drawn with a generator for each."""
         prompts = np.concatenate([self._embed(turns, rows[i : i + 1]) for i, turns in enumerate(dialogues)])
         shape = self.bundle["decoder"]
         empty = np.zeros((shape["layers"], len(rows), shape["groups"], 0, shape["head_size"]), np.float32)
@@ -399,7 +411,7 @@ class PocketReader(AnswersByAsking):
         out: list[list[int]] = [[] for _ in dialogues]
         open_rows = np.ones(len(dialogues), bool)
         for _ in range(_MAX_TOKENS):
-            tokens = logits.argmax(axis=1)
+            tokens = logits.argmax(axis=1) if chance is None else _drawn(logits, chance)
             for row in np.flatnonzero(open_rows):
                 if tokens[row] == self._end:
                     open_rows[row] = False
@@ -424,6 +436,21 @@ class PocketReader(AnswersByAsking):
             text += choices[best]
             pending.append(ids[best])
         return text
+
+
+def _drawn(logits: FloatArray, chance: Sequence[np.random.Generator]) -> npt.NDArray[np.int64]:
+    """One of the `_DRAWN_FROM` likeliest tokens of each row, by their probability at temperature `_WARMTH`."""
+    likeliest = np.argpartition(-logits, _DRAWN_FROM, axis=1)[:, :_DRAWN_FROM]
+    likeliest.sort(axis=1)
+    scores = np.take_along_axis(logits, likeliest, axis=1) / _WARMTH
+    scores += np.stack([one.gumbel(size=_DRAWN_FROM) for one in chance]).astype(np.float32)
+    return likeliest[np.arange(len(logits)), scores.argmax(axis=1)]
+
+
+def _chance(result: FaceResult, turn: int) -> np.random.Generator:
+    """The same for the same face and turn, whatever batch it stands in: readings to a thousandth decide."""
+    values = [*(reading.intensity for reading in result.aus.values()), *result.emotions.values()]
+    return np.random.default_rng([turn, *np.nan_to_num(np.asarray(values) * 1000).astype(np.int64)])
 
 
 def _parts(batch: Sequence[_T]) -> Iterable[Sequence[_T]]:

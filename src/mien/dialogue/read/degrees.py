@@ -65,19 +65,19 @@ DEGREES: tuple[Degree, ...] = (
                                 "greatly", "sharply", "sharp", "highly", "heavily", "heavy")),
     Degree(
         (4, 5),
-        ("strongly", "intensely"),
-        ("strongly", "intensely", "to a high degree"),
+        ("strongly",),
+        ("strongly", "to a high degree"),
         ("a strong", "an intense"),
-        ("a high degree of", "severely", "severe", "forcefully", "fully", "very clearly", "very clear",
+        ("intensely", "a high degree of", "severely", "severe", "forcefully", "fully", "very clearly", "very clear",
          "very markedly", "very pronounced", "very noticeably"),
     ),
     Degree(
         (5, 5),
-        ("extremely", "very strongly"),
-        ("extremely", "very strongly", "as far as possible"),
+        ("very strongly",),
+        ("very strongly", "as far as possible"),
         ("an extreme", "a very strong"),
-        ("maximally", "maximal", "maximum", "completely", "complete", "to the maximum", "to an extreme degree",
-         "very intense", "very intensely", "entirely"),
+        ("extremely", "maximally", "maximal", "maximum", "completely", "complete", "to the maximum",
+         "to an extreme degree", "very intense", "very intensely", "entirely"),
     ),
 )  # fmt: skip
 """All degree words. Levels 1..5 are FACS letters A..E."""

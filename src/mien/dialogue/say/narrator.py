@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -142,8 +143,18 @@ def _fill(template: str, leading: str, second: str, rng: random.Random) -> str:
 
 
 def _supported(leading: str, present: Iterable[str]) -> bool:
-    signs = {key for combination in EMFACS.get(leading, ()) for key in combination}
-    return bool(signs & set(present))
+    """Whether half of a combination of the label's is there, and no other label's is clearly more complete."""
+    here = set(present)
+    share = {
+        name: max(len(here & set(units)) / len(units) for units in combinations)
+        for name, combinations in EMFACS.items()
+    }
+    return share.get(leading, 0.0) >= max(0.5, max(share.values()) - 0.25)
+
+
+def _free_of_signs(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that do not rest on the signs: for a label that the measured movements do not bear out."""
+    return tuple(text for text in texts if not re.search(r"\b(?:signs?|evidence|indicate)\b", text))
 
 
 def _interpretation(
@@ -204,12 +215,14 @@ def compose(aus: Mapping[str, AuReading], emotions: Mapping[str, float], rng: ra
     measured = {key: reading for key, reading in known.items() if reading.measured}
     present = {key: reading for key, reading in measured.items() if reading.presence}
     absent = [key for key, reading in measured.items() if reading.level == 0]
-    remark = Said(rng.choice(verdicts.REMARKS[certainty(emotions)]))
+    borne = _supported(leading, present) or (leading == "neutral" and not present)
+    kept = tuple if borne else _free_of_signs
+    remark = Said(rng.choice(kept(verdicts.REMARKS[certainty(emotions)])))
     if not measured:
         return _grow(_unmeasured_draft(emotions, rng), [], remark, rng)
     observations = _movements(present, rng) if present else [Said(rng.choice(verdicts.QUIET))]
     interpretation = _interpretation(present, absent, emotions, rng)
-    template = rng.choice(verdicts.CONCLUSIONS[certainty(emotions)])
+    template = rng.choice(kept(verdicts.CONCLUSIONS[certainty(emotions)]))
     conclusion = Said(_fill(template, leading, second, rng))
     draft = _shrink(Draft(tuple(observations), tuple(interpretation), (conclusion,)))
     denied = {au for said in interpretation for au, here, _ in said.meanings if not here}

@@ -107,6 +107,8 @@ CONCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "These signs are those of {np}.",
             "The face is therefore labelled {x}.",
             "The reading is {x}, with good certainty.",
+            "The expression is to be called {x}.",
+            "So the face shows {np}.",
         ),
         "likely": (
             "The apparent expression is most likely {x}.",
@@ -115,6 +117,9 @@ CONCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "On balance, the apparent expression is {x}.",
             "The most probable label is {x}.",
             "The evidence speaks for {np}.",
+            "{x} is the likeliest label.",
+            "This looks like {np}.",
+            "The best guess is {x}.",
             "The face is therefore best labelled {x}.",
             "It is reasonable to label the apparent expression {x}.",
         ),
@@ -146,12 +151,21 @@ REMARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "No other label comes close.",
             "Other labels would leave these signs without an explanation.",
             "The certainty of this reading is high.",
+            "This reading is a firm one.",
+            "The face leaves no real choice between labels.",
+            "The runner-up is far behind.",
+            "Every other label is much less probable.",
+            "The margin over the next label is wide.",
         ),
         "likely": (
             "Some room for doubt remains.",
             "Other labels fit less well.",
             "The evidence is mostly consistent.",
             "The certainty of this reading is moderate.",
+            "Another label cannot be ruled out.",
+            "The margin over the next label is moderate.",
+            "This reading is likely and not more than that.",
+            "A different label would surprise, though not much.",
         ),
         "close": (
             "A second reading remains possible.",
@@ -173,11 +187,23 @@ NO_SUPPORT: Mapping[bool, tuple[str, ...]] = MappingProxyType(
             "The measured movements alone do not explain this label; the overall appearance leads to {x}.",
             "Few of the usual signs of {x} were measured, so the reading rests on the overall appearance.",
             "The movements say little about {x}, yet the overall appearance points to it.",
+            "What moves in this face is not typical of {x}; its look as a whole is.",
+            "The single movements leave the label open, and the face as a whole decides for {x}.",
+            "Hardly any of the movements that make up {x} were measured, but the whole face resembles it.",
+            "Seen one by one, the movements do not amount to {x}; seen together, the face has {look}.",
+            "The label comes from the impression of the whole face, {look}, more than from its movements.",
+            "It is the face as a whole, with {look}, that speaks for {x}, and not a single movement.",
         ),
         True: (
             "Some movement is there, yet the face as a whole stays close to a neutral one.",
             "The movements are too few to change the neutral appearance of the face.",
             "In spite of some movement, the overall appearance is neutral.",
+            "None of the movements is strong enough to give the face another look than a calm one.",
+            "The movements do not add up to an expression, and the face has {look}.",
+            "Small movements aside, this is {look}.",
+            "What moves here does not form the pattern of any emotion.",
+            "The face keeps {look}, whatever small movements there are.",
+            "No known pattern of an emotion comes out of these movements.",
         ),
     }
 )
@@ -191,6 +217,8 @@ QUIET: tuple[str, ...] = (
     "Nothing in the face moves to a visible degree.",
     "From the brows to the chin, the face is still.",
     "There is almost no movement in the face.",
+    "None of the measured regions moves.",
+    "All measured parts of the face are relaxed.",
 )
 """When no AU is present."""
 

@@ -50,6 +50,30 @@ _RESTING: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """States that say an AU's absence without a negation."""
 
 
+_STATES: Mapping[str, tuple[tuple[tuple[int, int], tuple[str, ...]], ...]] = MappingProxyType(
+    {
+        "AU27": (((1, 2), ("the mouth is slightly stretched open", "the mouth is stretched open a little")),),
+        "AU43": (
+            ((1, 1), ("the eyelids droop slightly", "the eyelids droop a little", "the eyelids are slightly lowered")),
+            ((2, 3), ("the eyes are half closed", "the eyelids are half closed", "both eyes are half closed")),
+            ((4, 5), ("the eyes are closed", "both eyes are closed", "the eyelids are closed", "the eyes are shut")),
+        ),
+    }
+)  # fmt: skip
+"""AU -> levels and clauses where the forms of its families would sound odd: nobody's eyes "strongly close"."""
+
+
+def _states(au: str, level: int) -> tuple[Said, ...]:
+    """What is said of an AU of `_STATES`; its upper levels name no degree."""
+    ranges = {"AU27": (1, 2), "AU43": (None, (1, 2), (2, 3), (2, 3), None, None)[level]}
+    return tuple(
+        Said(clause, ((au, True, ranges[au]),))
+        for (low, high), clauses in _STATES.get(au, ())
+        if low <= level <= high
+        for clause in clauses
+    )
+
+
 def capitalise(clause: str) -> str:
     """First letter in upper case, the rest untouched."""
     return clause[:1].upper() + clause[1:]
@@ -78,7 +102,7 @@ def _clauses(family: Family, degree: Degree) -> Iterator[str]:
 
 def movement_clauses(au: str, level: int) -> tuple[Said, ...]:
     """Every clause the narrator may use for ``au`` at FACS level 1..5."""
-    return tuple(
+    return _states(au, level) or tuple(
         Said(clause, ((au, True, degree.levels),))
         for degree in degrees_for(level)
         for family in MOVEMENTS[au]
@@ -88,6 +112,9 @@ def movement_clauses(au: str, level: int) -> tuple[Said, ...]:
 
 def say_movement(au: str, level: int, rng: random.Random) -> Said:
     """One clause for ``au`` at FACS level 1..5: degree and family drawn first, so that rare forms are heard too."""
+    states = _states(au, level)
+    if states:
+        return rng.choice(states)
     degree = rng.choice(degrees_for(level))
     family = rng.choice(MOVEMENTS[au])
     return Said(rng.choice(tuple(_clauses(family, degree))), ((au, True, degree.levels),))
