@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.analyze.answering import Seen, reply, without_looking
+from mien.analyze.answering import Seen, key_faces, reply, without_looking
 from mien.core.aus import AU_SETS
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import AuReading, Explanation, Face, FaceResult, FrameResult, Pose
 from mien.dialogue.ask.inquiry import Inquiry
 from mien.dialogue.ask.scope import LANGUAGES, TOPICS
 from mien.dialogue.ask.understand import understand
-from mien.study.events import events, stretches
+from mien.study.events import events, key_frames, stretches
 
 BANK = [
     line.split("\t") for line in Path(__file__).with_name("questions.tsv").read_text("utf-8").splitlines()[1:]
@@ -179,3 +180,17 @@ def test_events_have_onset_apex_and_offset() -> None:
     assert (second.onset, second.offset, second.duration) == (0.9, 0.9, 0.0)
     runs = stretches(times, list("aaabaaacccca"), least=0.1)
     assert [(run.label, run.start, run.end) for run in runs] == [("a", 0.0, 0.6), ("c", 0.7, 1.1)]
+
+
+def test_a_clip_is_told_by_its_key_frames() -> None:
+    times = [place / 10 for place in range(9)]
+    assert key_frames(times, [0, 0, 0.5, 0.9, 0.6, 0, 0, 0, 0], 0.3) == (2, 3, 4)
+    assert key_frames(times, [0.5, 0.9, 0.6, 0, 0, 0, 0, 0.4, 0.5], 0.3) == (1, 2, 7, 8)
+    assert key_frames(times, [0, 0, 0.1, 0.2, math.nan, 0, 0, 0, 0], 0.3) == (3,)
+    assert key_frames(times[:1], [0.0], 0.3) == key_frames(times[:1], [math.nan], 0.3) == (0,)
+    still = [a_face(AU12=value) for value in (0.0, 0.5, 0.9, 0.5, 0.0)]
+    assert key_faces(still) == [0, 1, 2, 3, 4]
+    moving = [
+        replace(one, face=replace(one.face, time=place / 10, track=1)) for place, one in enumerate(still)
+    ]
+    assert key_faces([*moving, *moving[:0]]) == [1, 2, 3]

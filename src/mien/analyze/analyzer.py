@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 
-from mien.analyze.answering import Seen, main_face, reply, without_faces, without_looking
+from mien.analyze.answering import Seen, key_faces, main_face, reply, without_faces, without_looking
 from mien.analyze.finding import FaceSource, Found, How, grouped
 from mien.analyze.session import Session
 from mien.analyze.sources import OneSource, Source, Sources, expand, on_disk
@@ -328,13 +328,13 @@ class Analyzer:
         size = int(how.batch_size)
         for start in range(0, len(evidence), size):
             batch = evidence[start : start + size]
-            measured = self._judged(batch, self.reader.measure(batch))
-            if how.explain:
-                texts = self._explain(batch, measured)
-                measured = [
-                    replace(result, explanation=text) for result, text in zip(measured, texts, strict=True)
-                ]
-            results += measured
+            results += self._judged(batch, self.reader.measure(batch))
+        told = key_faces(results) if how.explain else []
+        for start in range(0, len(told), size):
+            places = told[start : start + size]
+            texts = self._explain([evidence[place] for place in places], [results[place] for place in places])
+            for place, text in zip(places, texts, strict=True):
+                results[place] = replace(results[place], explanation=text)
         return results
 
     def _explain(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:

@@ -20,9 +20,9 @@ from mien.dialogue.ask.answer import (
 )
 from mien.dialogue.ask.inquiry import Inquiry
 from mien.dialogue.ask.movements import Condition
-from mien.study.events import Event, events, stretches
+from mien.study.events import Event, events, key_frames, stretches
 
-__all__ = ["Seen", "main_face", "reply", "without_faces", "without_looking"]
+__all__ = ["Seen", "key_faces", "main_face", "reply", "without_faces", "without_looking"]
 
 _CLEAR = level_edge(2)
 """Intensity from which a movement counts in a clip: level B, above the trembling of level A."""
@@ -64,6 +64,25 @@ def without_faces(inquiry: Inquiry) -> Answer | None:
     if inquiry.intent == "compare" and inquiry.quantifier == "count":
         return answered("0 faces.")
     return None
+
+
+def key_faces(results: Sequence[FaceResult]) -> list[int]:
+    """Places of the faces to explain: all of photos; of a track in a clip where a movement starts, peaks and ends."""
+    tracks: dict[int, list[int]] = {}
+    chosen = []
+    for place, result in enumerate(results):
+        if result.face.track is None:
+            chosen.append(place)
+        else:
+            tracks.setdefault(result.face.track, []).append(place)
+    for places in tracks.values():
+        times = [results[place].face.time for place in places]
+        values = [
+            max((one.intensity for one in results[place].aus.values() if one.measured), default=math.nan)
+            for place in places
+        ]
+        chosen += [places[index] for index in key_frames(times, values, _CLEAR)]
+    return sorted(chosen)
 
 
 def main_face(seen: Seen) -> FaceResult:

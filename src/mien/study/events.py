@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Event", "Stretch", "events", "movements", "stretches"]
+__all__ = ["Event", "Stretch", "events", "key_frames", "movements", "stretches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,21 @@ def _edge(series: npt.NDArray[np.float64], start: int, stop: int, line: float, s
     while place != stop and series[place + step] > line:
         place += step
     return place
+
+
+def key_frames(times: Sequence[float], values: Sequence[float], threshold: float) -> tuple[int, ...]:
+    """Places of the samples that tell a course: onset, apex and offset of each event, rising.
+
+    An event that reaches the first or last sample begins or ends outside, so that only its apex counts there; a series
+    without an event is told by its largest sample, and one without a number by its middle.
+    """
+    place = {time: index for index, time in enumerate(times)}
+    found: set[int] = set()
+    for event in events(times, values, threshold):
+        found.add(place[event.apex])
+        found |= {one for one in (place[event.onset], place[event.offset]) if 0 < one < len(times) - 1}
+    known = [index for index, value in enumerate(values) if not math.isnan(value)]
+    return tuple(sorted(found)) or (max(known, key=lambda index: values[index], default=len(values) // 2),)
 
 
 def _event(times: Sequence[float], values: Sequence[float], stretch: list[int]) -> Event:
