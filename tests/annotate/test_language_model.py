@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
-import lm_server
 import pytest
 from PIL import Image
 
+import lm_server
 from mien.dialogue.read.claims import read_claims
 from mien.dialogue.read.emotion import read_emotion
 
