@@ -165,7 +165,7 @@ REMARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "Another label cannot be ruled out.",
             "The margin over the next label is moderate.",
             "This reading is likely and not more than that.",
-            "A different label would surprise, though not much.",
+            "This label leads, though not by much.",
         ),
         "close": (
             "A second reading remains possible.",
