@@ -169,3 +169,17 @@ def test_bad_options_are_named(tmp_path: Path, words: tuple[str, ...], named: st
     with pytest.raises(BadConfig) as caught:
         mien(*words, *extra, "-o", str(tmp_path / "run"))
     assert named in str(caught.value)
+
+
+def test_a_server_answers_a_question_and_is_held_against_the_measurement(
+    wire: Any, photos: list[Path]
+) -> None:
+    asked = "AU12 is present and the brows are strongly lowered. Is that so?"
+    words = ["ask", str(photos[0]), asked, "--teacher", wire.url, "--threads", "1"]
+    with pytest.raises(MienError, match="--served-as"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    result = CliRunner().invoke(app, [*words, "--served-as", "toy-1"], catch_exceptions=False)
+    assert result.exit_code == 0 and wire.count() == 1
+    (body,) = wire.stats()["bodies"]
+    assert "image_url" in str(body["messages"]) and result.stdout.strip()
+    assert "precision" in result.stderr

@@ -97,12 +97,14 @@ def test_the_vocabulary_stays_small_enough_for_a_small_model(explanations):
 def test_forty_ways_per_level_and_each_is_read_back(au):
     for level in range(1, 6):
         clauses = movement_clauses(au, level)
-        assert len({clause.text for clause in clauses}) >= 40
-        for clause in random.Random(level).sample(clauses, 25):
-            ((key, present, (low, high)),) = clause.meanings
-            assert low <= level <= high
+        # Closed eyes have no strength, and a mouth that is hardly stretched open is not "wide".
+        least = 2 if au == "AU43" or (au == "AU27" and level <= 2) else 40
+        assert len({clause.text for clause in clauses}) >= least
+        for clause in random.Random(level).sample(clauses, min(25, len(clauses))):
+            ((key, present, levels),) = clause.meanings
+            assert levels is None or levels[0] <= level <= levels[1]
             claims = read_claims(f"{clause.text}.")
-            assert [(c.au, c.present, c.level) for c in claims] == [(key, present, (low, high))], clause.text
+            assert [(c.au, c.present, c.level) for c in claims] == [(key, present, levels)], clause.text
 
 
 @pytest.mark.parametrize("au", tuple(AUS))

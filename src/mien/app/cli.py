@@ -263,12 +263,23 @@ def ask(
     decoder: Annotated[
         bool, typer.Option("--decoder", help="The language model's own answer, held against nothing.")
     ] = False,
+    teacher: Annotated[
+        str | None, typer.Option(help="Let a chat server answer, and hold its words against the measurement.")
+    ] = None,
+    served_as: Annotated[str | None, typer.Option(help="The server's name of its model.")] = None,
+    key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the key.")] = None,
 ) -> None:
     """Ask anything about the faces of a picture or a clip, and print the answer.
 
     Answers come from the measurement; what no face can tell is declined. Without a place the largest face is meant,
     without a time the middle frame of a clip. Exit status 0 answered, 3 declined, 1 not understood, 2 wrong use.
     """
+    if teacher is not None:
+        from mien.analyze.analyzer import Analyzer
+        from mien.app.verify_command import ask_teacher
+
+        ask_teacher(image, question, Analyzer(model, threads=threads), (teacher, served_as, key_env), cropped)
+        return
     from mien.analyze.analyzer import ask as ask_model
 
     answer = ask_model(

@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from mien.analyze.analyzer import Analyzer
+from mien.annotate.pictures import PictureSize, encode_picture
 from mien.app.terminal import shown
-from mien.core.errors import BadInput, MienError
+from mien.backends.chat import ChatMessage, ChatRequest
+from mien.backends.openai import OpenAITeacher
+from mien.core.errors import BadConfig, BadInput, MienError
 from mien.core.nouns import Verification
 from mien.core.objects import read_json
+from mien.face.decode.images import load_image
 
-__all__ = ["run_verify"]
+__all__ = ["ask_teacher", "run_verify"]
 
 
 def run_verify(
@@ -44,6 +49,38 @@ def run_verify(
         else:
             _show(console, name, said, found)
     return contradicted, failed
+
+
+def ask_teacher(
+    image: str, question: str, analyzer: Analyzer, server: tuple[str, str | None, str | None], cropped: bool
+) -> None:
+    """Print a chat server's answer to a question about a picture, and what the measurement says of its statements.
+
+    Args:
+        image: a photo.
+        question: as it is sent.
+        analyzer: measures the face.
+        server: address up to ``/v1``, its name of the model, and the environment variable with the key.
+        cropped: the picture shows one face crop.
+
+    Raises:
+        BadConfig: no name of the model.
+        ChatFailed: no reply.
+    """
+    address, name, key = server
+    if name is None:
+        raise BadConfig(
+            got="--teacher without --served-as", expected="the server's name of its model", fix="Add it"
+        )
+    picture = encode_picture(load_image(image), PictureSize())
+    teacher = OpenAITeacher(address, name, key)
+    try:
+        asked = ChatMessage("user", question, (picture,))
+        said = teacher.reply(ChatRequest("ask", "1", (asked,))).text
+    finally:
+        teacher.close()
+    typer.echo(shown(said))
+    _show(Console(stderr=True), name, said, analyzer.verify(said, image, cropped))
 
 
 def _rows(text: str, image: str | None) -> Iterator[tuple[str, str, str]]:
