@@ -41,7 +41,8 @@ _ODD = re.compile(
     r"\b(?:eyes?|eyelids?|lids?)\b.*\b(?:clos\w+|shut)\b|\b(?:clos|shut)\w* of (?:the|both) eye"
     r"|\bstretch\w*\b.*\b(?:wide|open)\b.*\b(?:slight\w*|faint\w*|small|little|mild\w*|trace|hint|barely)\b"
     r"|\b(?:slight\w*|faint\w*|small|little|mild\w*|trace|hint|barely)\b.*\bstretch\w* (?:wide|open)\b"
-    r"|\b(?:intensely|extremely)\b",
+    r"|\b(?:intensely|extremely)\b"
+    r"|^(?:around|at|in) the (?:\w+ )?(brow|eye|nose|cheek|mouth|chin|jaw)\w*(?: area)?, .*\b\1",
     re.IGNORECASE,
 )
 """Forms of a model's sentences that the narrator says better."""

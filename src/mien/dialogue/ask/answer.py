@@ -42,6 +42,7 @@ _OTHERS = {
     "AU46": " (wink)",
 }
 """Names of units that are asked for and not measured."""
+_AT = {"brows": "At", "eyes": "Around", "nose": "At", "mouth": "At", "chin": "At"}
 _PARTS = {"upper face": "brows, eyes, cheeks", "lower face": "nose, mouth, chin"}
 _MOST_MOVEMENTS = 5
 
@@ -360,7 +361,7 @@ def _of_region(region: str, result: FaceResult) -> str:
         f"{AUS[key].movement} ({AUS[key].prose}, level {result.aus[key].level})"
         for key in moving[:_MOST_MOVEMENTS]
     )
-    return f"In the {region}, {states}."
+    return f"{_AT.get(region, 'In')} the {region}: {states}."
 
 
 # -- head, eyes, picture -----------------------------------------------------------------------------------

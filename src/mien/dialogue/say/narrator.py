@@ -29,6 +29,8 @@ MIN_WORDS, MAX_WORDS = 60, 130
 """Words of the whole text, headings included."""
 _HEADING_WORDS = 6
 _MOST_MOVEMENTS = 6
+_SHUT = 4
+"""Level of AU43 from which eyes are closed."""
 _REGION_ORDER = ("brow", "eye", "nose", "cheek", "mouth", "chin", "jaw")
 
 
@@ -101,8 +103,9 @@ def _movements(present: Mapping[str, AuReading], rng: random.Random) -> list[Sai
         take = 2 if len(clauses) > 1 and rng.random() < 0.6 else 1
         chunk, clauses = clauses[:take], clauses[take:]
         said = _join([clause for _, clause in chunk], rng)
-        if take == 1 and rng.random() < 0.25:
-            where = rng.choice(REGIONS[chunk[0][0]])
+        where = rng.choice(REGIONS[chunk[0][0]]) if take == 1 and rng.random() < 0.25 else None
+        # "At the mouth, the mouth opens" says it twice.
+        if where is not None and not any(word[:4] in chunk[0][1].text for word in where.split()[2:]):
             said = replace(said, text=f"{capitalise(where)}, {chunk[0][1].text}.")
         sentences.append(said)
     return sentences
@@ -120,9 +123,13 @@ def _absences(absent: Iterable[str], leading: str, rng: random.Random, said: set
     return sentences
 
 
-def _groups(present: Iterable[str], absent: Iterable[str], leading: str, rng: random.Random) -> list[Said]:
+def _groups(
+    present: Mapping[str, AuReading], absent: Iterable[str], leading: str, rng: random.Random
+) -> list[Said]:
     """Sentences on AUs that act together; each AU in one group at most."""
-    here, gone = set(present), set(absent)
+    # Eyes that are only half closed still tell something.
+    here = {key for key in present if key != "AU43" or present[key].level >= _SHUT}
+    gone = set(absent)
     used: set[str] = set()
     sentences: list[Said] = []
     for group in INTERACTIONS:
@@ -136,10 +143,12 @@ def _groups(present: Iterable[str], absent: Iterable[str], leading: str, rng: ra
     return sentences
 
 
-def _fill(template: str, leading: str, second: str, rng: random.Random) -> str:
-    phrase = "a neutral expression" if leading == "neutral" else f"an expression of {leading}"
-    filled = template.format(x=leading, y=second, np=phrase, look=rng.choice(verdicts.LOOKS[leading]))
-    return capitalise(filled)
+def _fill(template: str, leading: str, second: str, rng: random.Random, link: bool = False) -> str:
+    """A template with its slots filled; a ``link`` takes no bare adjective: "the signs agree on neutral"."""
+    calm = "a neutral expression"
+    phrase = calm if leading == "neutral" else f"an expression of {leading}"
+    x, y = (calm if link and word == "neutral" else word for word in (leading, second))
+    return capitalise(template.format(x=x, y=y, np=phrase, look=rng.choice(verdicts.LOOKS[leading])))
 
 
 def _supported(leading: str, present: Iterable[str]) -> bool:
@@ -149,7 +158,7 @@ def _supported(leading: str, present: Iterable[str]) -> bool:
         name: max(len(here & set(units)) / len(units) for units in combinations)
         for name, combinations in EMFACS.items()
     }
-    return share.get(leading, 0.0) >= max(0.5, max(share.values()) - 0.25)
+    return share.get(leading, 0.0) >= max(0.5, max(share.values()) - 0.4)
 
 
 def _free_of_signs(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -168,7 +177,7 @@ def _interpretation(
         links = verdicts.NO_SUPPORT[True]
     elif leading != "neutral" and sure in {"sure", "likely"} and not _supported(leading, present):
         links = verdicts.NO_SUPPORT[False]
-    sentences.append(Said(_fill(rng.choice(links), leading, second, rng)))
+    sentences.append(Said(_fill(rng.choice(links), leading, second, rng, link=True)))
     return sentences
 
 
@@ -179,7 +188,7 @@ def _unmeasured_draft(emotions: Mapping[str, float], rng: random.Random) -> Draf
     else:
         links, conclusions = verdicts.NO_SUPPORT[False], verdicts.CONCLUSIONS[certainty(emotions)]
     observations = tuple(Said(text) for text in rng.choice(verdicts.NOTHING_MEASURED))
-    interpretation = (Said(_fill(rng.choice(links), leading, second, rng)),)
+    interpretation = (Said(_fill(rng.choice(links), leading, second, rng, link=True)),)
     return Draft(observations, interpretation, (Said(_fill(rng.choice(conclusions), leading, second, rng)),))
 
 

@@ -69,7 +69,7 @@ LINKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "The balance of the signs is on the side of {x}.",
             "There is {look} about the face, as is often seen with {x}.",
             "Although the pattern is not complete, it comes near to {x}.",
-            "The face has a good part of {look}.",
+            "The face comes close to {look}.",
         ),
         "close": (
             "The pattern lies between {x} and {y}, with {x} slightly ahead.",
@@ -97,7 +97,7 @@ CONCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "sure": (
             "The apparent expression is best described as {x}.",
-            "In conclusion, the face appears to show {np}.",
+            "The face appears to show {np}.",
             "The label that fits best is {x}.",
             "The facial signs clearly indicate {np}.",
             "The apparent expression is {x}.",
@@ -198,11 +198,11 @@ NO_SUPPORT: Mapping[bool, tuple[str, ...]] = MappingProxyType(
             "Some movement is there, yet the face as a whole stays close to a neutral one.",
             "The movements are too few to change the neutral appearance of the face.",
             "In spite of some movement, the overall appearance is neutral.",
-            "None of the movements is strong enough to give the face another look than a calm one.",
+            "None of the movements gives the face another look than a calm one.",
             "The movements do not add up to an expression, and the face has {look}.",
-            "Small movements aside, this is {look}.",
+            "These movements aside, this is {look}.",
             "What moves here does not form the pattern of any emotion.",
-            "The face keeps {look}, whatever small movements there are.",
+            "The face keeps {look} in spite of these movements.",
             "No known pattern of an emotion comes out of these movements.",
         ),
     }
