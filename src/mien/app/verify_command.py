@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
 from mien.analyze.analyzer import Analyzer
 from mien.annotate.pictures import PictureSize, encode_picture
-from mien.app.terminal import shown
+from mien.app.terminal import say, shown
 from mien.backends.chat import ChatMessage, ChatRequest
 from mien.backends.openai import OpenAITeacher
 from mien.core.errors import BadConfig, BadInput, MienError
@@ -79,7 +78,7 @@ def ask_teacher(
         said = teacher.reply(ChatRequest("ask", "1", (asked,))).text
     finally:
         teacher.close()
-    typer.echo(shown(said))
+    say(said)
     _show(Console(stderr=True), name, said, analyzer.verify(said, image, cropped))
 
 
