@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -13,8 +15,10 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from mien.analyze.analyzer import Analyzer
+from mien.core.paths import pocket_weights
 
 # Real processes: generous, for loaded machines.
 pytestmark = pytest.mark.timeout(600)
@@ -160,3 +164,35 @@ def test_an_output_folder_that_cannot_be_written(mien: Mien, photos: list[Path],
     assert done.stderr.startswith("Error: Got Not a directory while writing")
     read_only = mien("analyze", photos[0], "--out", "/proc/mien-output")
     assert read_only.returncode == 2 and "while writing /proc/mien-output" in read_only.stderr
+
+
+def test_names_steer_no_terminal(mien: Mien, tmp_path: Path) -> None:
+    """A broken picture whose name sets a colour and the window's title, and a folder whose name is markup."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a\x1b[31m\x1b]0;title\x07[red].jpg").write_text("hello")
+    done = mien("analyze", folder, "--out", tmp_path / "o_[red]")
+    told = done.stdout + done.stderr
+    assert done.returncode in (1, 2)
+    assert "\x1b" not in told and "\x07" not in told
+    assert r"a\x1b[31m\x1b]0;title\x07[red].jpg" in told
+    assert (tmp_path / "o_[red]" / "errors.jsonl").is_file()
+
+
+def test_a_model_of_nan_reads_no_face(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
+    """The embedded model with weights that are not numbers, and true checksums."""
+    model = tmp_path / "model"
+    shutil.copytree(pocket_weights(), model)
+    tokens = load_file(model / "tokens.safetensors")
+    spoilt = {n: np.full_like(v, np.nan) if v.dtype.kind == "f" else v for n, v in tokens.items()}
+    save_file(spoilt, model / "tokens.safetensors")
+    bundle = json.loads((model / "bundle.json").read_text())
+    bundle["sha256"]["tokens.safetensors"] = hashlib.sha256(
+        (model / "tokens.safetensors").read_bytes()
+    ).hexdigest()
+    (model / "bundle.json").write_text(json.dumps(bundle))
+    verified = mien("models", "verify", model)
+    assert verified.returncode == 1 and "not finite" in " ".join((verified.stdout + verified.stderr).split())
+    done = mien("analyze", photos[0], "--model", model, "--out", tmp_path / "out")
+    assert done.returncode == 2 and "not finite" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "faces.csv").exists()
