@@ -41,8 +41,12 @@ class Forked:
         return subprocess.CompletedProcess(["mien", *arguments], answer["status"], *said), answer["seconds"]
 
     def close(self) -> None:
-        """End the process that is forked."""
-        self._server.communicate()
+        """End the process that is forked, also where a command of it hangs."""
+        try:
+            self._server.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.communicate()
 
 
 def become(request: dict[str, object]) -> None:
