@@ -58,7 +58,8 @@ def open_served(
     place = Path(model_folder(folder))
     server = Completions(device)
     front = open_front(place, dtype=number_format(precision))
-    return TorchReader(place, threads, model=front, readouts=partial(ServedReadouts, server=server))
+    readouts: Any = partial(ServedReadouts, server=server)
+    return TorchReader(place, threads, model=front, readouts=readouts)
 
 
 class Completions:

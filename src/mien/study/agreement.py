@@ -109,7 +109,7 @@ def _level(value: object) -> float:
 def _by_frame(rows: pd.DataFrame, codes: pd.DataFrame) -> pd.DataFrame:
     columns = {name: signal for name in codes.columns if name not in ("clip", "frame", "time")
                and (name == "emotion" or (signal := _signal(name)))}  # fmt: skip
-    columns = {name: "emotion" if name == "emotion" else str(_signal(name)) for name in columns}
+    signals = {name: "emotion" if name == "emotion" else str(_signal(name)) for name in columns}
     if "frame" in codes:
         places = rows.reset_index(drop=True).set_index("frame").index.get_indexer(codes["frame"])
     else:
@@ -117,7 +117,7 @@ def _by_frame(rows: pd.DataFrame, codes: pd.DataFrame) -> pd.DataFrame:
         places = np.abs(times[None] - codes["time"].to_numpy(float)[:, None]).argmin(axis=1)
     met, kept = rows.iloc[places[places >= 0]], codes[places >= 0]
     made = []
-    for name, signal in columns.items():
+    for name, signal in signals.items():
         coded = (
             kept[name].map(canonical, na_action="ignore") if signal == "emotion" else kept[name].map(_level)
         )

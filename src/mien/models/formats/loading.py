@@ -194,9 +194,10 @@ def open_front(folder: Path, **options: Any) -> FacialLM:
         MissingWeights, BadConfig: see `open_facial`.
     """
     config = open_facial_config(folder)
-    config.text_config.num_hidden_layers = 0
-    if getattr(config.text_config, "layer_types", None):
-        config.text_config.layer_types = []
+    decoder: Any = config.text_config
+    decoder.num_hidden_layers = 0
+    if getattr(decoder, "layer_types", None):
+        decoder.layer_types = []
     return cast(FacialLM, open_pretrained(FacialLM, str(folder), "model", config=config, **options))
 
 
