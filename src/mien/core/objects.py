@@ -67,7 +67,7 @@ def read_yaml(text: str) -> Any:
         aliases = 0
 
         def compose_node(self, parent: Any, place: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+            if self.check_event(yaml.AliasEvent):
                 self.aliases += 1
                 if self.aliases > _MOST_ALIASES:
                     raise ValueError(f"more than {_MOST_ALIASES} aliases")
