@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from mien.core.errors import BadConfig, MissingWeights
+from mien.core.errors import BadConfig, BadData, MissingWeights
 from mien.core.nouns import Labels, Sample, Turn
 from mien.evaluate.scoring import constants, read_predictions, score, write_predictions
 from mien.face.pose import mean_face
@@ -325,6 +325,13 @@ def test_scores_by_hand(tmp_path: Path) -> None:
     rows = [row("fear", "fear"), row("fear", None), row("neutral", "neutral"), row("neutral", "fear")]
     write_predictions(tmp_path / "p.jsonl", rows)
     assert read_predictions(tmp_path / "p.jsonl") == rows
+    odd = [{"answer": "a\u2028b\x85c\r\nd"}]
+    write_predictions(tmp_path / "odd.jsonl", odd)
+    assert read_predictions(tmp_path / "odd.jsonl") == odd
+    for damaged in (b'{"id": 1}\n{"id"', b'{"id": 1}\n3', b'{"id": 1}\n"\xff"'):
+        (tmp_path / "odd.jsonl").write_bytes(damaged)
+        with pytest.raises(BadData, match=r"odd\.jsonl:2: .*one JSON object per line"):
+            read_predictions(tmp_path / "odd.jsonl")
     always = constants([{"emotion": "neutral"}, {"emotion": "neutral"}, {"emotion": "fear"}])
     found = score(rows, always)
     assert found["accuracy"] == 0.5 and found["uar"] == 0.5 and found["unparsed"] == 1

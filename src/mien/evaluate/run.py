@@ -17,13 +17,13 @@ from typing import Any
 from mien.backends.chat import Teacher
 from mien.backends.patience import BudgetSpent, Stopped
 from mien.core.errors import BadConfig, BadData, MienError
-from mien.core.objects import read_json
 from mien.core.paths import output_errors, write_whole
 from mien.core.run_record import RunRecord
 from mien.evaluate.answering import NO_REPLY, Answerer, Said, Shown
 from mien.evaluate.exp_cot_judge import ExpCotCase, Unmarked, judge_cases
 from mien.evaluate.figures import score_suite
 from mien.evaluate.samples import Asked, Faces, asked_of
+from mien.evaluate.scoring import read_predictions, write_predictions
 from mien.evaluate.suite import Suite
 from mien.work.journal import JOURNAL, Entry, Journal, Row
 from mien.work.loop import Shard, attempt
@@ -134,8 +134,7 @@ def evaluate(
     if judge is not None:
         _mark_all(rows, suites, judge)
     path = plan.out / _PREDICTIONS.format(_mark(plan.shard))
-    with output_errors(path):
-        write_whole(path, _lines(rows))
+    write_predictions(path, rows)
     failures = sum(row["status"] == "failed" for row in rows)
     record.finish(items=len(rows), failed=failures, left_out=sum(left_out.values())).write(plan.out / _RECORD)
     return score_run(plan.out) if plan.shard.of == 1 else {}
@@ -275,10 +274,6 @@ def _row(item: Asked, suite: Suite, said: Said) -> dict[str, Any]:
     }
 
 
-def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
 # -- figures again --------------------------------------------------------------------------------------
 
 
@@ -311,16 +306,9 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
             expected="all of them",
             fix="Let the other shards end, or run the same command again",
         )
-    rows: list[dict[str, Any]] = []
-    for path in paths:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                rows.append(read_json(line))
-            except ValueError as error:
-                raise BadData(
-                    got=f"{path.name}:{number}: {error}", expected="one JSON object", fix="Run again"
-                ) from error
-    return sorted(rows, key=lambda row: int(row["place"]))
+    return sorted(
+        (row for path in paths for row in read_predictions(path)), key=lambda row: int(row["place"])
+    )
 
 
 def score_run(out: Path) -> dict[str, Any]:

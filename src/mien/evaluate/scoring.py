@@ -132,16 +132,15 @@ def read_predictions(path: Path) -> list[Row]:
         BadData: a line is no JSON object.
     """
     rows: list[Row] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # Bytes: text would be split at the line separators that an answer may hold, too.
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
-            row = read_json(line)
-            rows.append(
-                row | {"status": _EARLIER.get(row["status"], row["status"])} if "status" in row else row
-            )
+            row = dict(read_json(line))
         except (ValueError, TypeError) as error:
             raise BadData(
                 got=f"{path.name}:{number}: {error}",
                 expected="one JSON object per line",
-                fix="Write the predictions again: run the recipe in this folder",
+                fix="Run the same command in this folder again",
             ) from error
+        rows.append(row | {"status": _EARLIER.get(row["status"], row["status"])} if "status" in row else row)
     return rows

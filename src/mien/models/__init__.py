@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -26,19 +26,26 @@ def _register() -> None:
 class _WhenLoaded(MetaPathFinder):
     """Registers the composite once transformers has been imported."""
 
+    asking = False
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Of transformers alone, the first time."""
-        if fullname != "transformers":
+        """Of transformers alone, as the other finders find it."""
+        if fullname != "transformers" or self.asking:
             return None
-        sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(fullname, path)
+        self.asking = True
+        try:
+            spec = find_spec(fullname)
+        finally:
+            self.asking = False
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def loaded(module: ModuleType) -> None:
                 execute(module)
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
                 _register()
 
             spec.loader.exec_module = loaded  # type: ignore[method-assign]
