@@ -2,13 +2,18 @@
 
     python benchmarks/explanations.py [--limit N] [--model NAME|DIR]
 
-Claims are audited as generated, before the analyzer withholds contradicted ones.
+Claims of the model's own greedy text are audited as generated; then the texts that the analyzer shows are: what is
+contradicted, whether the conclusion is the table's emotion, which words of certainty stand at which probability, how
+often one sentence comes. Last the readers of texts: texts verified in a second, and texts of 32,000 characters.
 """
 
 from __future__ import annotations
 
+import random
+import re
 import statistics
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,15 +21,26 @@ import numpy as np
 from _record import Record, interval, parser, run
 from _validation import Read, mixed_samples, open_analyzer, read_faces
 
+from mien.analyze.analyzer import Analyzer
+from mien.backends.audit import reward
 from mien.backends.base import Reader
 from mien.backends.onnx import PocketReader
-from mien.core.nouns import Claim, Explanation
-from mien.dialogue.read.claims import read_claims
+from mien.core.nouns import Claim, Explanation, FaceResult, Sample
+from mien.dialogue.read.claims import read_claims, split_sentences
 from mien.dialogue.read.emotion import read_emotion_answer
+from mien.dialogue.say.narrator import narrate
 from mien.metrics.faithfulness import audit, count_claims, support_rate
+from mien.train.data.crops import iter_pixels
 
-FACES, BATCHED, BATCH = 500, 96, 16
-SUPPORTED_BAR, SECONDS_BAR = 0.95, 0.4
+FACES, BATCHED, BATCH, SHOWN = 500, 96, 16, 1000
+SUPPORTED_BAR, SECONDS_BAR, SHOWN_SECONDS_BAR = 0.95, 0.4, 0.15
+SAME_BAR, VERIFIED_BAR, LONG_BAR, LONG = 0.15, 500.0, 50.0, 32_000
+CERTAIN = re.compile(
+    r"\bclearly\b|agree well|little room|no other label|certainty (?:of this reading )?is high|good certainty"
+    r"|far behind|firm one|margin .* is wide|much less probable",
+    re.IGNORECASE,
+)
+"""Words of the narrator that may stand only where the top probability is .8 or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +73,84 @@ def measure(record: Record) -> None:
         speed(record, told)
     if not unparsed:
         batched(record, analyzer.reader, faces[:BATCHED])
+    count = SHOWN if record.options.limit is None else record.options.limit
+    shown(record, analyzer, mixed_samples(count, record.options.seed + 1))
+    texts(record, faces)
+
+
+def shown(record: Record, analyzer: Analyzer, samples: Sequence[Sample]) -> None:
+    """What a user of ``--explain`` reads."""
+    images = list(iter_pixels(samples))
+    start = time.perf_counter()
+    bare = sum(len(frame.faces) for frame in analyzer.analyze(images, cropped=True, batch_size=BATCH))
+    measured = time.perf_counter() - start
+    start = time.perf_counter()
+    frames = analyzer.analyze(images, cropped=True, batch_size=BATCH, explain=True)
+    faces = [face for frame in frames for face in frame.faces if face.explanation is not None]
+    seconds = time.perf_counter() - start - measured
+    told = [(face, face.explanation) for face in faces if face.explanation is not None]
+    about = {"n": len(told)}
+    verdicts = [claim.verdict for _, text in told for claim in text.claims]
+    record.add(
+        "shown: contradicted claims", verdicts.count("contradicted"), bar=0, at_most=True, n=len(verdicts)
+    )
+    parts = [(text.observations, text.interpretation, text.conclusion) for _, text in told]
+    holes = sum(bool(text.withheld) or not all(three) for (_, text), three in zip(told, parts, strict=True))
+    record.add("shown: texts with a hole", holes, bar=0, at_most=True, **about)
+    agree = [read_emotion_answer(text.conclusion).labels for _, text in told]
+    named = [
+        found is not None and found.emotion == face.emotion
+        for found, (face, _) in zip(agree, told, strict=True)
+    ]
+    record.add("shown: conclusion is the table's emotion", float(np.mean(named)), bar=1.0, n=bare)
+    firm = [bool(CERTAIN.search(f"{link} {conclusion}")) for _, link, conclusion in parts]
+    certain = [face.emotions[face.emotion] for (face, _), sure in zip(told, firm, strict=True) if sure]
+    unsure = sum(share < 0.8 for share in certain)
+    record.add("shown: words of certainty below .8", unsure, bar=0, at_most=True, n=len(certain))
+    record.add(
+        "shown: commonest sentence of one emotion", _commonest(told), bar=SAME_BAR, at_most=True, **about
+    )
+    words = sum(len(text.text.split()) for _, text in told)
+    record.add(
+        f"shown: 100 audited words, {BATCH} faces together", 100 * seconds / words, "s", bar=SHOWN_SECONDS_BAR,
+        at_most=True, **about,
+    )  # fmt: skip
+
+
+def _commonest(told: Sequence[tuple[FaceResult, Explanation]]) -> float:
+    """Largest share of the texts of one emotion that hold the same sentence; of emotions with 20 texts or more."""
+    texts: dict[str, list[set[str]]] = {}
+    for face, one in told:
+        sentences = {one.text[start:end] for start, end in split_sentences(one.text.replace("\n", " "))}
+        texts.setdefault(face.emotion, []).append(sentences)
+    shares = [0.0]
+    for sets in texts.values():
+        if len(sets) >= 20:
+            counts = Counter(sentence for sentences in sets for sentence in sentences)
+            shares.append(max(counts.values()) / len(sets))
+    return max(shares)
+
+
+def texts(record: Record, faces: Sequence[Read]) -> None:
+    """How fast texts are read, on processor time."""
+    results = [read.face for read in faces if read.face is not None]
+    said = [narrate(one.aus, one.emotions, random.Random(place)).text for place, one in enumerate(results)]
+    start = time.process_time()
+    reward(said, results)
+    record.add(
+        "texts verified in a second", len(said) / (time.process_time() - start), bar=VERIFIED_BAR, n=len(said)
+    )
+    looped = {
+        "prose": " ".join(said),
+        "a list that loops": "AU1, ",
+        "words that loop": "not raised brows or ",
+    }
+    for name, unit in looped.items():
+        text = (unit * (LONG // len(unit) + 1))[:LONG]
+        start = time.process_time()
+        read_claims(text)
+        spent = 1000 * (time.process_time() - start)
+        record.add(f"{LONG:,} characters of claims, {name}", spent, "ms", bar=LONG_BAR, at_most=True)
 
 
 def second_tries(reader: Reader) -> int:

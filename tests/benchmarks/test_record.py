@@ -168,6 +168,27 @@ def test_an_unknown_model_is_an_error(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_explanations_on_a_miniature(tiny_data: Path, tmp_path: Path) -> None:
+    done = run_script(
+        "explanations",
+        "--model",
+        "rules",
+        "--limit",
+        "4",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path),
+        data=tiny_data,
+    )
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "explanations.json").read_text(encoding="utf-8"))
+    found = {figure["name"]: figure["value"] for figure in content["figures"]}
+    assert found["shown: contradicted claims"] == found["shown: texts with a hole"] == 0
+    assert found["shown: conclusion is the table's emotion"] == 1.0
+    assert found["shown: words of certainty below .8"] == 0
+
+
 def test_accuracy_on_a_miniature(tiny_data: Path, tmp_path: Path) -> None:
     done = run_script(
         "accuracy",
