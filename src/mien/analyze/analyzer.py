@@ -351,7 +351,7 @@ class Analyzer:
                 claims = tuple(audit(read_claims(told.text), result.aus))
                 shown.append(withhold(replace(told, claims=claims), result.hidden_aus))
             elif isinstance(reader, DrawingReader):
-                shown.append(grounded(told, result, lambda e=evidence, r=result: reader.draw([e], [r], 2)[0]))
+                shown.append(grounded(told, result, partial(_redrawn, reader, evidence, result)))
             else:
                 shown.append(grounded(told, result))
         return shown
@@ -399,6 +399,11 @@ def verify(
 ) -> Verification:  # fmt: skip
     """Hold a text about a face against what ``model`` measures on it; see `Analyzer.verify`."""
     return Analyzer(model, threads=threads).verify(text, source, cropped, landmarks_only)
+
+
+def _redrawn(reader: DrawingReader, evidence: Evidence, result: FaceResult) -> Explanation:
+    """The same face in other words than the first ones."""
+    return reader.draw([evidence], [result], 2)[0]
 
 
 def _no_face() -> BadInput:

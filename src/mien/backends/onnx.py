@@ -444,7 +444,8 @@ def _drawn(logits: FloatArray, chance: Sequence[np.random.Generator]) -> npt.NDA
     likeliest.sort(axis=1)
     scores = np.take_along_axis(logits, likeliest, axis=1) / _WARMTH
     scores += np.stack([one.gumbel(size=_DRAWN_FROM) for one in chance]).astype(np.float32)
-    return likeliest[np.arange(len(logits)), scores.argmax(axis=1)]
+    drawn: npt.NDArray[np.int64] = likeliest[np.arange(len(logits)), scores.argmax(axis=1)]
+    return drawn
 
 
 def _chance(result: FaceResult, turn: int) -> np.random.Generator:

@@ -28,7 +28,7 @@ from mien.core.errors import BadConfig, BadInput, MienError, require
 from mien.core.paths import api_key
 from mien.models.composite.checks import context_of
 from mien.models.composite.facial_lm import EvidenceInput, FacialLM
-from mien.models.composite.readouts import Floats, Ids, common_start, cut_at
+from mien.models.composite.readouts import Floats, Ids, Readouts, common_start, cut_at
 from mien.models.formats.loading import model_folder, open_front
 
 __all__ = ["KEY_VARIABLE", "DecoderFailed", "ServedReadouts", "open_served"]
@@ -126,7 +126,7 @@ def packed(prompt: Tensor) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-class ServedReadouts:
+class ServedReadouts(Readouts):
     """`mien.models.composite.readouts.Readouts` over a server.
 
     Args:
@@ -136,7 +136,8 @@ class ServedReadouts:
     """
 
     def __init__(self, model: FacialLM, pad_id: int = 0, *, server: Completions) -> None:
-        self.model, self._server = model.eval(), server
+        super().__init__(model, pad_id)
+        self._server = server
 
     @torch.inference_mode()
     def label_scores(
