@@ -9,8 +9,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from mien.app import doctor, models_command
+from mien.app import doctor
 from mien.app.doctor import Check, examine
+from mien.app.models import command as models_command
 from mien.core.errors import MissingWeights
 from mien.core.paths import face_weights
 

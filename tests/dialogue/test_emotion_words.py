@@ -36,7 +36,7 @@ READ = {
     "happy? no, sad": "sadness",
 }
 UNREAD = (
-    "", " ", "...", "I cannot tell", "happy or sad", "happiness, sadness", "sad and angry", "not happy", "unhappy",
+    "", " ", "...", "I cannot tell", "happy or sad", "happiness, sadness", "sad and angry", "not happy",
     "The face is not sad.", "neither happy nor sad", "no emotion", "happ", "happinesses", "sadly", "madam", "fearless",
     "emotion", "1", "label 3", "???", "AU12", "joyride", "angrily", "surprising", "disgusting", "contemptible?",
     "neutralise", "positive", "negative", "mixed feelings", "anger/disgust", "fear+surprise",

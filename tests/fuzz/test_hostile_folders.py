@@ -113,7 +113,9 @@ def tensors(name: str, how: Callable[[dict[str, torch.Tensor]], Mapping[str, tor
 
 def with_value(value: float) -> Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
     def how(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        name = max(state, key=lambda key: state[key].numel())
+        name = max(
+            (key for key in state if state[key].is_floating_point()), key=lambda key: state[key].numel()
+        )
         state[name] = state[name].clone()
         state[name].view(-1)[3] = value
         return state

@@ -160,7 +160,7 @@ def test_absent_weights_say_where_they_are_published(parts: dict[str, str], tmp_
         assert all(place in str(error.value) for place in system.weights.values())
     with pytest.raises(MissingWeights, match=r"weights=\{'image': FOLDER"):
         assemble(expllm.SYSTEM, "base", {"decoder": parts["decoder"]})
-    with pytest.raises(MissingWeights, match="cannot open"):
+    with pytest.raises(MissingWeights, match="cannot be read"):
         assemble(expllm.SYSTEM, "tiny", {**parts, "decoder": str(tmp_path)})
     with pytest.raises(BadConfig, match="decoder of width 32"):
         assemble(expllm.SYSTEM, "small", parts)

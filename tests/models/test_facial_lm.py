@@ -342,7 +342,7 @@ def test_bad_inputs_are_said() -> None:
     ("change", "said"),
     [
         ({"encoder": {"type": "os:system"}}, "os:system, which is no encoder type"),
-        ({"rows": 0}, "rows 0"),
+        ({"rows": 0}, "rows of evidence 'crop' 0"),
         ({"token_id": LANDMARKS}, r"placeholder ids \[59, 59\]"),
         ({"colour": "red"}, "with the keys"),
         ({"projector": {"type": "identity"}}, "identity projector from width 12 to 32"),

@@ -176,7 +176,7 @@ def test_what_is_frozen_is_in_the_precision_that_is_asked_for(
 
 @pytest.mark.parametrize(
     ("folder", "message"),
-    [("llava", "which cannot be read"), ("empty", "which transformers cannot open"),
+    [("llava", "which cannot be read"), ("empty", "which cannot be read"),
      ("half", "without 1 weights of the decoder, such as model.layers.1.mlp.down_proj.weight")],
 )  # fmt: skip
 def test_what_is_no_decoder_is_named(

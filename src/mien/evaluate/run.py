@@ -327,5 +327,6 @@ def score_run(out: Path) -> dict[str, Any]:
             for name, suite in suites.items()
         },
     }
-    write_whole(out / _RESULT, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    with output_errors(out / _RESULT):
+        write_whole(out / _RESULT, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return result

@@ -13,7 +13,7 @@ from typing import Any
 from mien.core.errors import BadData
 from mien.core.nouns import Answer
 from mien.core.objects import read_json
-from mien.core.paths import write_whole
+from mien.core.paths import output_errors, write_whole
 from mien.metrics.au import f1, mae, pcc
 from mien.metrics.classification import accuracy, macro_f1, uar
 
@@ -121,8 +121,13 @@ _EARLIER = Answer.EARLIER["status"]
 
 
 def write_predictions(path: Path, rows: Sequence[Row]) -> None:
-    """One JSON object per line."""
-    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    """One JSON object per line.
+
+    Raises:
+        OutputFailed: the file cannot be written.
+    """
+    with output_errors(path):
+        write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_predictions(path: Path) -> list[Row]:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from mien.face.decode.images import ImageLimits
 
-__all__ = ["Cost", "check_cost", "decode_apart", "decoding_cost", "is_dear"]
+__all__ = ["NAMELESS", "Cost", "check_cost", "decode_apart", "decoding_cost", "is_dear"]
 
+NAMELESS = "※picture※"
+"""Stands in the errors of the other process where the picture's name belongs."""
 _MOST_MEMORY = 1_150_000_000
 """Bytes; with the nets and libraries a run stays below 1.5 GB."""
 _MOST_SECONDS = 20.0
@@ -115,7 +117,7 @@ def decode_apart(data: bytes, name: str, limits: ImageLimits) -> Image:
         return np.frombuffer(bytearray(body), np.uint8).reshape(height, width, 3)
     if head.startswith(b"refused"):
         got, expected, fix = (part.decode() for part in body.split(b"\0"))
-        raise BadInput(got=got.replace("\1", name), expected=expected, fix=fix)
+        raise BadInput(got=got.replace(NAMELESS, name), expected=expected, fix=fix)
     raise _too_dear(name, f"a picture whose decoder was stopped ({done.returncode})")
 
 

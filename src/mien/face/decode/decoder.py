@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from mien.core.errors import BadInput
+from mien.face.decode.budget import NAMELESS
 from mien.face.decode.images import ImageLimits, decode_here
 
 __all__ = ["main"]
@@ -22,7 +23,7 @@ def main() -> None:
     _bound(seconds)
     out = sys.stdout.buffer
     try:
-        pixels = decode_here(sys.stdin.buffer.read(), "\1", ImageLimits(*limits))
+        pixels = decode_here(sys.stdin.buffer.read(), NAMELESS, ImageLimits(*limits))
     except BadInput as error:
         out.write(b"refused\n" + "\0".join((error.got, error.expected, error.fix)).encode())
     else:
