@@ -39,6 +39,8 @@ def understand(question: str) -> Inquiry:
     if len(raw) > 2 * _WINDOW:
         raw = raw[:_WINDOW] + " . " + raw[-_WINDOW:]
     text = _plain(raw)
+    if not raw.strip():
+        return Inquiry("declined", f"I got no question. {HELP}", "empty")
     if not re.search(r"[^\W\d_]", text):
         return _unclear("I got no question.")
     foreign = language_of(raw)
