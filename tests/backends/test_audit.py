@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from mien.backends.audit import WEIGHTS, grounded, reward, trl_reward, verify, verl_reward
+from mien.backends.audit import WEIGHTS, Grounding, reward, trl_reward, verify, verl_reward
 from mien.core.aus import AU_SETS, AUS
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadInput
@@ -19,6 +19,13 @@ TRUE = (
     "The cheeks are raised and the lip corners are strongly pulled up. The lips are parted. "
     "The brows are not lowered. The apparent expression is happiness."
 )
+
+
+def grounded(told: Explanation, face: FaceResult, again: Explanation | None = None) -> Explanation:
+    made = Grounding(told, face)
+    if again is not None and made.wanting:
+        made.add(again.observations)
+    return made.ended()
 
 
 def a_face(emotion: str = "happiness", share: float = 0.9, **aus: float) -> FaceResult:
@@ -153,8 +160,8 @@ def test_words_of_certainty_follow_the_probability() -> None:
 def test_the_model_is_asked_again_before_the_narrator_speaks() -> None:
     told = Explanation("The brows are strongly lowered.", "", "")
     again = Explanation("Both cheeks are raised and the lip corners go up.", "", "")
-    assert again.observations in grounded(told, FACE, lambda: again).observations
-    assert again.observations not in grounded(again, FACE, lambda: told).interpretation
+    assert again.observations in grounded(told, FACE, again).observations
+    assert again.observations not in grounded(again, FACE, told).interpretation
 
 
 def test_odd_ways_to_speak_give_way() -> None:

@@ -18,7 +18,7 @@ from mien.analyze.answering import Seen, key_faces, main_face, reply, without_fa
 from mien.analyze.finding import FaceSource, Found, How, grouped
 from mien.analyze.session import Session
 from mien.analyze.sources import OneSource, Source, Sources, expand, on_disk
-from mien.backends.audit import grounded
+from mien.backends.audit import Grounding
 from mien.backends.audit import verify as verify_text
 from mien.backends.base import DEFAULT_MODEL, ClipReader, DrawingReader, Reader, RegionsReader, open_reader
 from mien.core.aus import check_cut_off
@@ -340,21 +340,19 @@ class Analyzer:
     def _explain(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
         """Grounded texts, or of a trained system its own words less the sentences that the measurement refutes."""
         reader = self.reader
-        texts = (
-            reader.draw(batch, results, 1)
-            if isinstance(reader, DrawingReader)
-            else reader.explain(batch, results)
-        )
-        shown = []
-        for evidence, result, told in zip(batch, results, texts, strict=True):
-            if not reader.grounded:
-                claims = tuple(audit(read_claims(told.text), result.aus))
-                shown.append(withhold(replace(told, claims=claims), result.hidden_aus))
-            elif isinstance(reader, DrawingReader):
-                shown.append(grounded(told, result, partial(_redrawn, reader, evidence, result)))
-            else:
-                shown.append(grounded(told, result))
-        return shown
+        drawing = reader if isinstance(reader, DrawingReader) else None
+        texts = reader.explain(batch, results) if drawing is None else drawing.draw(batch, results)
+        told = list(zip(texts, results, strict=True))
+        if not reader.grounded:
+            claimed = (replace(text, claims=audit(read_claims(text.text), one.aus)) for text, one in told)
+            return [withhold(text, one.hidden_aus) for text, one in zip(claimed, results, strict=True)]
+        made = [Grounding(text, one) for text, one in told]
+        wanting = [place for place, one in enumerate(made) if one.wanting] if drawing is not None else []
+        if drawing is not None and wanting:
+            again = drawing.redraw([batch[one] for one in wanting], [results[one] for one in wanting])
+            for place, text in zip(wanting, again, strict=True):
+                made[place].add(text)
+        return [one.ended() for one in made]
 
     def _judged(self, batch: Sequence[Evidence], measured: Sequence[FaceResult]) -> list[FaceResult]:
         """The readings at the analyzer's cut-off, with what limits them; what is hidden has none."""
@@ -399,11 +397,6 @@ def verify(
 ) -> Verification:  # fmt: skip
     """Hold a text about a face against what ``model`` measures on it; see `Analyzer.verify`."""
     return Analyzer(model, threads=threads).verify(text, source, cropped, landmarks_only)
-
-
-def _redrawn(reader: DrawingReader, evidence: Evidence, result: FaceResult) -> Explanation:
-    """The same face in other words than the first ones."""
-    return reader.draw([evidence], [result], 2)[0]
 
 
 def _no_face() -> BadInput:

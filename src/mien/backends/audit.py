@@ -1,7 +1,7 @@
 """The auditor: texts held against the measurement of a face, while they are made and afterwards.
 
-`grounded` makes an explanation without holes: a sentence of the model stays where the measurement bears it; one that is
-contradicted, or that denies a movement whose absence was never shown to be read well, gives way to the narrator's
+`Grounding` makes an explanation without holes: a sentence of the model stays where the measurement bears it; one that
+is contradicted, or that denies a movement whose absence was never shown to be read well, gives way to the narrator's
 account, and the conclusion names the table's emotion with words of certainty that follow its probability.
 
 `verify` judges any text, and `reward` turns the same judgement into a number for trainers. All three are deterministic.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +28,7 @@ from mien.dialogue.say.narrator import compose
 from mien.dialogue.say.wording import ATTRIBUTES, Said
 from mien.metrics.faithfulness import audit
 
-__all__ = ["DENIABLE", "WEIGHTS", "grounded", "reward", "trl_reward", "verify", "verl_reward"]
+__all__ = ["DENIABLE", "WEIGHTS", "Grounding", "reward", "trl_reward", "verify", "verl_reward"]
 
 DENIABLE: frozenset[str] = frozenset(("AU06", "AU12", "AU25", "AU26"))
 """AUs whose absence may be put into words unasked: their recall on real faces was shown."""
@@ -48,36 +48,45 @@ _ODD = re.compile(
 """Forms of a model's sentences that the narrator says better."""
 
 
-def grounded(
-    told: Explanation, result: FaceResult, redraw: Callable[[], Explanation] | None = None
-) -> Explanation:
-    """The explanation ``told`` of a face with every sentence borne by its measurement; claims carry their verdicts.
+class Grounding:
+    """The explanation ``told`` of a face on its way to one with every sentence borne by the measurement.
 
     Sentences on movements are the model's where the measurement bears them; for one that it refutes, and for a strong
-    movement that is left out, the model is asked once more, and then the narrator speaks. What the movements come to,
-    how certain that is, and the conclusion follow the probabilities.
+    movement that is left out, the model may be asked once more (`add`), and then the narrator speaks. What the
+    movements come to, how certain that is, and the conclusion follow the probabilities.
 
     Args:
         told: as generated; its conclusion is never used.
         result: the face's readings and probabilities, which the text must agree with.
-        redraw: gives another explanation of the same face by the same model.
     """
-    rng = _rng(result)
-    draft = compose(result.aus, result.emotions, rng)
-    part = _Part(result)
-    refused = part.take(told.observations)
-    if redraw is not None and (refused or _strong(result) - part.told):
-        part.take(redraw().observations)
-    part.add(draft.observations)
-    part.sentences += _circumstances(result)
-    meant = [said.text for said in draft.interpretation if not said.meanings or _denies(said) <= DENIABLE]
-    if not any(said.meanings for said in draft.interpretation):
-        group = _Part(result, part.denials)
-        group.take(told.interpretation)
-        meant = group.sentences[:1] + meant
-    conclusion = " ".join(said.text for said in draft.conclusion)
-    text = Explanation(" ".join(part.sentences), " ".join(meant), conclusion)
-    return replace(text, claims=audit(read_claims(text.text), result.aus))
+
+    def __init__(self, told: Explanation, result: FaceResult) -> None:
+        self._told, self._result, self._part = told, result, _Part(result)
+        self._refused = self._part.take(told.observations)
+
+    @property
+    def wanting(self) -> bool:
+        """Whether the model should be asked once more."""
+        return self._refused or bool(_strong(self._result) - self._part.told)
+
+    def add(self, observations: str) -> None:
+        """Take in what the model says when it is asked again."""
+        self._part.take(observations)
+
+    def ended(self) -> Explanation:
+        """The whole explanation; its claims carry their verdicts."""
+        result, part = self._result, self._part
+        draft = compose(result.aus, result.emotions, _rng(result))
+        part.add(draft.observations)
+        part.sentences += _circumstances(result)
+        meant = [said.text for said in draft.interpretation if not said.meanings or _denies(said) <= DENIABLE]
+        if not any(said.meanings for said in draft.interpretation):
+            group = _Part(result, part.denials)
+            group.take(self._told.interpretation)
+            meant = group.sentences[:1] + meant
+        conclusion = " ".join(said.text for said in draft.conclusion)
+        text = Explanation(" ".join(part.sentences), " ".join(meant), conclusion)
+        return replace(text, claims=audit(read_claims(text.text), result.aus))
 
 
 def _circumstances(result: FaceResult) -> list[str]:

@@ -121,8 +121,11 @@ class RegionsReader(Protocol):
 class DrawingReader(Protocol):
     """A reader that can explain the same face in other words."""
 
-    def draw(self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int) -> list[Explanation]:
-        """Explanations as generated, drawn by chance; the same for the same face and ``turn`` (1, 2 …)."""
+    def draw(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
+        """Explanations as generated, drawn by chance; the same for the same face."""
+
+    def redraw(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[str]:
+        """The observations of a second draw, in other words than `draw`'s."""
 
 
 @runtime_checkable

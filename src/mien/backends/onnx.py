@@ -8,7 +8,7 @@ embeddings) and ``tokenizer.json``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -280,25 +280,46 @@ class PocketReader(AnswersByAsking):
 
         The text is free; should its three parts not be found, it is generated once more with the headings given.
         """
-        return self._told(batch, results, 0)
+        return self._explained(batch, results, 0)
 
-    def draw(self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int) -> list[Explanation]:
+    def draw(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
         """The same, each token drawn from the likeliest: as many ways to say it as the model knows."""
-        return self._told(batch, results, turn)
+        return self._explained(batch, results, 1)
 
-    def _told(self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int) -> list[Explanation]:
+    def redraw(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[str]:
+        """The observations of a second draw; nothing is generated beyond them."""
+        texts = (text for *_, part in self._told(batch, results, 2, self._breaks) for text in part)
+        return [text.removeprefix(_HEADINGS[0]).strip() for text in texts]
+
+    def _explained(
+        self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int
+    ) -> list[Explanation]:
         found: list[Explanation] = []
-        for part in _parts(list(range(len(batch)))):
-            _, _, rows = self._encode([batch[i] for i in part])
-            dialogues = [self._explain_turns(results[i].emotion) for i in part]
-            chance = [_chance(results[i], turn) for i in part] if turn else None
-            for place, text in enumerate(self._answers(dialogues, rows, chance)):
+        for dialogues, rows, texts in self._told(batch, results, turn):
+            for place, text in enumerate(texts):
                 parsed = read_explanation(text)
                 if not isinstance(parsed, Explanation):
                     self.second_tries += 1
                     parsed = self._with_headings(dialogues[place], rows[place : place + 1])
                 found.append(parsed)
         return found
+
+    def _told(
+        self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int,
+        ends: frozenset[int] = frozenset(),
+    ) -> Iterator[tuple[list[list[Turn]], FloatArray, list[str]]]:  # fmt: skip
+        """Per part of the batch its dialogues, evidence rows and texts: greedy (turn 0), or drawn."""
+        for part in _parts(list(range(len(batch)))):
+            _, _, rows = self._encode([batch[i] for i in part])
+            dialogues = [self._explain_turns(results[i].emotion) for i in part]
+            chance = [_chance(results[i], turn) for i in part] if turn else None
+            yield dialogues, rows, self._answers(dialogues, rows, chance, ends)
+
+    @cached_property
+    def _breaks(self) -> frozenset[int]:
+        """Tokens with a line break: one of them ends a part of an explanation."""
+        pieces = (self._tokenizer.decode([token]) for token in range(len(self._embeddings)))
+        return frozenset(token for token, piece in enumerate(pieces) if "\n" in piece)
 
     def _with_headings(self, turns: Sequence[Turn], rows: FloatArray) -> Explanation:
         """An explanation whose headings are given and whose parts are generated up to their line break."""
@@ -401,9 +422,12 @@ class PocketReader(AnswersByAsking):
 
     def _answers(
         self, dialogues: Sequence[Sequence[Turn]], rows: FloatArray,
-        chance: Sequence[np.random.Generator] | None = None,
+        chance: Sequence[np.random.Generator] | None = None, ends: frozenset[int] = frozenset(),
     ) -> list[str]:  # fmt: skip
-        """Answers to prompts of equal length, one per face: greedy, or drawn with a generator for each."""
+        """Answers to prompts of equal length, one per face: greedy, or drawn with a generator for each.
+
+        An answer is over at the end token, or before one of ``ends``.
+        """
         prompts = np.concatenate([self._embed(turns, rows[i : i + 1]) for i, turns in enumerate(dialogues)])
         shape = self.bundle["decoder"]
         empty = np.zeros((shape["layers"], len(rows), shape["groups"], 0, shape["head_size"]), np.float32)
@@ -413,7 +437,7 @@ class PocketReader(AnswersByAsking):
         for _ in range(_MAX_TOKENS):
             tokens = logits.argmax(axis=1) if chance is None else _drawn(logits, chance)
             for row in np.flatnonzero(open_rows):
-                if tokens[row] == self._end:
+                if tokens[row] == self._end or int(tokens[row]) in ends:
                     open_rows[row] = False
                 else:
                     out[row].append(int(tokens[row]))

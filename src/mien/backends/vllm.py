@@ -24,11 +24,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from mien.backends.torch import TorchReader, number_format
-from mien.core.errors import BadConfig, BadInput, MienError, require
+from mien.core.errors import BadConfig, MienError, require
 from mien.core.paths import api_key
 from mien.models.composite.checks import context_of
 from mien.models.composite.facial_lm import EvidenceInput, FacialLM
-from mien.models.composite.readouts import Floats, Ids, Readouts, common_start, cut_at
+from mien.models.composite.readouts import Floats, Ids, Readouts, common_start, cut_at, one_grammar, until
 from mien.models.formats.loading import model_folder, open_front
 
 __all__ = ["KEY_VARIABLE", "DecoderFailed", "ServedReadouts", "open_served"]
@@ -131,7 +131,7 @@ class ServedReadouts(Readouts):
 
     Args:
         model: encoders, projectors and word embeddings.
-        pad_id: unused: prompts of a request may differ in length.
+        pad_id: a token for padding, which is cut off again before a prompt is sent.
         server: runs the decoder.
     """
 
@@ -174,16 +174,8 @@ class ServedReadouts(Readouts):
         evidence: Mapping[str, EvidenceInput] | None = None,
     ) -> tuple[list[list[int]], list[Floats]]:
         """The likeliest choice at each free place given those before it; see `Readouts.arrays`."""
-        places = sorted(free)
-        after = len(prompts[0]) - places[0]
-        tail = list(prompts[0][places[0] :])
-        if any(list(ids[-after:]) != tail for ids in prompts):
-            raise BadInput(
-                got="dialogues with different arrays",
-                expected="one grammar for the whole batch",
-                fix="Ask all faces of a batch for the same array",
-            )
-        opened = self._prompts([ids[:-after] for ids in prompts], evidence)
+        places, openings, tail = one_grammar(prompts, free)
+        opened = self._prompts(openings, evidence)
         said: list[list[int]] = [[] for _ in prompts]
         chosen: list[list[int]] = [[] for _ in prompts]
         beliefs: list[Floats] = []
@@ -235,13 +227,11 @@ class ServedReadouts(Readouts):
             **({"logit_bias": hidden} if hidden else {}),
             **asked,
         )
-        return [cut_at(tokenizer.decode(_until(_ids(choice), ends)), stop) for choice in choices]
+        return [cut_at(tokenizer.decode(until(_ids(choice), ends)), stop) for choice in choices]
 
     def _prompts(self, prompts: Sequence[Ids], evidence: Mapping[str, EvidenceInput] | None) -> list[Tensor]:
         """The embeddings of each prompt, (T, width)."""
-        longest = max(map(len, prompts))
-        ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in prompts], device=self.model.device)
-        # Padding is a word like any other here, and cut off again.
+        ids, _ = self._padded(prompts)
         return [
             row[: len(prompt)] for row, prompt in zip(self.model.embed(ids, evidence), prompts, strict=True)
         ]
@@ -294,10 +284,6 @@ def _ids(choice: Mapping[str, Any]) -> list[int]:
             fix="Use vLLM 0.12 or newer",
         )
     return [int(token) for token in ids]
-
-
-def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
-    return next((ids[:place] for place, token in enumerate(ids) if token in ends), ids)
 
 
 def _listed(value: Any) -> list[int | None]:

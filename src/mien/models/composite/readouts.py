@@ -8,7 +8,7 @@ all labels, and the words that all labels' answers begin with.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ from mien.models.composite.encoders import like_weights
 from mien.models.composite.facial_lm import EvidenceInput, FacialLM
 from mien.models.composite.processing import IGNORED, Encoded, collate
 
-__all__ = ["Readouts", "calibrated", "common_start", "cut_at", "grammar_tokens"]
+__all__ = ["Readouts", "calibrated", "common_start", "cut_at", "grammar_tokens", "one_grammar", "until"]
 
 Ids = Sequence[int]
 Floats = npt.NDArray[np.float64]
@@ -92,6 +92,31 @@ def grammar_tokens(
         (place,) = places
         free[place] = (base[place], *(other[place] for other in others))
     return base, free
+
+
+def one_grammar(
+    prompts: Sequence[Ids], free: Mapping[int, tuple[int, ...]]
+) -> tuple[list[int], list[Ids], list[int]]:
+    """The free places in order, each dialogue before the first of them, and what all dialogues say from there on.
+
+    Raises:
+        BadInput: the dialogues differ after the first free place.
+    """
+    places = sorted(free)
+    after = len(prompts[0]) - places[0]
+    tail = list(prompts[0][places[0] :])
+    if any(list(ids[-after:]) != tail for ids in prompts):
+        raise BadInput(
+            got="dialogues with different arrays",
+            expected="one grammar for the whole batch",
+            fix="Ask all faces of a batch for the same array",
+        )
+    return places, [ids[:-after] for ids in prompts], tail
+
+
+def until(row: list[int], ends: Collection[int]) -> list[int]:
+    """What stands before the first end token: padding behind it may decode to text."""
+    return next((row[:place] for place, token in enumerate(row) if token in ends), row)
 
 
 class _StopAt(StoppingCriteria):
@@ -224,16 +249,8 @@ class Readouts:
         Raises:
             BadInput: the dialogues differ after the first free place.
         """
-        places = sorted(free)
-        after = len(prompts[0]) - places[0]
-        tail = list(prompts[0][places[0] :])
-        if any(list(ids[-after:]) != tail for ids in prompts):
-            raise BadInput(
-                got="dialogues with different arrays",
-                expected="one grammar for the whole batch",
-                fix="Ask all faces of a batch for the same array",
-            )
-        logits, cache, mask = self._start([ids[:-after] for ids in prompts], evidence)
+        places, openings, tail = one_grammar(prompts, free)
+        logits, cache, mask = self._start(openings, evidence)
         chosen: list[list[int]] = [[] for _ in prompts]
         beliefs: list[Floats] = []
         for number, place in enumerate(places):
@@ -296,12 +313,9 @@ class Readouts:
             made = self.model.generate(
                 input_ids=ids, attention_mask=mask, evidence=evidence, pad_token_id=self.pad_id, **options
             )
-        said = [self._until(row, end) for row in made[:, ids.shape[1] :].tolist()]
+        ends = () if end is None else (end,)
+        said = [until(row, ends) for row in made[:, ids.shape[1] :].tolist()]
         return [cut_at(tokenizer.decode(row), stop) for row in said]
-
-    def _until(self, row: list[int], end: int | None) -> list[int]:
-        """What stands before the end token: padding behind it may decode to text."""
-        return row[: row.index(end)] if end is not None and end in row else row
 
     # ---- steps
 
