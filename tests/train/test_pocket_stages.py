@@ -20,7 +20,7 @@ from mien.models.pocket.inputs import HIDDEN_REGIONS
 from mien.models.pocket.regions import PocketRegions
 from mien.models.pocket.system import SCALES, PocketScale, build
 from mien.train.data.tokenizer import train_tokenizer
-from mien.train.pocket import belief_stage, hidden_stage, readout_stage
+from mien.train.pocket import hidden_stage, state
 from mien.train.pocket.belief_stage import BeliefStage, kept_dialogues, read_told, run_belief_stage
 from mien.train.pocket.emotion import Clear, fit_join, joined, projected, told_logits
 from mien.train.pocket.expression_stage import ExpressionStage, draw_shares, run_expression_stage
@@ -200,8 +200,8 @@ def test_readout_stage_teaches_votes_and_a_killed_run_ends_the_same(talk: Talk, 
     said = read_told(whole.eval(), ids, torch.from_numpy(projected(whole, talk.rows)).float())
     assert (said[:, words].argmax(dim=1).numpy() == talk.votes.argmax(axis=1)).all()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        write, calls = readout_stage.written_whole, iter([1])
-        patch.setattr(readout_stage, "written_whole", lambda path: write(path) if next(calls, 0) else _kill())
+        write, calls = state.written_whole, iter([1])
+        patch.setattr(state, "written_whole", lambda path: write(path) if next(calls, 0) else _kill())
         talk.taught(tmp_path / "two")
     resumed = talk.taught(tmp_path / "two").state_dict()
     for key, value in whole.state_dict().items():
@@ -231,8 +231,8 @@ def test_decoder_says_the_belief_it_is_told_and_is_not_changed_by_it(talk: Talk,
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key]), key
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        write, calls = belief_stage.written_whole, iter([1])
-        patch.setattr(belief_stage, "written_whole", lambda path: write(path) if next(calls, 0) else _kill())
+        write, calls = state.written_whole, iter([1])
+        patch.setattr(state, "written_whole", lambda path: write(path) if next(calls, 0) else _kill())
         run(tmp_path / "two")
     resumed = run(tmp_path / "two").state_dict()
     for key, value in net.state_dict().items():

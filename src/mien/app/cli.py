@@ -19,6 +19,7 @@ from mien.app.annotate.command import annotate_app
 from mien.app.data.command import data_app
 from mien.app.evaluate_command import add_evaluate
 from mien.app.models.transfer import add_transfer
+from mien.app.options import DeviceOption, ModelOption, PrecisionOption, ThreadsOption
 from mien.app.runs_command import merge_command
 from mien.app.serve_command import serve_command
 from mien.app.summarize_command import summarize_command
@@ -123,26 +124,8 @@ EndOption = Annotated[
 FpsOption = Annotated[
     float | None, typer.Option(help="At most so many frames per second of videos.", show_default="all")
 ]
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="Name of a model (see `mien models list`) or a run folder.")
-]
 CutOffOption = Annotated[
     int, typer.Option(help="FACS level from which an AU counts as present (DISFA takes 2).", min=1, max=5)
-]
-ThreadsOption = Annotated[
-    int | None, typer.Option(help="Threads for the nets.", show_default="all cores", min=1)
-]
-DeviceOption = Annotated[
-    str,
-    typer.Option(
-        help="Where a trained system runs: cpu, cuda, cuda:1, mps. The embedded model knows cpu only."
-    ),
-]
-PrecisionOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Numbers of a trained system: fp32, bf16 or fp16.", show_default="as its file has them"
-    ),
 ]
 BatchOption = Annotated[int, typer.Option("--batch-size", help="Faces read together.", min=1, max=1024)]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")]

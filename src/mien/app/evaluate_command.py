@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.app.annotate.options import ReplyTokensOption
+from mien.app.options import DeviceOption, PrecisionOption, ThreadsOption
 from mien.app.terminal import say
 from mien.core.errors import BadConfig
 
@@ -93,9 +94,9 @@ def evaluate(
     reply_tokens: ReplyTokensOption = None,
     timeout: Annotated[float, typer.Option(help="Longest silence of a server in seconds.", min=0.1)] = 120.0,
     seed: Annotated[int | None, typer.Option(help="Of sampled answers.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the nets.", min=1)] = None,
-    device: Annotated[str, typer.Option(help="Of a trained system: cpu, cuda, cuda:1, mps.")] = "cpu",
-    precision: Annotated[str | None, typer.Option(help="Of a trained system: fp32, bf16, fp16.")] = None,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Ask a model the questions of a suite and score the answers; a killed run goes on with the same command.

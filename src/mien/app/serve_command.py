@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.app.options import DeviceOption, ModelOption, PrecisionOption, ThreadsOption
 from mien.app.terminal import say
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import require, require_range
@@ -22,16 +23,10 @@ def serve_command(
         str, typer.Option(help="Address to listen on; other machines reach 0.0.0.0.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Name of a model or a run folder.")
-    ] = DEFAULT_MODEL,
-    device: Annotated[str, typer.Option(help="Where a trained system runs: cpu, cuda, cuda:1, mps.")] = "cpu",
-    precision: Annotated[
-        str | None, typer.Option(help="Numbers of a trained system: fp32, bf16 or fp16.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads for the nets.", show_default="all cores", min=1)
-    ] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = None,
+    threads: ThreadsOption = None,
     landmarks_only: Annotated[
         bool, typer.Option("--landmarks-only", help="Drop all pixels once the landmarks are found.")
     ] = False,

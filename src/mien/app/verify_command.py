@@ -85,7 +85,7 @@ def ask_teacher(
 def _rows(text: str, image: str | None) -> Iterator[tuple[str, str, str]]:
     path = Path(text)
     if len(text) < 256 and path.suffix.lower() == ".jsonl" and path.is_file():
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        for number, line in enumerate(path.read_text("utf-8").split("\n"), start=1):
             if line.strip():
                 yield _row(f"{path.name}:{number}", line, image)
         return

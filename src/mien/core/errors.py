@@ -33,6 +33,7 @@ __all__ = [
     "MissingDependency",
     "MissingWeights",
     "OutputFailed",
+    "reason_of",
     "require",
     "require_known",
     "require_range",
@@ -107,6 +108,11 @@ def weights_of_strangers(what: str, expected: str, fix: str) -> Iterator[None]:
             expected=expected,
             fix=fix,
         ) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error says; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

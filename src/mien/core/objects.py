@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from mien.core.errors import MissingWeights
 
-__all__ = ["check_object", "read_json", "read_object", "read_yaml"]
+__all__ = ["check_object", "json_lines", "read_json", "read_object", "read_yaml"]
 
 _MOST = 16_000_000
 _MOST_YAML, _MOST_ALIASES = 2_000_000, 16
@@ -30,6 +30,11 @@ def read_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("JSON nested too deep") from error
+
+
+def json_lines(text: str) -> list[str]:
+    """The lines of a text of JSON lines that hold something; separators of Unicode belong to the texts in them."""
+    return [line for line in text.split("\n") if line.strip()]
 
 
 def read_object(path: Path, expected: str, most: int = _MOST) -> dict[str, Any]:

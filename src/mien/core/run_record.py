@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from mien.core.errors import BadInput, require_range
+from mien.core.errors import BadInput, reason_of, require_range
 from mien.core.paths import PACKAGE, write_whole
 
 __all__ = ["Hardware", "RunRecord"]
@@ -151,7 +151,7 @@ class RunRecord(BaseModel):
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise BadInput(
-                got=f"{path}: {str(error).splitlines()[0]}",
+                got=f"{path}: {reason_of(error)}",
                 expected="a run.json written by mien",
                 fix="Name the run.json of a run folder",
             ) from error

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.core.emotions import canonical, order
-from mien.core.errors import BadConfig
+from mien.core.errors import BadConfig, reason_of
 from mien.core.nouns import Labels, Sample
 from mien.core.suffixes import PICTURE_SUFFIXES
 from mien.data.dataset import Dataset, fixed
@@ -128,7 +128,7 @@ def _scan_npy(split: str, root: Path) -> Iterator[Found]:
             try:
                 values.append(str(np.load(root / name, allow_pickle=False)))
             except (OSError, ValueError) as error:
-                yield Problem(name, 0, f"cannot be read: {str(error).splitlines()[0]}")
+                yield Problem(name, 0, f"cannot be read: {reason_of(error)}")
         if len(values) < 3 or values[0] in _NO_EMOTION:
             continue
         labels, fault = _labels(*values)

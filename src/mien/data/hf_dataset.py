@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.core.emotions import canonical
-from mien.core.errors import require
+from mien.core.errors import reason_of, require
 from mien.core.nouns import Labels, Sample
 from mien.core.objects import read_json
 from mien.data.dataset import Dataset, Groups
@@ -96,7 +96,7 @@ def _rows(root: Path, name: str, columns: list[str]) -> Iterator[dict[str, Any] 
                 for index in range(batch.num_rows):
                     yield {column: values[index] for column, values in plain.items()}
     except (OSError, KeyError, arrow.ArrowInvalid) as error:
-        yield Problem(name, 0, f"no readable Arrow file: {str(error).splitlines()[0]}")
+        yield Problem(name, 0, f"no readable Arrow file: {reason_of(error)}")
 
 
 def _without_bytes(arrow: Any, column: Any) -> list[tuple[bool, str | None]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 from xml.etree import ElementTree
 
-from mien.core.errors import require
+from mien.core.errors import reason_of, require
 from mien.data.problems import Problem
 
 __all__ = ["Item", "Row", "csv_rows", "json_items", "json_lines", "parquet_items", "text_rows", "xlsx_rows"]
@@ -232,7 +232,7 @@ def parquet_items(root: Path, name: str, columns: Sequence[str] | None = None) -
                     number += 1
                     yield Item(number, values)
     except (OSError, ValueError, OverflowError, arrow.ArrowException) as error:
-        yield Problem(name, number, f"no readable Parquet file: {next(iter(str(error).splitlines()), error)}")
+        yield Problem(name, number, f"no readable Parquet file: {reason_of(error)}")
 
 
 _SHEET_BYTES = 1 << 28

@@ -15,7 +15,7 @@ from typing import IO, Any, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from mien.core.errors import BadInput
+from mien.core.errors import BadInput, reason_of
 from mien.core.nouns import LANDMARKS, FloatArray
 from mien.face.decode.images import FAULTS, LIMITS
 
@@ -66,7 +66,7 @@ def read_landmarks(path: Path) -> LandmarkFrames:
     except BadInput:
         raise
     except _FAULTS as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        reason = reason_of(error)[:200]
         raise BadInput(
             got=f"{path}, which cannot be read as landmarks ({reason})",
             expected=f"({LANDMARKS}, 3) or (N, {LANDMARKS}, 3) numbers",

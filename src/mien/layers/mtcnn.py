@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.core.errors import BadInput, MissingWeights
+from mien.core.errors import BadInput, MissingWeights, reason_of
 
 __all__ = ["Mtcnn", "MtcnnFaces", "load_mtcnn"]
 
@@ -235,7 +235,7 @@ def load_mtcnn(folder: Path) -> Mtcnn:
             model.get_submodule(name).load_state_dict(state)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, TypeError, AttributeError) as error:
             raise MissingWeights(
-                got=f"{folder / file}, which cannot be loaded ({str(error).splitlines()[0]})",
+                got=f"{folder / file}, which cannot be loaded ({reason_of(error)})",
                 expected=f"MTCNN's weights {', '.join(FILES.values())}",
                 fix="Take them out of the wheel facenet-pytorch 2.5.3 (pip download --no-deps, then unzip "
                 "facenet_pytorch/data/*.pt) and pass that folder",

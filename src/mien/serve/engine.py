@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -272,8 +272,6 @@ class Engine:
 def _shown(result: FrameResult, source: Source) -> FrameResult:
     """A result under the name that the client gave, the path of its copy here taken out."""
     error = result.error
-    if error is not None:
-        places: Iterable[str] = (str(source.payload),) if not isinstance(source.payload, bytes) else ()
-        for place in places:
-            error = error.replace(place, source.name)
+    if error is not None and not isinstance(source.payload, bytes):
+        error = error.replace(str(source.payload), source.name)
     return replace(result, source=source.name, error=error)

@@ -11,7 +11,6 @@ import base64
 import binascii
 import contextlib
 import io
-import json
 import os
 import re
 import secrets
@@ -29,6 +28,7 @@ from starlette.requests import Request
 
 from mien.analyze.sources import Source, expand
 from mien.core.errors import MienError
+from mien.core.objects import read_json
 from mien.face.decode.images import ImageLimits, decoding, opened_picture
 from mien.face.decode.video import probe
 from mien.serve.fetching import fetch
@@ -265,8 +265,8 @@ def _size(source: Source, most: int) -> tuple[int, float]:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        fields = read_json(body)
+    except ValueError as error:
         raise Refused(400, got="a body that is no JSON", expected="a JSON object") from error
     if not isinstance(fields, Mapping):
         raise Refused(400, got=f"JSON of type {type(fields).__name__}", expected="an object")

@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from mien.analyze.stored import rounded
 from mien.core.errors import MienError
+from mien.core.objects import read_json
 from mien.serve.api import shown_frame
 from mien.serve.app import checked, shared
 from mien.serve.engine import Task
@@ -125,9 +126,8 @@ async def _read(socket: WebSocket, frames: _Frames) -> None:
 
 def _time(text: str) -> float | None:
     try:
-        told = json.loads(text)
-        return float(told["time"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return float(read_json(text)["time"])
+    except (ValueError, TypeError, KeyError):
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ import pandas as pd
 from mien.core.aus import AU_SETS, level_intensity
 from mien.core.emotions import EMOTIONS, canonical
 from mien.core.errors import BadConfig, BadData, BadInput, require_known
+from mien.core.objects import json_lines, read_json
 
 __all__ = ["KEYS", "Source", "read_faces"]
 
@@ -132,7 +132,7 @@ def _parse(path: Path) -> pd.DataFrame:
     if suffix in (".json", ".jsonl"):
         text = path.read_text("utf-8")
         return pd.DataFrame(
-            json.loads(text) if suffix == ".json" else [json.loads(one) for one in text.splitlines()]
+            read_json(text) if suffix == ".json" else [read_json(one) for one in json_lines(text)]
         )
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()

@@ -12,7 +12,7 @@ from mien.annotate.exp_cot.gates import PROFILES, fails, refined_faults
 from mien.core.aus import FEAFA_24
 from mien.core.emotions import canonical
 from mien.core.errors import BadData
-from mien.core.objects import read_json
+from mien.core.objects import json_lines, read_json
 
 __all__ = ["Pilot", "pilot", "pilot_rows"]
 
@@ -70,7 +70,7 @@ def pilot_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        lines = [text] if text.lstrip()[:1] == "[" else [line for line in text.splitlines() if line.strip()]
+        lines = [text] if text.lstrip()[:1] == "[" else json_lines(text)
         read = [read_json(line) for line in lines]
     except (OSError, ValueError) as error:
         raise _bad(f"{path}: {error}") from error

@@ -15,6 +15,7 @@ import typer
 
 from mien.app.data.exchange import convert_command, export_command
 from mien.app.data.options import NameArgument, OptionOption, RootOption
+from mien.app.options import ThreadsOption
 from mien.app.runs_command import cache_command
 from mien.app.terminal import shown
 from mien.core.errors import BadData, BadInput
@@ -51,9 +52,6 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a folde
 CropOption = Annotated[
     int | None,
     typer.Option("--crops", help="Also keep face crops of this many px.", show_default=False, min=8),
-]
-ThreadsOption = Annotated[
-    int | None, typer.Option(help="Threads for the nets.", show_default="all cores", min=1)
 ]
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from mien.core.errors import BadConfig, BadData, OutputFailed, require
+from mien.core.errors import BadConfig, BadData, OutputFailed, reason_of, require
 from mien.core.paths import written_whole
 from mien.dialogue.files.exchange import RECORDS, Item, Malformed, RecordFormat, checked
 
@@ -256,5 +256,5 @@ def _parquet_rows(path: Path) -> Iterator[Located]:
                     number += 1
                     yield f"row {number}", record
     except (OSError, arrow.ArrowInvalid) as error:
-        what = f"no readable Parquet file: {str(error).splitlines()[0]}"
+        what = f"no readable Parquet file: {reason_of(error)}"
         raise _fault(path, f"row {number + 1}", what, "a Parquet file of dialogues") from error

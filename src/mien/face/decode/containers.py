@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mien.core.errors import BadInput, require
+from mien.core.errors import BadInput, reason_of, require
 from mien.core.nouns import Image
 from mien.face.decode.clips import clip_length, frame_paths, middle
 from mien.face.decode.images import ImageLimits, load_image, media_kind
@@ -394,7 +394,7 @@ def _no_row(key: str, path: Path, of: str = "") -> BadInput:
 
 
 def _damaged(name: str | Path, kind: str, error: Exception) -> BadInput:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+    reason = reason_of(error)
     return BadInput(
         got=f"{name}, which cannot be read ({reason})",
         expected=f"a complete {kind}",

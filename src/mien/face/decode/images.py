@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
 
-from mien.core.errors import BadInput, MienError, require
+from mien.core.errors import BadInput, MienError, reason_of, require
 from mien.core.nouns import Image
 from mien.core.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from mien.face.decode.budget import check_cost, decode_apart, decoding_cost, is_dear
@@ -267,7 +267,7 @@ def decoding(name: str) -> Iterator[None]:
     except MienError:
         raise
     except FAULTS as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = reason_of(error)
         raise BadInput(
             got=f"{name}, which breaks off, is damaged or cannot be converted ({reason})",
             expected="a complete picture",

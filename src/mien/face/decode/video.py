@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.core.errors import BadInput, MienError, require
+from mien.core.errors import BadInput, MienError, reason_of, require
 from mien.core.nouns import Image
 from mien.face.decode.cut_files import missing_end
 from mien.face.decode.images import FAULTS, LIMITS, MIN_SIDE, ImageLimits
@@ -207,7 +207,7 @@ def _told(path: str | Path) -> Iterator[None]:
     except MienError:
         raise
     except (av.error.FFmpegError, *FAULTS) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = reason_of(error)
         raise BadInput(
             got=f"{path}, of which a frame cannot be decoded or converted ({reason})",
             expected="a video in a codec and pixel format that FFmpeg knows",

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mien.core.errors import BadConfig, MissingWeights
+from mien.core.errors import BadConfig, MissingWeights, reason_of
 from mien.core.objects import read_json
 from mien.core.paths import let_read, write_whole
 from mien.models.composite.systems import Lora, Stage, prepare
@@ -94,7 +94,7 @@ def load_adapters(model: nn.Module, folder: str | Path) -> list[str]:
         values = load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise MissingWeights(
-            got=f"{folder} without readable adapters ({str(error).splitlines()[0]})",
+            got=f"{folder} without readable adapters ({reason_of(error)})",
             expected=f"{SETTINGS} and {WEIGHTS}",
             fix="Pass RUN/adapters, which mien train writes, or the folder of one stage in it",
         ) from error
@@ -126,7 +126,7 @@ def load_trained(model: nn.Module, path: Path) -> None:
         values = load_file(path)
     except (OSError, SafetensorError) as error:
         raise MissingWeights(
-            got=f"{path}, which cannot be read ({str(error).splitlines()[0]})",
+            got=f"{path}, which cannot be read ({reason_of(error)})",
             expected="what a stage left behind",
             fix="Remove the file and train the stage again",
         ) from error

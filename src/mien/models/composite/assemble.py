@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, InstructBlipVisionModel
 
-from mien.core.errors import BadConfig, MissingWeights
+from mien.core.errors import BadConfig, MissingWeights, reason_of
 from mien.layers.facial_clues import FacialClues
 from mien.layers.pointmlp import PointMLP
 from mien.layers.vision_tower import VisionTower
@@ -158,10 +158,6 @@ def _around(place: str, config: FacialLMConfig, dtype: torch.dtype, attention: s
     return FacialLM.from_decoder(decoder, config.evidence)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def fill_encoder(model: FacialLM, name: str, place: str) -> None:
     """Give an encoder the weights of a run or an imported encoder, of a point checkpoint, or of a transformers tower.
 
@@ -229,7 +225,7 @@ def _run_weights(folder: Path) -> dict[str, Tensor]:
         return load_file(folder / _WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise MissingWeights(
-            got=f"{folder} without readable weights ({_first_line(error)})",
+            got=f"{folder} without readable weights ({reason_of(error)})",
             expected=f"{_WEIGHTS} of a run or an imported encoder",
             fix="Pass another folder, or write it again",
         ) from error

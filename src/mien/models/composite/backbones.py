@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from mien.core.errors import BadConfig, MissingWeights, require_known
+from mien.core.errors import BadConfig, MissingWeights, reason_of, require_known
 
 __all__ = [
     "BASE_END",
@@ -183,7 +183,7 @@ def _fields(table: Mapping[str, Mapping[str, Any]], name: str, part: str) -> dic
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise MissingWeights(
-            got=f"{name} without a configuration that transformers reads ({str(error).splitlines()[0]})",
+            got=f"{name} without a configuration that transformers reads ({reason_of(error)})",
             expected="a folder with config.json, or a hub id that can be reached; code beside it is never run",
             fix="Download the backbone and pass its folder",
         ) from error

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from mien.core.errors import BadConfig, MissingWeights, require
+from mien.core.errors import BadConfig, MissingWeights, reason_of, require
 from mien.core.nouns import FloatArray, Image
 from mien.core.objects import read_json
 from mien.layers.facexformer import SHAPES, FaceEvidence, FaceXFormer, prepare_faces
@@ -200,7 +200,7 @@ def _open_session(path: Path, threads: int) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except (failures.Fail, failures.InvalidGraph, failures.InvalidProtobuf, failures.NotImplemented) as error:
-        raise _damaged(path, "landmarks", f"no usable graph ({str(error).splitlines()[0]})") from error
+        raise _damaged(path, "landmarks", f"no usable graph ({reason_of(error)})") from error
 
 
 # ---- FaceXFormer

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoConfig, CLIPTextModelWithProjection
 from transformers.utils import cached_file
 
-from mien.core.errors import BadInput, MissingWeights
+from mien.core.errors import BadInput, MissingWeights, reason_of
 from mien.core.objects import read_json
 from mien.layers.alignment import TextTower
 from mien.models.formats.checkpoints import read_checkpoint
@@ -130,7 +130,7 @@ def _from_transformers(place: str) -> TextTower:
             place, config=text, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise _no_tower(place, (str(error).strip() or type(error).__name__).splitlines()[0]) from error
+        raise _no_tower(place, reason_of(error)) from error
     if report["missing_keys"]:
         raise _no_tower(place, f"it lacks {min(report['missing_keys'])}")
     tower = TextTower(model.config.to_dict())

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mien.core.errors import BadConfig, MissingWeights
+from mien.core.errors import BadConfig, MissingWeights, reason_of
 from mien.core.objects import read_json
 from mien.core.paths import let_read
 from mien.models.composite.adapters import SETTINGS, WEIGHTS
@@ -47,7 +47,7 @@ def export_peft(adapters: Path, out: Path, dtype: torch.dtype = torch.float32) -
         values = load_file(adapters / WEIGHTS)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise MissingWeights(
-            got=f"{adapters} without readable adapters ({str(error).splitlines()[0]})",
+            got=f"{adapters} without readable adapters ({reason_of(error)})",
             expected=f"{SETTINGS} and {WEIGHTS}",
             fix="Pass the adapter folder of a training stage",
         ) from error

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 from transformers.utils import logging
 
-from mien.core.errors import MissingDependency, MissingWeights, weights_of_strangers
+from mien.core.errors import MissingDependency, MissingWeights, reason_of, weights_of_strangers
 from mien.core.objects import check_object, read_object
 from mien.core.paths import write_whole
 from mien.core.registry import require_trusted
@@ -136,7 +136,7 @@ def open_pretrained(kind: Any, place: str, part: str, *, exact: bool = False, **
             )
         except ImportError as error:
             raise MissingDependency(
-                got=str(error).splitlines()[0],
+                got=reason_of(error),
                 expected=f"the package that the {part} or its attention {options.get('attn_implementation')!r} needs",
                 fix="Install it, or choose attention 'sdpa'",
             ) from error

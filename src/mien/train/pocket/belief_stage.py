@@ -10,7 +10,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import FloatArray
-from mien.core.paths import written_whole
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.pocket.expression import PocketExpression
 from mien.models.pocket.prompt import EVIDENCE, SPECIAL_TOKENS, TOLD_ROWS
@@ -29,6 +27,7 @@ from mien.train.pocket.language import TokenBatches, collate_text
 from mien.train.pocket.language_data import Faces, Item, make_turns, tokenise
 from mien.train.pocket.readout import asked
 from mien.train.pocket.readout_stage import readout_shares
+from mien.train.pocket.state import StageState
 
 __all__ = ["BeliefStage", "draw_beliefs", "kept_dialogues", "read_told", "run_belief_stage"]
 
@@ -124,13 +123,7 @@ def run_belief_stage(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, stage.learning_rate, total_steps=stage.steps, pct_start=0.1
     )
-    parts: dict[str, Any] = {"teller": teller, "optimiser": optimiser, "schedule": schedule}
-    state, done = folder / "belief.state", 0
-    if state.is_file():
-        saved = torch.load(state, weights_only=True)
-        done = int(saved.pop("step"))
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
+    state = StageState(folder / "belief.state", "step", teller=teller, optimiser=optimiser, schedule=schedule)
     shares = readout_shares(votes, stage.rarity)
     batches = TokenBatches(items, stage.batch_tokens, stage.seed)
 
@@ -142,7 +135,7 @@ def run_belief_stage(
     def drawn(faces: Sequence[int]) -> Tensor:
         return draw_beliefs(torch.from_numpy(votes[list(faces)]), torch.from_numpy(head[list(faces)]))
 
-    for step in (shown := tqdm(range(done, stage.steps), "belief", stage.steps, initial=done)):
+    for step in (shown := tqdm(range(state.done, stage.steps), "belief", stage.steps, initial=state.done)):
         torch.manual_seed(stage.seed * 100_003 + step)
         faces = np.random.default_rng([stage.seed, step]).choice(len(votes), stage.batch_size, p=shares)
         wanted = drawn(faces.tolist())
@@ -158,8 +151,7 @@ def run_belief_stage(
         schedule.step()
         shown.set_postfix(belief=round(float(loss.detach()), 3), kept=round(float(kept.detach()), 3))
         if (step + 1) % _SAVED_EVERY == 0 or step + 1 == stage.steps:
-            with written_whole(state) as partial:
-                torch.save({"step": step + 1, **{k: p.state_dict() for k, p in parts.items()}}, partial)
+            state.save(step + 1)
     return net
 
 

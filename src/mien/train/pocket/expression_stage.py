@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +19,9 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import FloatArray, Sample
-from mien.core.paths import written_whole
 from mien.models.pocket.expression import ExpressionClassifier
 from mien.train.data.augment import draw_warps, erase, expose, warp_crops
+from mien.train.pocket.state import StageState
 
 __all__ = ["ExpressionStage", "draw_shares", "run_expression_stage"]
 
@@ -102,15 +101,11 @@ def run_expression_stage(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, stage.learning_rate, total_steps=steps * stage.epochs, pct_start=0.25
     )
-    parts: dict[str, Any] = {"net": net, "average": average, "optimiser": optimiser, "schedule": schedule}
-    state, done = folder / "expression.state", 0
-    if state.is_file():
-        saved = torch.load(state, weights_only=True)
-        done = int(saved.pop("epoch"))
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
+    state = StageState(
+        folder / "expression.state", "epoch", net=net, average=average, optimiser=optimiser, schedule=schedule
+    )
     last = min(stage.epochs, epochs or stage.epochs)
-    for epoch in (shown := tqdm(range(done, last), "expression", stage.epochs, initial=done)):
+    for epoch in (shown := tqdm(range(state.done, last), "expression", stage.epochs, initial=state.done)):
         losses = []
         torch.manual_seed(stage.seed * 100_003 + epoch)
         size = stage.small_size if epoch < stage.small_epochs else crops.shape[-1]
@@ -118,8 +113,7 @@ def run_expression_stage(
             losses.append(_step(net, crops[rows], votes[rows], size, optimiser))
             schedule.step()
             average.update_parameters(net)
-        with written_whole(state) as partial:
-            torch.save({"epoch": epoch + 1, **{k: p.state_dict() for k, p in parts.items()}}, partial)
+        state.save(epoch + 1)
         shown.set_postfix(loss=round(sum(losses) / len(losses), 4))
     averaged = average.module
     assert isinstance(averaged, ExpressionClassifier)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +15,11 @@ from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from mien.core.nouns import FloatArray
-from mien.core.paths import written_whole
 from mien.models.pocket.regions import PocketRegions
 from mien.train.data.augment import degrade, draw_warps, expose, warp_crops
 from mien.train.pocket.evidence_task import masked_bce
 from mien.train.pocket.occluders import HARMLESS, TRAINING, occlude
+from mien.train.pocket.state import StageState
 
 __all__ = ["HiddenStage", "cover_faces", "hidden_probabilities", "run_hidden_stage"]
 
@@ -77,14 +76,10 @@ def run_hidden_stage(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, stage.learning_rate, total_steps=steps * stage.epochs
     )
-    parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
-    state, done = folder / "hidden.state", 0
-    if state.is_file():
-        saved = torch.load(state, weights_only=True)
-        done = int(saved.pop("epoch"))
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-    for epoch in (progress := tqdm(range(done, stage.epochs), "hidden", stage.epochs, initial=done)):
+    state = StageState(folder / "hidden.state", "epoch", net=net, optimiser=optimiser, schedule=schedule)
+    for epoch in (
+        progress := tqdm(range(state.done, stage.epochs), "hidden", stage.epochs, initial=state.done)
+    ):
         torch.manual_seed(stage.seed * 100_003 + epoch)
         rng = np.random.default_rng([stage.seed, epoch])
         rows = rng.permutation(len(crops))[:faces]
@@ -100,8 +95,7 @@ def run_hidden_stage(
             optimiser.step()
             schedule.step()
             losses.append(float(loss.detach()))
-        with written_whole(state) as partial:
-            torch.save({"epoch": epoch + 1, **{k: p.state_dict() for k, p in parts.items()}}, partial)
+        state.save(epoch + 1)
         progress.set_postfix(loss=round(sum(losses) / len(losses), 4))
     return _set_false_flags(net, stage, crops[:: max(1, len(crops) // 8000)])
 

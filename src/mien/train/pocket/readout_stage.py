@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +19,11 @@ from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from mien.core.nouns import FloatArray
-from mien.core.paths import written_whole
 from mien.models.composite.facial_lm import FacialLM
 from mien.train.pocket.language import TokenBatches, collate_text
 from mien.train.pocket.language_data import Item
 from mien.train.pocket.readout import asked
+from mien.train.pocket.state import StageState
 
 __all__ = ["ReadoutStage", "readout_shares", "run_readout_stage"]
 
@@ -91,16 +90,10 @@ def run_readout_stage(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, stage.learning_rate, total_steps=stage.steps, pct_start=0.1
     )
-    parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "schedule": schedule}
-    state, done = folder / "readout.state", 0
-    if state.is_file():
-        saved = torch.load(state, weights_only=True)
-        done = int(saved.pop("step"))
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
+    state = StageState(folder / "readout.state", "step", model=model, optimiser=optimiser, schedule=schedule)
     shares, batches = readout_shares(votes, stage.rarity), TokenBatches(items, stage.batch_tokens, stage.seed)
     model.train()
-    for step in (shown := tqdm(range(done, stage.steps), "readout", stage.steps, initial=done)):
+    for step in (shown := tqdm(range(state.done, stage.steps), "readout", stage.steps, initial=state.done)):
         torch.manual_seed(stage.seed * 100_003 + step)
         faces = np.random.default_rng([stage.seed, step]).choice(len(votes), stage.batch_size, p=shares)
         wanted = torch.from_numpy(votes[faces]).to(device)
@@ -116,8 +109,7 @@ def run_readout_stage(
         schedule.step()
         shown.set_postfix(loss=round(float(loss.detach()), 3))
         if (step + 1) % _SAVED_EVERY == 0 or step + 1 == stage.steps:
-            with written_whole(state) as partial:
-                torch.save({"step": step + 1, **{k: p.state_dict() for k, p in parts.items()}}, partial)
+            state.save(step + 1)
     return model
 
 

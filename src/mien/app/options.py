@@ -1,0 +1,28 @@
+"""Options that several commands share: which model answers, and where it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["DeviceOption", "ModelOption", "PrecisionOption", "ThreadsOption"]
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="Name of a model (see `mien models list`) or a run folder.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="Threads for the nets.", show_default="all cores", min=1)
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        help="Where a trained system runs: cpu, cuda, cuda:1, mps. The embedded model knows cpu only."
+    ),
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Numbers of a trained system: fp32, bf16 or fp16.", show_default="as its file has them"
+    ),
+]
