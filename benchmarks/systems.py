@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from _record import Record, Rows, Skipped, interval, parser, run
 
-from mien.evaluate.scoring import read_predictions, score
+from mien.evaluate.figures import score_answers
+from mien.evaluate.predictions import read_predictions
 
 FILES = ("run.json", "result.json", "predictions.jsonl")
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -58,7 +59,7 @@ def measure_run(record: Record, folder: Path) -> None:
         told = [row for row in rows if row["task"] == task]
         name = f"{results['system']} {task}"
         always = result["constant"]
-        found = score(told, always)
+        found = score_answers(told, always)
         record.add(f"{name}: unparsed answers", found["unparsed"], n=len(told), note=note)
         if "accuracy" in found:
             label_figures(record, name, told, found, always["emotion"])

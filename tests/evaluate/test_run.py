@@ -148,7 +148,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OutputFailed, match="No space left"):
-        patch.setattr("mien.evaluate.scoring.write_whole", full)
+        patch.setattr("mien.evaluate.predictions.write_whole", full)
         evaluate(Plan([suite], tmp_path / "run", {"": root}), lambda fold: Hash(), {"model": "hash"})
     model = Hash()
     evaluate(Plan([suite], tmp_path / "run", {"": root}), lambda fold: model, {"model": "hash"})

@@ -19,7 +19,7 @@ from mien.backends.torch import TorchReader
 from mien.core.aus import au_set
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import CropTransform, Evidence, Face, Labels, Sample
-from mien.evaluate.scoring import read_predictions
+from mien.evaluate.predictions import read_predictions
 from mien.models.composite.backbones import DECODERS, TOWERS
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.registry import SYSTEMS, open_system

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import mien
 from mien.app.cli import app
 from mien.core.errors import BadInput
-from mien.evaluate.scoring import read_predictions
+from mien.evaluate.predictions import read_predictions
 from mien.face.decode.images import load_image
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import FacialLM

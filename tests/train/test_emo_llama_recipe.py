@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from mien.backends import torch as backend
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.nouns import Evidence
-from mien.evaluate.scoring import read_predictions
+from mien.evaluate.predictions import read_predictions
 from mien.layers.facexformer import FaceXFormer, prepare_faces
 from mien.models.composite.evidence_inputs import Inputs, expert_words
 from mien.models.composite.experts import EXPERTS

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from mien.core.aus import AU_SETS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels, Sample
-from mien.evaluate.scoring import constants, score
+from mien.evaluate.figures import constants, score_answers
 from mien.face.pose import mean_face
 from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.facial_lm import FacialLM
@@ -109,7 +109,7 @@ def test_a_described_face_is_scored_by_its_label() -> None:
     model, tokenizer = fitted(EMOLA, faces, "emotion-description")
     rows = asked(EMOLA, faces, model, tokenizer, task="emotion-description", max_new_tokens=2)
     assert [row["truth"] for row in rows] == [{"emotion": "anger"}, {"emotion": "fear"}, None]
-    found = score(rows, constants([{"emotion": "fear"}]))
+    found = score_answers(rows, constants([{"emotion": "fear"}]))
     assert (found["n"], found["without_truth"], found["baseline"]["accuracy"]) == (3, 1, 0.5)
 
 
@@ -139,10 +139,10 @@ def test_au_llava_s_levels_are_present_above_two() -> None:
     assert {row["present_above"] for row in rows} == {2}
     for row, level in zip(rows, (0, 1, 3, 3), strict=True):
         row["said"] = {"form": "au_level", "aus": dict.fromkeys(keys, level)}
-    found = score(rows, constants([{"aus": dict.fromkeys(keys, 0)}]))
+    found = score_answers(rows, constants([{"aus": dict.fromkeys(keys, 0)}]))
     # Level 2 is absent, and so is the 1 that was said of it; above 0 the answer would be right as well.
     rows[1]["said"]["aus"] = dict.fromkeys(keys, 3)
-    wrong = score(rows, constants([{"aus": dict.fromkeys(keys, 0)}]))
+    wrong = score_answers(rows, constants([{"aus": dict.fromkeys(keys, 0)}]))
     assert (found["f1"], wrong["f1"]) == (1.0, pytest.approx(0.8))
     assert found["baseline"]["f1_all_present"] == pytest.approx(2 / 3)
 
@@ -150,5 +150,5 @@ def test_au_llava_s_levels_are_present_above_two() -> None:
 def test_intensities_have_no_f1(tmp_path: Path) -> None:
     row = {"status": "answered", "truth": {"form": "au_intensity", "aus": {"left eye close": 0.5}},
            "said": {"form": "au_intensity", "aus": {"left eye close": 0.25}}}  # fmt: skip
-    found = score([row], {"emotion": None, "aus": {}})
+    found = score_answers([row], {"emotion": None, "aus": {}})
     assert found["mae"] == 0.25 and found["f1"] is None and found["baseline"]["f1_all_present"] is None

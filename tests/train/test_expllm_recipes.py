@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, Dinov2Config, Dinov2Model, LlamaConfig
 
 from mien.core.errors import BadConfig
-from mien.evaluate.scoring import read_predictions
+from mien.evaluate.predictions import read_predictions
 from mien.models.composite.backbones import DECODERS, TOWERS
 from mien.models.expllm import words as expllm_words
 from mien.models.registry import open_system

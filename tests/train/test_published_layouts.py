@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mien.core.aus import AU_SETS
-from mien.evaluate.scoring import read_predictions
+from mien.evaluate.predictions import read_predictions
 from mien.models.au_llava import words as au_llava_words
 from mien.models.emola import words as emola_words
 from mien.train.recipe_files import load_recipe

@@ -16,7 +16,8 @@ from transformers import TrainerCallback
 
 from mien.core.errors import BadConfig, MissingWeights
 from mien.core.run_record import RunRecord
-from mien.evaluate.scoring import read_predictions, score
+from mien.evaluate.figures import score_answers
+from mien.evaluate.predictions import read_predictions
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.registry import SYSTEMS, open_system
 from mien.train.composite import build_composite, configure
@@ -83,7 +84,7 @@ def _check_folder(system: str, recipe: Recipe, folder: Path) -> None:
     assert record.counts["unparsed"] == sum(row["status"] == "unparsed" for row in rows)
     results = json.loads((folder / "result.json").read_text())["tasks"]
     for task, result in results.items():
-        again = score([row for row in rows if row["task"] == task], result["constant"])
+        again = score_answers([row for row in rows if row["task"] == task], result["constant"])
         assert json.loads(json.dumps(again)) == {
             key: value for key, value in result.items() if key != "constant"
         }

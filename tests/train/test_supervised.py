@@ -14,7 +14,8 @@ from torch import nn
 
 from mien.core.errors import BadConfig, BadData, MissingWeights
 from mien.core.nouns import Labels, Sample, Turn
-from mien.evaluate.scoring import constants, read_predictions, score, write_predictions
+from mien.evaluate.figures import constants, score_answers
+from mien.evaluate.predictions import read_predictions, write_predictions
 from mien.face.pose import mean_face
 from mien.models.composite.adapters import merge_adapters
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
@@ -333,7 +334,7 @@ def test_scores_by_hand(tmp_path: Path) -> None:
         with pytest.raises(BadData, match=r"odd\.jsonl:2: .*one JSON object per line"):
             read_predictions(tmp_path / "odd.jsonl")
     always = constants([{"emotion": "neutral"}, {"emotion": "neutral"}, {"emotion": "fear"}])
-    found = score(rows, always)
+    found = score_answers(rows, always)
     assert found["accuracy"] == 0.5 and found["uar"] == 0.5 and found["unparsed"] == 1
     assert found["baseline"] == {"answer": "neutral", "accuracy": 0.5, "uar": 0.5}
 
@@ -351,7 +352,7 @@ def test_arrays_are_scored_against_the_best_constant() -> None:
     rows = [row([0, 4], [0, 3]), row([2, 0], [1, 0]), row([0, 2], None)]
     always = constants([{"aus": {"AU01": 0.0, "AU12": value}} for value in (0.0, 1.0, 5.0)])
     assert always["aus"] == {"AU01": 0.0, "AU12": 1.0}
-    found = score(rows, always)
+    found = score_answers(rows, always)
     # Unparsed: the constant's values, errors 0 and 1.
     assert found["mae"] == pytest.approx(((0 + 1 + 0) / 3 + (1 + 0 + 1) / 3) / 2)
     assert found["baseline"]["mae"] == pytest.approx((2 / 3 + (3 + 1 + 1) / 3) / 2)

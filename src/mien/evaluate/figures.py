@@ -7,9 +7,10 @@ measured ``measured``. Answers are read here, not when they are given, so that a
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from statistics import fmean, median_low, stdev
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,13 @@ from mien.metrics.result import Result
 
 __all__ = [
     "Row",
+    "constants",
     "label_codes",
     "label_measures",
     "label_of",
     "presence_codes",
     "read_columns",
+    "score_answers",
     "score_rows",
     "score_suite",
 ]
@@ -69,13 +72,13 @@ class _Read:
 
 def _figure(result: Result, interval: Interval | None = None) -> Figures:
     """JSON of a figure: undefined is null."""
+    parts = {name: _number(value) for name, value in result.parts.items()}
+    ends = {} if interval is None else {"low": _number(interval.low), "high": _number(interval.high)}
+    return {"value": _number(result.value), "n": result.n, **ends, **({"parts": parts} if parts else {})}
 
-    def number(value: float) -> float | None:
-        return None if math.isnan(value) else value
 
-    parts = {name: number(value) for name, value in result.parts.items()}
-    ends = {} if interval is None else {"low": number(interval.low), "high": number(interval.high)}
-    return {"value": number(result.value), "n": result.n, **ends, **({"parts": parts} if parts else {})}
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 # -- labels --------------------------------------------------------------------------------------------
@@ -364,3 +367,95 @@ def _over_folds(folds: Sequence[Figures]) -> Figures:
             {"parts": parts} if parts else {}
         )
     return found
+
+
+# -- a training's validation ----------------------------------------------------------------------------
+
+
+def constants(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The best answer that ignores the face, from training truths: most frequent emotion, median of each AU."""
+    emotions = Counter(row["emotion"] for row in rows if row.get("emotion"))
+    units: dict[str, list[float]] = {}
+    for row in rows:
+        for key, value in row.get("aus", {}).items():
+            units.setdefault(key, []).append(value)
+    return {
+        "emotion": emotions.most_common(1)[0][0] if emotions else None,
+        "aus": {key: median_low(values) for key, values in sorted(units.items())},
+    }
+
+
+def score_answers(rows: Sequence[Row], always: Mapping[str, Any]) -> Figures:
+    """Figures of one task from its predictions as their system read them, beside those of the constant answer.
+
+    Unparsed answers are wrong labels; AU values of unparsed answers count as the constant's. An AU counts as present
+    above the value that the rows name as ``present_above``; intensities have no F1.
+
+    Args:
+        rows: of a training's validation, see `mien.evaluate.predictions.Row`.
+        always: of `constants`.
+    """
+    figures: Figures = {"n": len(rows), "unparsed": sum(row["status"] == "unparsed" for row in rows)}
+    known = [row for row in rows if row["truth"]]
+    if len(known) < len(rows):
+        figures["without_truth"] = len(rows) - len(known)
+    truths, said = [row["truth"] for row in known], [row["said"] or {} for row in known]
+    if known and all("emotion" in truth for truth in truths):
+        true = [truth["emotion"] for truth in truths]
+        figures |= _emotions_told(true, [one.get("emotion") for one in said], always["emotion"])
+    elif known and all("aus" in truth for truth in truths):
+        figures |= _units_told(truths, said, always["aus"], known[0].get("present_above", 0))
+    return figures
+
+
+def _emotions_told(true: Sequence[str], said: Sequence[str | None], always: str) -> Figures:
+    labels = sorted({*true, *(one for one in said if one)})
+    constant = [always] * len(true)
+    recall = uar(true, said, labels)
+    return {
+        "accuracy": accuracy(true, said).value,
+        "uar": recall.value,
+        "macro_f1": macro_f1(true, said, labels).value,
+        "recall": dict(recall.parts),
+        "baseline": {
+            "answer": always,
+            "accuracy": accuracy(true, constant).value,
+            "uar": uar(true, constant, labels).value,
+        },
+    }
+
+
+def _units_told(
+    truths: Sequence[Mapping[str, Any]],
+    said: Sequence[Mapping[str, Any]],
+    always: Mapping[str, float],
+    above: float,
+) -> Figures:
+    answer = {key: float(always.get(key, 0.0)) for key in truths[0]["aus"]}
+    true = {key: [float(one["aus"][key]) for one in truths] for key in answer}
+    told = {key: [float(one.get("aus", {}).get(key, still)) for one in said] for key, still in answer.items()}
+    constant = {key: [still] * len(truths) for key, still in answer.items()}
+    # Of an intensity nobody says from where on it is present.
+    from_here = math.nan if truths[0]["form"] == "au_intensity" else above
+    present, shown, all_there = (
+        {key: [_above(value, from_here) for value in column] for key, column in one.items()}
+        for one in (true, told, {key: [math.inf] * len(truths) for key in answer})
+    )
+    found = {
+        "mae": macro_over_aus(mae, true, told),
+        "pcc": macro_over_aus(pcc, true, told),
+        "f1": macro_over_aus(f1, present, shown),
+    }
+    per_au = {key: {name: _number(one.parts[key]) for name, one in found.items()} for key in answer}
+    return {name: _number(one.value) for name, one in found.items()} | {
+        "per_au": per_au,
+        "baseline": {
+            "answer": answer,
+            "mae": macro_over_aus(mae, true, constant).value,
+            "f1_all_present": _number(macro_over_aus(f1, present, all_there).value),
+        },
+    }
+
+
+def _above(value: float, edge: float) -> float:
+    return edge if math.isnan(edge) else float(value > edge)

@@ -22,8 +22,8 @@ from mien.core.run_record import RunRecord
 from mien.evaluate.answering import NO_REPLY, Answerer, Said, Shown
 from mien.evaluate.exp_cot_judge import ExpCotCase, Unmarked, judge_cases
 from mien.evaluate.figures import score_suite
+from mien.evaluate.predictions import read_predictions, write_predictions
 from mien.evaluate.samples import Asked, Faces, asked_of
-from mien.evaluate.scoring import read_predictions, write_predictions
 from mien.evaluate.suite import Suite
 from mien.work.journal import JOURNAL, Entry, Journal, Row
 from mien.work.loop import Shard, attempt

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from mien.core.errors import BadConfig
 from mien.core.nouns import Answer, Labels, Sample, Turn
-from mien.evaluate.scoring import Row
+from mien.evaluate.predictions import Row
 from mien.models.composite.conversing import converse
 from mien.models.composite.evidence_inputs import Inputs
 from mien.models.composite.facial_lm import FacialLM

@@ -28,7 +28,8 @@ from mien.core.nouns import Turn
 from mien.core.paths import write_whole, written_whole
 from mien.core.run_record import RunRecord
 from mien.dialogue.say.face_tasks import QUESTIONS
-from mien.evaluate.scoring import constants, score, write_predictions
+from mien.evaluate.figures import constants, score_answers
+from mien.evaluate.predictions import write_predictions
 from mien.models.composite.adapters import load_trained, merge_adapters, save_adapters
 from mien.models.composite.evidence_inputs import needed_experts
 from mien.models.composite.experts import require_experts
@@ -321,7 +322,7 @@ class Run:
             rows = predict(model, self.system, held, self.inputs, tokenizer, wanted)
             predictions += rows
             always = constants(self._truths(items, wanted))
-            results[wanted.task] = {"constant": always, **score(rows, always)}
+            results[wanted.task] = {"constant": always, **score_answers(rows, always)}
         truths = {
             row["id"]: row["truth"]["emotion"] for row in predictions if "emotion" in (row["truth"] or {})
         }
