@@ -10,6 +10,7 @@ import pytest
 
 from mien.core.errors import BadConfig, BadData, OutputFailed
 from mien.evaluate.answering import ReaderAnswers, Said
+from mien.evaluate.figures import score_suite
 from mien.evaluate.run import BLOCK, Plan, evaluate, read_rows, score_run
 from mien.evaluate.samples import refuse_leak
 from mien.evaluate.suite import open_suite
@@ -141,6 +142,28 @@ def test_a_folder_is_its_own_run_s(tmp_path):
         evaluate(Plan([suite], tmp_path / "foreign", {"": root}), lambda fold: Hash(), {})
 
 
+def test_a_model_that_cannot_be_opened_leaves_no_folder(tmp_path):
+    root, suite = _many(tmp_path / "data", 4), open_suite("rafdb")
+
+    def absent(fold):
+        raise BadConfig(got="pockett", expected="a model", fix="Name one")
+
+    with pytest.raises(BadConfig, match="pockett"):
+        evaluate(Plan([suite], tmp_path / "run", {"": root}), absent, {"model": "pockett"})
+    assert not (tmp_path / "run").exists()
+    evaluate(Plan([suite], tmp_path / "run", {"": root}), lambda fold: Hash(), {"model": "hash"})
+
+
+def test_ages_are_told_by_decades():
+    suite = open_suite("rafdb")
+    row = {"fold": "", "status": "answered", "answer": "Fear", "truth": {"emotion": "fear"}, "scores": None}
+    groups = [{"age": "23"}, {"age": "29"}, {"age": "4-19"}, {}, {"age": ""}]
+    told = score_suite(suite, [row | {"group": group} for group in groups], ["age"])["by"]["age"]
+    assert {name: figures["official"]["n"] for name, figures in told.items()} == {
+        "20-29": 2, "4-19": 1, "not said": 2
+    }  # fmt: skip
+
+
 def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path, monkeypatch):
     root, suite = _many(tmp_path / "data", 4), open_suite("rafdb")
 
@@ -165,6 +188,13 @@ def test_a_model_that_learnt_the_tested_fold_is_refused(tmp_path):
             refuse_leak(folder, suite, "fold1")
         refuse_leak(folder, suite, "fold3")
         refuse_leak(folder, open_suite("bp4d"), "fold1")
+    (tmp_path / "run" / "recipe.json").write_text(
+        json.dumps({"data": [{"dataset": "dfew", "split": "fold1-train"}]})
+    )
+    # Of five rounds, what one tests all the others learn from.
+    with pytest.raises(BadConfig, match="never saw fold2-test"):
+        refuse_leak(tmp_path / "run", open_suite("dfew"), "fold2-test")
+    refuse_leak(tmp_path / "run", open_suite("dfew"), "fold1-test")
 
 
 def test_folds_take_a_model_each(miniature, gold, tmp_path):

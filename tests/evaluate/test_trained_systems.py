@@ -10,7 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="trained systems need torch")
 
+from typer.testing import CliRunner  # noqa: E402
+
+from mien.app.cli import app  # noqa: E402
 from mien.backends.base import open_reader  # noqa: E402
+from mien.core.errors import MienError  # noqa: E402
 from mien.evaluate.answering import ReaderAnswers  # noqa: E402
 from mien.evaluate.run import Plan, evaluate, read_rows  # noqa: E402
 from mien.evaluate.suite import open_suite, suite_names  # noqa: E402
@@ -33,6 +37,18 @@ def test_every_published_question_can_be_put():
             opened = open_system(system).laid_out(own.template)
             for asked in own.rounds:
                 assert opened.ask(**asked)
+
+
+def test_a_damaged_checkpoint_is_told_in_a_sentence_and_leaves_no_run(miniature, tmp_path):
+    folder, out = _tiny().write(tmp_path / "model", "facephi"), tmp_path / "run"
+    weights = folder / "model.safetensors"
+    whole = weights.read_bytes()
+    words = ["eval", str(folder), "--suite", "rafdb", "--root", str(miniature("rafdb")), "--out", str(out)]
+    for harm in (whole[:-200], whole[:5], b"", b"{" * len(whole)):
+        weights.write_bytes(harm)
+        found = CliRunner().invoke(app, words)
+        assert isinstance(found.exception, MienError), found.exception
+        assert "model" in str(found.exception) and "\n" not in str(found.exception) and not out.exists()
 
 
 @pytest.mark.slow

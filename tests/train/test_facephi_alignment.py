@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from mien.models.composite.text_tower import END, START, open_text_tower
 from mien.models.facephi import system as facephi
 from mien.models.facephi.words import alignment_text
 from mien.models.registry import open_system
-from mien.train.align import AlignmentTask, ClassificationTask
+from mien.train.align import AlignmentTask, ClassificationTask, FaceBatches
 from mien.train.composite import build_composite, open_words
 from mien.train.recipe import Recipe, resolve_stage
 from mien.train.recipe_files import load_recipe
@@ -118,6 +119,24 @@ def test_an_unaligned_encoder_stays_as_it_is_given(ulip: Path, tiny_data: Path, 
     given = torch.load(ulip, weights_only=True)["state_dict"]
     for key, value in encoder.state_dict().items():
         assert torch.equal(value, given[f"module.point_encoder.{key}"]), key
+
+
+def test_the_classifier_is_kept_and_scored(tiny_data: Path, tmp_path: Path) -> None:
+    """Beside the decoder's answers, as in the paper: the written encoder under the kept head gives the same figure."""
+    roots = [f"data.0.root={tiny_data}", f"validation.0.root={tiny_data}"]
+    run = Run(load_recipe("facephi-classified", "tiny", [*roots, "evaluation=[]"]), tmp_path / "run")
+    folder = run.train()
+    told = json.loads((folder / "result.json").read_text())["classifiers"]["classify"]
+    head = load_file(folder / "heads" / "0-classify.safetensors")
+    model = FacialLM.from_pretrained(folder / "model").eval()
+    held, _ = run._faces(run.recipe.validation)
+    batches = FaceBatches(model.config, "landmarks", run.inputs, held)
+    with torch.no_grad():
+        rows = model.model.encoders["landmarks"](batches.read(range(len(held))))
+    said = (rows @ head["weight"].T + head["bias"])[:, :8].argmax(dim=1).tolist()
+    right = [EMOTIONS[one] == face.labels.emotion for one, face in zip(said, held.samples, strict=True)]
+    assert told["n"] == len(held) == 4 and told["accuracy"] == sum(right) / 4
+    assert told["baseline"]["answer"] in EMOTIONS
 
 
 def test_a_checkpoint_that_lacks_the_encoder_is_named(ulip: Path, tiny_data: Path, tmp_path: Path) -> None:

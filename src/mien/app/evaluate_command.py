@@ -381,22 +381,20 @@ def _opener(
 
 
 class _Watch:
-    """A line on stderr every ten seconds."""
+    """A line on stderr every ten seconds and at the end."""
 
     def __init__(self) -> None:
         self._told = self._started = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._told >= _LINE_SECONDS:
-            self._told = now
-            rate = done / (now - self._started)
-            say(f"{done} of {total} faces, {rate:.1f} per second", err=True)
+        if now - self._told >= _LINE_SECONDS or done == total:
+            self._told, spent = now, max(1e-3, now - self._started)
+            say(f"{done} of {total} faces in {spent:.0f} s, {done / spent:.1f} per second", err=True)
 
 
 def _show(result: Mapping[str, Any], suites: list[Suite], out: Path) -> None:
     """Figures of the published reading first, others beside them, and what was published for the suite."""
-    from mien.evaluate.compare import figure_text
     from mien.evaluate.published import cited, published
 
     if not result:
@@ -406,17 +404,24 @@ def _show(result: Mapping[str, Any], suites: list[Suite], out: Path) -> None:
         told = result["suites"][suite.name]
         say(f"{suite.name}: {told['title']}, {told['n']} faces, {told['failed']} failed")
         for reading, figures in told["readings"].items():
-            line = [
-                f"{name} {figure_text(value)}"
-                for name, value in figures.items()
-                if isinstance(value, dict) and "value" in value
-            ]
-            say(f"  {reading}: {', '.join(line) or 'no figure'}; unparsed {figures['unparsed']}")
+            say(f"  {reading}: {_line(figures)}")
             if figures.get("absent"):
                 say(f"    absent from the truth: {', '.join(figures['absent'])}")
             if figures.get("unmeasured"):
                 say(f"    not measured by this model: {', '.join(figures['unmeasured'])}")
+        for attribute, groups in told.get("by", {}).items():
+            for group, readings in groups.items():
+                figures = next(iter(readings.values()))
+                say(f"  {attribute} {group}, {figures['n']} faces: {_line(figures)}")
         for key, method, column, number in cited(suite.name):
             if method in published()[key].ours:
                 say(f"  published: {key}, {method}, {column}: {number:g}")
     say(f"{out / 'result.json'}")
+
+
+def _line(figures: Mapping[str, Any]) -> str:
+    from mien.evaluate.compare import figure_text
+
+    told = {name: one for name, one in figures.items() if isinstance(one, dict) and "value" in one}
+    text = ", ".join(f"{name} {figure_text(one)}" for name, one in told.items())
+    return f"{text or 'no figure'}; unparsed {figures['unparsed']}"

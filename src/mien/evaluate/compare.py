@@ -122,7 +122,8 @@ def _figures(runs: Sequence[_Run], suite: str, reading: str) -> list[tuple[str, 
         (name, [one.get(name) for one in told]) for name in names
     ]
     rates = [{"value": one["unparsed"] / one["n"] if one["n"] else None, "n": one["n"]} for one in told]
-    return [*rows, ("unparsed", list(rates))]
+    faces: list[dict[str, Any] | None] = [{"value": one["n"], "n": one["n"]} for one in told]
+    return [("faces", faces), *rows, ("unparsed", list(rates))]
 
 
 def _pairs(first: _Run, other: _Run, name: str) -> list[dict[str, Any]]:
@@ -202,7 +203,7 @@ def _seeds(runs: Sequence[_Run], common: Sequence[str]) -> list[dict[str, Any]]:
     found = []
     for suite in common:
         reading = next(iter(runs[0].suites[suite].readings))
-        for figure, values in _figures(runs, suite, reading):
+        for figure, values in _figures(runs, suite, reading)[1:]:
             known = {run.name: one for run, one in zip(runs, values, strict=True)}
             numbers = [
                 [one["value"] for run in group if (one := known[run.name]) and one["value"] is not None]
@@ -244,9 +245,11 @@ def lines_of(compared: Mapping[str, Any]) -> list[str]:
 
 
 def figure_text(figure: Mapping[str, Any] | None) -> str:
-    """A figure with its interval or spread; ``undefined`` where it has no value."""
+    """A figure with its interval or spread; ``undefined`` where it has no value. Counts are whole numbers."""
     if figure is None or figure.get("value") is None:
         return "undefined"
+    if isinstance(figure["value"], int):
+        return str(figure["value"])
     text = f"{figure['value']:.4f}"
     if figure.get("low") is not None:
         text += f" [{figure['low']:.4f}, {figure['high']:.4f}]"

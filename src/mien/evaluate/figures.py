@@ -30,6 +30,7 @@ from mien.metrics.rege import RegeRow, rege
 from mien.metrics.result import Result
 
 __all__ = [
+    "GROUPS",
     "Row",
     "constants",
     "label_codes",
@@ -45,6 +46,8 @@ __all__ = [
 Row = Mapping[str, Any]
 Figures = dict[str, Any]
 _UNKNOWN = "unknown"
+GROUPS = ("age", "gender", "ethnicity")
+"""Attributes of people that some data sets know."""
 
 
 @dataclass(slots=True)
@@ -321,7 +324,7 @@ def score_suite(suite: Suite, rows: Sequence[Row], by: Sequence[str] = ()) -> Fi
     Args:
         suite: the protocol.
         rows: its predictions.
-        by: attributes of people (``age``, ``gender``, ``ethnicity``) to tell the figures by.
+        by: those of `GROUPS` to tell the figures by.
     """
     failed = sum(row["status"] == "failed" for row in rows)
     result: Figures = {"title": suite.title, "n": len(rows), "failed": failed}
@@ -338,14 +341,23 @@ def score_suite(suite: Suite, rows: Sequence[Row], by: Sequence[str] = ()) -> Fi
             for name in suite.readings
         }
     for attribute in by:
-        values = sorted({str(row["group"].get(attribute, "not said")) for row in rows})
+        groups = [_group(row, attribute) for row in rows]
         result.setdefault("by", {})[attribute] = {
-            value: score_rows(
-                suite, [row for row in rows if str(row["group"].get(attribute, "not said")) == value], False
+            group: score_rows(
+                suite, [row for row, own in zip(rows, groups, strict=True) if own == group], False
             )
-            for value in values
+            for group in sorted(set(groups))
         }
     return result
+
+
+def _group(row: Row, attribute: str) -> str:
+    """What is known of the person; ages that are numbers by decades."""
+    told = str(row["group"].get(attribute) or "not said")
+    if attribute != "age" or not told.isdecimal():
+        return told
+    decade = int(told) // 10 * 10
+    return f"{decade}-{decade + 9}"
 
 
 def _over_folds(folds: Sequence[Figures]) -> Figures:

@@ -11,7 +11,7 @@ from mien.core.errors import MienError
 from mien.data import open_dataset
 from mien.evaluate.compare import figure_of
 from mien.evaluate.published import Table, papers, tables_of
-from mien.evaluate.suite import Suite
+from mien.evaluate.suite import Suite, open_suite
 from mien.metrics.comparison import wilson
 
 __all__ = ["Cell", "data_at", "lines_of", "reproduce", "suites_for"]
@@ -132,8 +132,10 @@ def _missing(key: str, table: Table, row: str, source: str | None, absent: Mappi
         parts.append(f"model: {table.makes[row]}")
     if table.cells:
         which = "" if main else f" --row '{row}'"
-        named = " ".join(f"--suite {name}" for name in suites_for(table))
-        parts.append(f"then: mien eval MODEL {named} --out RUN; mien reproduce {key} --run RUN{which}")
+        suites = suites_for(table)
+        named = " ".join(f"--suite {name}" for name in suites)
+        model = "'MODEL-{fold}'" if any(open_suite(name).data.folds for name in suites) else "MODEL"
+        parts.append(f"then: mien eval {model} {named} --out RUN; mien reproduce {key} --run RUN{which}")
     return "; ".join(parts)
 
 

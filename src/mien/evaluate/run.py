@@ -16,12 +16,12 @@ from typing import Any
 
 from mien.backends.chat import Teacher
 from mien.backends.patience import BudgetSpent, Stopped
-from mien.core.errors import BadConfig, BadData, MienError
+from mien.core.errors import BadConfig, BadData, MienError, require_known
 from mien.core.paths import output_errors, write_whole
 from mien.core.run_record import RunRecord
 from mien.evaluate.answering import NO_REPLY, Answerer, Said, Shown
 from mien.evaluate.exp_cot_judge import ExpCotCase, Unmarked, judge_cases
-from mien.evaluate.figures import score_suite
+from mien.evaluate.figures import GROUPS, score_suite
 from mien.evaluate.predictions import read_predictions, write_predictions
 from mien.evaluate.samples import Asked, Faces, asked_of
 from mien.evaluate.suite import Suite
@@ -69,6 +69,8 @@ class Plan:
                 expected="one or more, each once",
                 fix="Name each suite once",
             )
+        for one in self.by:
+            require_known(one, GROUPS, "attribute of people")
 
     @property
     def journal(self) -> Path:
@@ -108,6 +110,10 @@ def evaluate(
         items += found
     items = [replace(item, place=place) for place, item in enumerate(items)]
     settings = _settings(plan, items, config)
+    asker = _Asker(plan, open_model)
+    if not (plan.out / _RECORD).is_file():
+        # A model that cannot be opened leaves no folder behind.
+        asker.turn_to(items[0].fold)
     record = _begin(plan.out, settings, items)
     suites = {suite.name: suite for suite in plan.suites}
     blocks = [block for number, block in enumerate(_blocks(items)) if plan.shard.takes(number)]
@@ -115,7 +121,7 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     with output_errors(plan.journal):
         plan.journal.parent.mkdir(parents=True, exist_ok=True)
-    with Journal(plan.journal) as journal, closing(_Asker(plan, open_model)) as asker:
+    with Journal(plan.journal) as journal, closing(asker):
         known = {key for key, entry in journal.entries().items() if entry.final}
         for block in blocks:
             key = _key(block)
@@ -221,23 +227,28 @@ class _Asker:
 
     plan: Plan
     open_model: Callable[[str], Answerer]
-    _fold: str | None = None
-    _model: Answerer | None = None
-    _faces: Faces | None = None
+    _fold: str = ""
+    _opened: tuple[Answerer, Faces] | None = None
+
+    def turn_to(self, fold: str) -> tuple[Answerer, Faces]:
+        """The model of a fold, and faces as it sees them."""
+        if self._opened is None or self._fold != fold:
+            self.close()
+            model = self.open_model(fold)
+            faces = Faces(model, self.plan.landmarks_only, self.plan.threads)
+            self._fold, self._opened = fold, (model, faces)
+        return self._opened
 
     def rows(self, block: Sequence[Asked], suite: Suite) -> list[dict[str, Any]]:
-        if self._model is None or self._faces is None or self._fold != block[0].fold:
-            self.close()
-            self._fold, self._model = block[0].fold, self.open_model(block[0].fold)
-            self._faces = Faces(self._model, self.plan.landmarks_only, self.plan.threads)
-        shown = self._faces.of(block)
-        answers = iter(_tried([one for one in shown if isinstance(one, Shown)], suite, self._model))
+        model, faces = self.turn_to(block[0].fold)
+        shown = faces.of(block)
+        answers = iter(_tried([one for one in shown if isinstance(one, Shown)], suite, model))
         said = [Said(None, str(one)) if isinstance(one, MienError) else next(answers) for one in shown]
         return [_row(item, suite, one) for item, one in zip(block, said, strict=True)]
 
     def close(self) -> None:
-        if self._faces is not None:
-            self._faces.close()
+        if self._opened is not None:
+            self._opened[1].close()
 
 
 def _tried(ready: Sequence[Shown], suite: Suite, model: Answerer) -> list[Said]:

@@ -1,6 +1,6 @@
 """Stages that train an evidence encoder alone: by contrast with texts (FacePhi, Eq. 4), or as a classifier.
 
-Both work on the encoder of a `FacialLM` in place; the head that they add is left behind with the stage.
+Both work on the encoder of a `FacialLM` in place; the head that they add does not stay with it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadConfig
 from mien.core.nouns import Labels
 from mien.layers.alignment import ContrastiveAlignment, TextTower
+from mien.models.composite.encoders import encode_items
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import EvidenceInput, FacialLM, FacialLMConfig
 from mien.models.composite.text_tower import OpenedTower
@@ -36,9 +37,11 @@ __all__ = [
     "FaceRowsOf",
     "emotion_frequency",
     "emotion_target",
+    "emotions_told",
 ]
 
 UNITS = AU_SETS["pocket"]
+_BATCH = 64
 TEXT_TOWER: Mapping[str, Any] = {
     "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
     "projection_dim": 128, "max_position_embeddings": 77, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0,
@@ -168,6 +171,19 @@ class ClassificationTask(nn.Module):
             told = logits[:, len(EMOTIONS) :][known]
             loss = loss + functional.binary_cross_entropy_with_logits(told, units[known])
         return {"loss": loss, "logits": logits}
+
+
+@torch.no_grad()
+def emotions_told(task: ClassificationTask, batches: FaceBatches) -> list[str]:
+    """What a trained classifier calls every face of ``batches``."""
+    task.eval()
+    told: list[str] = []
+    for start in range(0, len(batches.faces), _BATCH):
+        faces = range(start, min(start + _BATCH, len(batches.faces)))
+        rows = encode_items(task.encoder, batches.read([batches.faces.centre(face) for face in faces]))
+        likeliest = task.head(rows.mean(dim=1))[:, : len(EMOTIONS)].argmax(dim=1)
+        told += [EMOTIONS[place] for place in likeliest.tolist()]
+    return told
 
 
 class AlignmentTask(nn.Module):

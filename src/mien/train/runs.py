@@ -3,6 +3,7 @@
 RUN/run.json  result.json  predictions.jsonl    what was run, its figures, every answer they come from
 RUN/model/                                      weights, configuration, tokenizer
 RUN/stages/0-align.safetensors                  what each stage changed: for adapters, the adapters alone
+RUN/heads/0-classify.safetensors  .json         a classifier's head, and its figures on the validation faces
 RUN/adapters/0-code/                            the same as `save_adapters` writes it, where a stage has adapters
 RUN/recipe.json                                 what may go on here
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from mien.core.paths import write_whole, written_whole
 from mien.core.run_record import RunRecord
 from mien.dialogue.say.face_tasks import QUESTIONS
 from mien.evaluate.figures import constants, score_answers
-from mien.evaluate.predictions import write_predictions
+from mien.evaluate.predictions import Row, write_predictions
 from mien.models.composite.adapters import load_trained, merge_adapters, save_adapters
 from mien.models.composite.evidence_inputs import needed_experts
 from mien.models.composite.experts import require_experts
@@ -40,7 +41,14 @@ from mien.models.composite.systems import Stage, System, prepare
 from mien.models.composite.text_tower import open_text_tower
 from mien.models.formats.loading import MODEL_FOLDER
 from mien.models.registry import open_system
-from mien.train.align import AlignmentTask, ClassificationTask, FaceBatches, FaceRowsOf, emotion_frequency
+from mien.train.align import (
+    AlignmentTask,
+    ClassificationTask,
+    FaceBatches,
+    FaceRowsOf,
+    emotion_frequency,
+    emotions_told,
+)
 from mien.train.composite import (
     build_composite,
     check_weights,
@@ -61,10 +69,12 @@ from mien.train.run_folder import claim
 from mien.train.stage_trainer import StageOptions, run_stage, trained_state
 from mien.train.supervised import run_supervised
 
-__all__ = ["ADAPTERS", "Run"]
+__all__ = ["ADAPTERS", "HEADS", "Run"]
 
 ADAPTERS = "adapters"
 """Folder of a run for what its stages learnt beside the weights."""
+HEADS = "heads"
+"""Folder of a run for the heads of its classifiers."""
 
 
 class Run:
@@ -278,6 +288,34 @@ class Run:
             options,
             name=lambda row: faces.samples[row].id,
         )
+        if isinstance(task, ClassificationTask) and self.process.is_main_process:
+            self._keep_head(self.folder / HEADS / options.folder.name, task, batches)
+
+    def _keep_head(self, place: Path, task: ClassificationTask, batches: FaceBatches) -> None:
+        """The classifier that the stage was: FacePhi tells how often it is right beside the decoder that reads it."""
+        place.parent.mkdir(exist_ok=True)
+        with written_whole(place.with_name(f"{place.name}.safetensors")) as partial:
+            save_file({name: value.contiguous() for name, value in task.head.state_dict().items()}, partial)
+        if not self.recipe.validation:
+            return
+        held, _ = self._faces(self.recipe.validation)
+        told = emotions_told(task, replace(batches, faces=held, augment=False))
+        truths = [{"emotion": sample.labels.emotion} for sample in held.samples]
+        rows: list[Row] = [
+            {"status": "answered", "truth": truth, "said": {"emotion": one}}
+            for truth, one in zip(truths, told, strict=True)
+            if truth["emotion"] in EMOTIONS
+        ]
+        always = constants([{"emotion": sample.labels.emotion} for sample in batches.faces.samples])
+        write_whole(place.with_name(f"{place.name}.json"), json.dumps(score_answers(rows, always)) + "\n")
+
+    def _classifiers(self) -> dict[str, Any]:
+        """Figures of the classifiers that stages were, for the result."""
+        places = {
+            run.name: self.folder / HEADS / f"{at}-{run.name}.json" for at, (run, _) in enumerate(self.stages)
+        }
+        found = {name: json.loads(place.read_text()) for name, place in places.items() if place.is_file()}
+        return {"classifiers": found} if found else {}
 
     def _finish(
         self,
@@ -294,6 +332,7 @@ class Run:
         results: dict[str, Any] = {"tasks": {}}
         if recipe.evaluation:
             predictions, results = self._validate(model, tokenizer, items)
+        results |= self._classifiers()
         write_predictions(self.folder / "predictions.jsonl", predictions)
         text = json.dumps(
             {"system": recipe.system, "scale": recipe.scale, **results}, indent=2, sort_keys=True
