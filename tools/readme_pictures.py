@@ -1,10 +1,11 @@
-"""Make the pictures of README.md anew, and note what they say.
+"""Make the pictures of README.md and docs/serve.md anew, and note what they say.
 
-    python tools/readme_pictures.py             # needs a Chromium for the picture of the report
+    python tools/readme_pictures.py             # needs a Chromium; for the picture of the served page also playwright
     python tools/readme_pictures.py --check     # change nothing; exit status 1 when the pictures no longer match
 
-One run of mien over two examples gives both: the overlay of a portrait, and a part of the report. What they say stands
-in ``docs/pictures/shown.json``, which a test holds against a fresh run.
+Two examples are analysed: the pictures are the overlay of a portrait, its card in the report, the timeline of a clip,
+and the page of ``mien serve``. What they say stands in ``docs/pictures/shown.json``, which a test holds against a fresh
+run.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from PIL import Image
 
 from mien.analyze.jobs import JobOptions, run_job
 
-__all__ = ["main", "said"]
+__all__ = ["differ", "main", "said", "shown"]
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 PORTRAIT, CLIP = "examples/eileen_collins.jpg", "examples/clip.mp4"
-OVERLAY_HEIGHT, REPORT_WIDTH = 560, 675
+OVERLAY_HEIGHT, CARD_WIDTH, TIMELINE_WIDTH = 560, 675, 1080
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-_TALL = 2400
+_TALL, _MARGIN = 2400, 12
 
 
 class _Silent:
@@ -84,6 +85,29 @@ def said(folder: Path) -> dict[str, Any]:
     return told
 
 
+def shown() -> dict[str, Any]:
+    """What the pictures say that are there."""
+    content: dict[str, Any] = json.loads((PICTURES / "shown.json").read_text(encoding="utf-8"))
+    return content
+
+
+def differ(kept: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Where pictures say something else than mien does today; other processors round otherwise, by a level at most."""
+    found = (
+        ["portrait"]
+        if kept["portrait"] != now["portrait"] or abs(kept["percent"] - now["percent"]) > 2
+        else []
+    )
+    levels = [{au: int(level) for au, level in one["levels"].items()} for one in (kept, now)]
+    found += [au for au in levels[0] | levels[1] if abs(levels[0].get(au, 0) - levels[1].get(au, 0)) > 1]
+    shares = [one.get("clip", {}) for one in (kept, now)]
+    if "clip" in now:
+        found += [
+            word for word in shares[0] | shares[1] if abs(shares[0].get(word, 0) - shares[1].get(word, 0)) > 4
+        ]
+    return found
+
+
 def overlay(folder: Path) -> Image.Image:
     """The portrait with everything drawn on it."""
     with Image.open(folder / "photos" / "overlay" / "eileen_collins.jpg") as drawn:
@@ -91,30 +115,67 @@ def overlay(folder: Path) -> Image.Image:
         return drawn.convert("RGB").resize((width, OVERLAY_HEIGHT), Image.Resampling.LANCZOS)
 
 
-def report(folder: Path) -> Image.Image:
-    """The report of the clip down to its timeline, and the card of the portrait, in a browser."""
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if browser is None:
-        raise SystemExit(f"No browser for the report's picture: install one of {', '.join(_BROWSERS)}.")
-    film, photos = (
-        (folder / part / "report.html").read_text(encoding="utf-8") for part in ("clip", "photos")
-    )
-    head, _, rest = film.partition("<header>")
-    timeline = rest[rest.index("<h2>Videos") : rest.index("<h2>Faces")]
-    cards = re.split(r'(?=<section class="item)', photos[photos.index("<h2>Faces") :])[1:]
-    card = next(one for one in cards if PORTRAIT in one).partition("<h2>")[0]
-    html = f"{head}{timeline}<h2>Faces</h2>{card}</main></body></html>"
-    page, shot = folder / "part.html", folder / "part.png"
+def _browser() -> str:
+    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if found is None:
+        raise SystemExit(f"No browser for the reports' pictures: install one of {', '.join(_BROWSERS)}.")
+    return found
+
+
+def _shot(html: str, folder: Path, name: str, width: int) -> Image.Image:
+    """A page as a browser shows it, without the empty parts above and below."""
+    page, shot = folder / f"{name}.html", folder / f"{name}.png"
     page.write_text(html, encoding="utf-8")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-               f"--user-data-dir={folder / 'browser'}", f"--window-size={REPORT_WIDTH},{_TALL}",
+    command = [_browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+               f"--user-data-dir={folder / 'browser'}", f"--window-size={width},{_TALL}",
                f"--screenshot={shot}", page.as_uri()]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=900)
     with Image.open(shot) as opened:
         picture = opened.convert("RGB")
     pixels = np.asarray(picture, np.int16)
-    drawn = np.abs(pixels - pixels[-1, 0]).max(axis=(1, 2)) > 8
-    return picture.crop((0, 0, picture.width, int(np.flatnonzero(drawn)[-1]) + 12))
+    drawn = np.flatnonzero(np.abs(pixels - pixels[-1, 0]).max(axis=(1, 2)) > 8)
+    return picture.crop((0, max(0, int(drawn[0]) - _MARGIN), picture.width, int(drawn[-1]) + _MARGIN))
+
+
+def reports(folder: Path) -> dict[str, Image.Image]:
+    """Of the portrait's report its card, of the clip's its timeline."""
+    film, photos = (
+        (folder / part / "report.html").read_text(encoding="utf-8") for part in ("clip", "photos")
+    )
+    head, _, _ = film.partition("<header>")
+    timeline = film[film.index("<h3>", film.index("<h2>Videos")) : film.index("<h2>Faces")]
+    cards = re.split(r'(?=<section class="item)', photos[photos.index("<h2>Faces") :])[1:]
+    card = next(one for one in cards if PORTRAIT in one).partition("<h2>")[0]
+    parts = (("report", card, CARD_WIDTH), ("timeline", timeline, TIMELINE_WIDTH))
+    return {
+        name: _shot(f"{head}{part}</main></body></html>", folder, name, width) for name, part, width in parts
+    }
+
+
+def served(folder: Path) -> Image.Image | None:
+    """The page of ``mien serve`` after it was given the portrait; None without playwright."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return None
+    command = [sys.executable, "-m", "mien", "serve", "--ui", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder) as server:
+        try:
+            said = next(line for line in server.stderr or () if line.startswith("mien serves on "))
+            with sync_playwright() as driver:
+                browser = driver.chromium.launch(executable_path=_browser(), args=["--no-sandbox"])
+                page = browser.new_page(viewport={"width": 1060, "height": 1060})
+                page.set_default_timeout(300_000)
+                page.goto(f"{said.split()[-1]}/ui/")
+                page.set_input_files("#file", ROOT / PORTRAIT)
+                page.wait_for_selector("#result:not([hidden])")
+                page.evaluate("scrollTo(0, 0)")
+                page.screenshot(path=folder / "page.png")
+                browser.close()
+        finally:
+            server.terminate()
+    with Image.open(folder / "page.png") as opened:
+        return opened.convert("RGB")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,9 +187,16 @@ def main(arguments: list[str] | None = None) -> int:
         out = analysed(Path(folder))
         now = said(out)
         if check:
-            return int(json.loads((PICTURES / "shown.json").read_text(encoding="utf-8")) != now)
-        overlay(out).save(PICTURES / "overlay.png", optimize=True)
-        report(out).quantize(256).save(PICTURES / "report.png", optimize=True)
+            found = differ(shown(), now)
+            print(", ".join(found) or "The pictures say what mien says.")
+            return int(bool(found))
+        made = {"overlay": overlay(out), **reports(out), "page": served(out)}
+        for name, picture in made.items():
+            if picture is None:
+                print(f"{name}.png is left as it was: pip install 'mien[browser]' to make it")
+            else:
+                colours = picture if name == "overlay" else picture.quantize(256)
+                colours.save(PICTURES / f"{name}.png", optimize=True)
         (PICTURES / "shown.json").write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
     return 0
 

@@ -225,3 +225,32 @@ def test_parts_of_a_clip(encoder: Callable[..., Path], tmp_path: Path) -> None:
     assert (
         Part(every=3).count(7, 0.0) == 3 and Part(fps=10).rate(25.0) == 10 and Part(every=5).rate(25.0) == 5
     )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: mien.read_claims(None),  # type: ignore[arg-type]
+        lambda: mien.read_emotion(b"happy"),  # type: ignore[arg-type]
+        lambda: mien.Analyzer(None),  # type: ignore[arg-type]
+        lambda: mien.Analyzer(device=None),  # type: ignore[arg-type]
+        lambda: mien.to_frame([5]),  # type: ignore[list-item]
+        lambda: mien.to_frame(None),  # type: ignore[arg-type]
+    ],
+)
+def test_values_of_other_types_are_one_sentence(call: Callable[[], Any]) -> None:
+    with pytest.raises(mien.MienError, match="of type"):
+        call()
+
+
+def test_what_is_asked_and_verified_is_text(analyzer: mien.Analyzer, photos: list[Path]) -> None:
+    for given in (None, 5):
+        with pytest.raises(mien.BadInput, match="a question of type"):
+            analyzer.ask(photos[0], given)  # type: ignore[arg-type]
+        with pytest.raises(mien.BadInput, match="a text to verify of type"):
+            analyzer.verify(given, photos[0])  # type: ignore[arg-type]
+
+
+def test_a_column_of_paths_is_many(analyzer: mien.Analyzer, photos: list[Path]) -> None:
+    results = list(analyzer.analyze(np.array([str(photos[0]), "nothere.jpg"])))
+    assert [result.error is None for result in results] == [True, False]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,16 +13,9 @@ import readme_pictures
 AGAIN = "run: python tools/readme_pictures.py"
 
 
-def shown() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(
-        (readme_pictures.PICTURES / "shown.json").read_text(encoding="utf-8")
-    )
-    return content
-
-
 def test_the_portrait_says_what_mien_says(tmp_path: Path) -> None:
     out = readme_pictures.analysed(tmp_path, clip=False)
-    assert readme_pictures.said(out) == {key: value for key, value in shown().items() if key != "clip"}, AGAIN
+    assert readme_pictures.differ(readme_pictures.shown(), readme_pictures.said(out)) == [], AGAIN
     drawn = np.asarray(readme_pictures.overlay(out), np.int16)
     with Image.open(readme_pictures.PICTURES / "overlay.png") as opened:
         kept = np.asarray(opened.convert("RGB"), np.int16)
@@ -33,12 +24,22 @@ def test_the_portrait_says_what_mien_says(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_clip_too(tmp_path: Path) -> None:
-    assert readme_pictures.said(readme_pictures.analysed(tmp_path)) == shown(), AGAIN
+    now = readme_pictures.said(readme_pictures.analysed(tmp_path))
+    assert readme_pictures.differ(readme_pictures.shown(), now) == [], AGAIN
 
 
-def test_readme_shows_them() -> None:
-    text = (readme_pictures.ROOT / "README.md").read_text(encoding="utf-8")
-    for name in ("overlay.png", "report.png"):
-        assert f'src="docs/pictures/{name}"' in text
-        with Image.open(readme_pictures.PICTURES / name) as opened:
-            assert min(opened.size) > 300
+def test_another_model_is_seen() -> None:
+    kept = readme_pictures.shown()
+    levels = {**kept["levels"], "AU04": "3"}
+    assert readme_pictures.differ(kept, {**kept, "portrait": "anger"}) == ["portrait"]
+    assert readme_pictures.differ(kept, {**kept, "levels": levels, "clip": {"neutral": 100}})[0] == "AU04"
+    assert readme_pictures.differ(kept, kept) == []
+
+
+def test_the_pages_show_them() -> None:
+    for page, names in (("README.md", ("overlay", "report", "timeline")), ("docs/serve.md", ("page",))):
+        text = (readme_pictures.ROOT / page).read_text(encoding="utf-8")
+        for name in names:
+            assert f'pictures/{name}.png"' in text
+            with Image.open(readme_pictures.PICTURES / f"{name}.png") as opened:
+                assert min(opened.size) > 300

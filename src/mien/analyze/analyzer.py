@@ -22,7 +22,7 @@ from mien.backends.audit import Grounding
 from mien.backends.audit import verify as verify_text
 from mien.backends.base import DEFAULT_MODEL, ClipReader, DrawingReader, Reader, RegionsReader, open_reader
 from mien.core.aus import check_cut_off
-from mien.core.errors import BadConfig, BadInput, MienError, require_range
+from mien.core.errors import BadConfig, BadInput, MienError, require_range, require_text
 from mien.core.nouns import Answer, Evidence, Explanation, FaceResult, FrameResult, Image, Verification
 from mien.dialogue.ask.inquiry import Inquiry
 from mien.dialogue.ask.understand import understand
@@ -82,6 +82,12 @@ class Analyzer:
                 got=f"an opened model with device {device!r}, precision {precision!r}",
                 expected="neither: it stays where it is",
                 fix="Pass them to load_model, or pass the model's folder",
+            )
+        if not isinstance(model, str | Path) and not hasattr(model, "crop_size"):
+            raise BadConfig(
+                got=f"a model of type {type(model).__name__}",
+                expected="a name, a folder or an opened model",
+                fix="Leave it out for the embedded one",
             )
         self.reader: Reader = (
             load_model(model, threads, device, precision) if isinstance(model, str | Path) else model
@@ -184,6 +190,7 @@ class Analyzer:
             BadConfig: fewer than one frame.
             BadInput: the source cannot be read, or no face was found in it.
         """
+        require_text(question, "a question")
         if frames is not None:
             require_range(frames, "frames", 1, whole=True)
         how = How(cropped, False, landmarks_only, 16, smooth=False)
@@ -209,6 +216,7 @@ class Analyzer:
         Raises:
             BadInput: the source cannot be read, or no face was found in it.
         """
+        require_text(text, "a text to verify")
         how = How(cropped, False, landmarks_only, 16, smooth=False)
         seen = self._seen(source, Inquiry("explain"), how)
         if seen is None:
@@ -377,6 +385,7 @@ def load_model(
         BadConfig: no such model, or not on this device.
         MissingWeights: its files are absent or damaged.
     """
+    require_text(device, "a device")
     return open_reader(str(model), threads, device, precision)
 
 

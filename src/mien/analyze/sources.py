@@ -61,6 +61,8 @@ def expand(sources: Sources, skipped: dict[Path, str] | None = None) -> Iterator
     Raises:
         BadInput: an item is of a type that cannot be analysed, or an empty path.
     """
+    if isinstance(sources, np.ndarray) and sources.ndim == 1 and sources.dtype.kind in "OU":
+        sources = sources.tolist()  # a column of paths
     if isinstance(sources, _ONE) or hasattr(sources, "read"):
         sources = (sources,)  # type: ignore[assignment]
     if not isinstance(sources, Iterable):

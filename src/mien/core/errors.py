@@ -37,6 +37,7 @@ __all__ = [
     "require",
     "require_known",
     "require_range",
+    "require_text",
     "weights_of_strangers",
 ]
 
@@ -156,6 +157,16 @@ def require_known(name: object, known: Iterable[str], what: str, of: str = "") -
         raise BadConfig(
             got=f"{what} {name!r}{owner}", expected=f"one of {', '.join(names)}", fix="Choose one of these"
         )
+
+
+def require_text(value: object, what: str) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        BadInput: it is of another type.
+    """
+    if not isinstance(value, str):
+        raise BadInput(got=f"{what} of type {type(value).__name__}", expected="text", fix="Pass a str")
 
 
 def require_range(

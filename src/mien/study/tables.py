@@ -23,7 +23,7 @@ KEYS = ("clip", "person", "session", "condition")
 FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".json")
 # Points, eye points and shape parameters: no signals, and most of the bytes.
 _POINTS = re.compile(r"^(mesh_[xyz]|eye_lmk_[xyXYZ]|[xyXYZ]|p)_\d+$|^p_(scale|[rt][xyz])$")
-_TEXTS = {"input", "error", "emotion", "hidden", "quality", "explanation", "withheld"}
+_TEXTS = {"input", "error", "emotion", "hidden", "quality", "explanation", "withheld", "overlay"}
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -102,26 +102,34 @@ def _read(source: Source) -> pd.DataFrame:
             got=f"{name}: {error}", expected="a table as `mien analyze` or OpenFace 2 writes it"
         ) from error
     raw.columns = [str(column).strip() for column in raw.columns]
-    if "timestamp" in raw or {"face", "confidence"} <= set(raw):
+    twice = raw.columns[raw.columns.duplicated()]
+    if len(twice) or raw.empty:
+        what = f"the column {twice[0]} twice" if len(twice) else "no row"
+        raise BadData(got=f"{name} with {what}", expected="rows of faces, each column once")
+    try:
+        raw = pd.DataFrame(
+            {one: raw[one] if one in _TEXTS else pd.to_numeric(raw[one]) for one in raw.columns}
+        )
+    except (ValueError, TypeError) as error:
+        raise BadData(got=f"{name}: {error}", expected="numbers in all columns but text") from error
+    if {"timestamp", "frame", "confidence"} <= set(raw) or {"face", "confidence"} <= set(raw):
         raw = _from_openface(raw, name)
-    if not {"input", "time", "success"} <= set(raw):
+    if not {"input", "frame", "time", "success"} <= set(raw):
         raise BadData(
             got=f"{name} with the columns {', '.join(raw.columns[:6])} …",
-            expected="input, time, success … of `mien analyze`, or timestamp, confidence … of OpenFace",
+            expected="input, frame, time, success … of `mien analyze`, or frame, timestamp, confidence … of OpenFace",
             fix="py-feat's columns tell no exact time: write mien's own with `mien analyze --columns mien`",
         )
     words = {
         column: known for column in raw.columns if (known := canonical(column)) and known not in raw.columns
     }
     raw = raw.rename(columns=words)
-    try:
-        made = {
-            one: raw[one] if one in _TEXTS else pd.to_numeric(raw[one]).astype(float) for one in raw.columns
-        }
-    except (ValueError, TypeError) as error:
-        raise BadData(got=f"{name}: {error}", expected="numbers in all columns but text") from error
+    made = {one: raw[one] if one in _TEXTS else raw[one].astype(float) for one in raw.columns}
+    made["input"] = raw["input"].map(str)
     if "emotion" in made:
-        made["emotion"] = raw["emotion"].map(lambda word: canonical(word) or word, na_action="ignore")
+        made["emotion"] = raw["emotion"].map(
+            lambda word: canonical(str(word)) or str(word), na_action="ignore"
+        )
     return pd.DataFrame(made)
 
 
@@ -173,13 +181,18 @@ def _from_openface(raw: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _clips(inputs: Iterable[str]) -> dict[str, str]:
     """A short name for each file: its stem, or as much of its path as tells it from the others."""
-    paths = {one: PurePosixPath(str(one).replace("\\", "/")).with_suffix("") for one in inputs}
+    paths = {one: _bare(one) for one in inputs}
     depth, names = 1, {one: path.name for one, path in paths.items()}
     deepest = max(len(path.parts) for path in paths.values())
     while len(set(names.values())) < len(names) and depth < deepest:
         depth += 1
         names = {one: "/".join(path.parts[-depth:]) for one, path in paths.items()}
     return names if len(set(names.values())) == len(names) else {one: str(one) for one in paths}
+
+
+def _bare(name: str) -> PurePosixPath:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.with_suffix("") if path.name else path
 
 
 def _main(clip: pd.DataFrame) -> pd.DataFrame:

@@ -106,7 +106,7 @@ class RunFolder:
                 expected="a new folder, or a decision about that run",
                 fix=_WAYS,
             )
-        before = json.loads(self.journal.meta("asked") or "{}")
+        before = self.journal.told("asked")
         now = json.loads(json.dumps(asked))
         changed = [key for key in now if before and before.get(key) != now[key]]
         if changed:

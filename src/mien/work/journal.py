@@ -7,6 +7,7 @@ What is written is committed on return: a kill loses nothing, a power cut at mos
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -162,6 +163,12 @@ class Journal:
         found = self.rows("SELECT value FROM meta WHERE key = ?", (key,))
         return str(found[0][0]) if found else None
 
+    def told(self, key: str) -> dict[str, Any]:
+        """A stored mapping; an empty one when there is none."""
+        text = self.meta(key) or "{}"
+        with self._sound():
+            return dict(json.loads(text))
+
     def set_meta(self, key: str, value: str) -> None:
         """Store a value."""
         self.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
@@ -175,11 +182,11 @@ class Journal:
         Raises:
             BadConfig: the journal belongs to a run with other settings; names each difference.
         """
-        stored, text = self.meta("settings"), json.dumps(settings, sort_keys=True, ensure_ascii=False)
-        if stored is None:
+        text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+        if self.meta("settings") is None:
             self.set_meta("settings", text)
             return
-        before, now = json.loads(stored), json.loads(text)
+        before, now = self.told("settings"), json.loads(text)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed:
             shown = "; ".join(f"{key} {now.get(key)!r} (was {before.get(key)!r})" for key in changed)
@@ -225,7 +232,9 @@ class Journal:
         query = "SELECT body FROM rows WHERE item = ? AND kind = ? ORDER BY place"
         for item in items:
             for (body,) in self.rows(query, (item, kind)):
-                yield item, zlib.decompress(body).decode()
+                with self._sound():
+                    text = zlib.decompress(body).decode()
+                yield item, text
 
     def take_in(self, other: Path) -> list[Entry]:
         """Copy items, rows and replies of another journal that nobody has open, and give its items.
@@ -256,7 +265,13 @@ class Journal:
 
     def files(self) -> dict[str, str | None]:
         """The run's files by name, with the digest of what it wrote; None: it was writing when it ended."""
-        return dict(self.rows("SELECT name, digest FROM files ORDER BY name"))
+        found = self.rows("SELECT name, digest FROM files ORDER BY name")
+        with self._sound():
+            for name, _ in found:
+                # What is removed by name lies in the run's folder.
+                if os.path.isabs(name) or ".." in Path(name).parts:
+                    raise ValueError(f"the file {name!r} outside the folder")
+            return dict(found)
 
     def own(self, name: str, digest: str | None) -> None:
         """Note a file as the run's own."""
@@ -278,10 +293,18 @@ class Journal:
                     fix="Wait for that process to end, or choose another --out",
                 ) from error
             raise self._failed(error) from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._failed(error) from error
 
-    def _failed(self, error: sqlite3.Error) -> OutputFailed:
+    @contextmanager
+    def _sound(self) -> Iterator[None]:
+        """SQLite keeps no checksums: out of a damaged file come odd values as well."""
+        try:
+            yield
+        except (zlib.error, TypeError, ValueError) as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> OutputFailed:
         return OutputFailed(
             got=f"{error} in the run's journal {self.path}",
             expected="a sound SQLite file in a writable folder with free space",

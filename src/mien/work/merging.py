@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,7 @@ def read_part(run: Path) -> Part:
             raise BadConfig(
                 got=f"{run}, whose run did not end", expected="finished runs", fix="Finish it with --resume"
             )
-        found = [json.loads(journal.meta(key) or "{}") for key in ("settings", "asked", "contents")]
+        found = [journal.told(key) for key in ("settings", "asked", "contents")]
     return Part(run, *found)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mien.analyze.tables.columns import Contents
 from mien.analyze.tables.peer_columns import layout_of
 from mien.core.aus import AUS
-from mien.core.errors import require
+from mien.core.errors import BadInput, require
 from mien.core.nouns import FaceResult, FrameResult
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ def to_frame(
         without blanks.
     """
     library = require("pandas", extra="pandas", purpose="data frames")
-    frames = [results] if isinstance(results, FrameResult) else list(results)
+    frames = list(results) if isinstance(results, Iterable) else [results]
+    for one in frames:
+        if not isinstance(one, FrameResult):
+            raise BadInput(
+                got=f"a result of type {type(one).__name__}", expected="results of mien", fix="Pass them"
+            )
     layout = layout_of(
         columns, _contents([face for frame in frames for face in frame.faces], frames, landmarks)
     )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
+from mien.core.errors import require_text
 from mien.core.nouns import Claim, Explanation
 from mien.dialogue.read.scan import Side
 from mien.dialogue.read.statements import find_statements
@@ -49,6 +50,7 @@ def read_claims(text: str, uncertain: bool = False) -> tuple[Claim, ...]:
         text: any text; 32,000 characters take less than 50 ms.
         uncertain: also give what is only supposed, as claims with ``uncertain=True``.
     """
+    require_text(text, "a text to read")
     kept: list[_Found] = []
     for one in find_statements(text):
         if one.hedged and not uncertain:

@@ -14,6 +14,7 @@ from itertools import pairwise, product
 from types import MappingProxyType
 
 from mien.core.emotions import EMOTIONS
+from mien.core.errors import require_text
 from mien.core.nouns import Answer, Labels
 from mien.dialogue.read.lexicon import LEXICON, Entry, phrases_of, table_of
 from mien.dialogue.read.scan import Atom, scan, sentences
@@ -278,6 +279,7 @@ def read_emotion(text: str) -> EmotionReading:
     main emotion is the one called so ("primarily happiness"), else the one that stands alone before others ("happiness
     with hints of surprise"); "happy or sad" has none. Under a "Conclusion:" heading only the conclusion is read.
     """
+    require_text(text, "a text to read")
     body = _CONCLUSION.split(text)[-1]
     mentions, kinds = _mentions(body)
     firm = [one for one in mentions if one.mark == NONE]

@@ -141,6 +141,12 @@ def _checked_path(source: str | Path, limits: ImageLimits) -> Path:
             expected="a file on this machine (mien does not read the network)",
             fix="Download the file first and pass its path",
         )
+    if not isinstance(source, str | os.PathLike):
+        raise BadInput(
+            got=f"a picture of type {type(source).__name__}",
+            expected="a path, bytes, an array (H, W, 3) uint8 RGB or a Pillow image",
+            fix="Convert it to one of these",
+        )
     path = Path(source)
     if not path.is_file():
         state = "which is no regular file" if path.exists() else "which does not exist"
