@@ -148,6 +148,21 @@ def test_a_judge_marks_chains_of_thought(miniature, gold, tmp_path):
     )
 
 
+def test_a_judge_on_a_server_that_cannot_mark_is_counted(server, miniature, tmp_path):
+    server.reset()
+    status, text = mien(
+        "eval", server.url, "--served-as", "vlm", "--suite", "exp-cot", "--root", miniature("expllm"), "--out",
+        tmp_path / "run", "--judge", server.url, "--judge-model", "judge",
+    )  # fmt: skip
+    rows = read_rows(tmp_path / "run")
+    told = json.loads((tmp_path / "run" / "result.json").read_text())["suites"]["exp-cot"]["readings"][
+        "official"
+    ]
+    assert status == 0 and "server: " in text and {row["judge"] for row in rows} == {"judge"}
+    # The server echoes what it is asked: no marks are in it.
+    assert told["unmarked"] == len(rows) == 3 and told["exp_cot"]["value"] is None
+
+
 def test_tables_stand_beside_ours(miniature, gold, tmp_path):
     from mien.evaluate.run import Plan, evaluate
 

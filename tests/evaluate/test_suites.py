@@ -18,7 +18,7 @@ REQUIRED = {
     "bp4d-array", "disfa-above-2", "gft", "feafa", "feafa-12", "dfew", "ferv39k", "mafw", "meld", "mer2023", "cmma",
     "casme2", "faba-emotion", "faba-au", "exp-cot", "ferbench-ferplus", "ferbench-ferplus-val",
     "rendered-aus-binary",
-    "rendered-aus-level", "rendered-aus-intensity", "explanations",
+    "rendered-aus-level", "rendered-aus-intensity", "explanations", "emonet-face", "ferplus-val", "london-aus",
 }  # fmt: skip
 PERFECT = {
     "accuracy": 1.0,

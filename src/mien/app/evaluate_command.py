@@ -34,8 +34,8 @@ _LINE_SECONDS = 10.0
 ModelArgument = Annotated[
     str,
     typer.Argument(
-        help="pocket, rules, a trained system's folder (with {fold} one per fold), or a server's address such as "
-        "http://localhost:8000/v1. 'suites' lists the suites.",
+        help="pocket, rules, a folder of a trained system or a model of transformers (with {fold} one per fold), or a "
+        "server's address such as http://localhost:8000/v1. 'suites' lists the suites.",
         show_default=False,
     ),
 ]
@@ -358,6 +358,7 @@ def _opener(
 ) -> Callable[[str], Answerer]:
     """Opens the model for a fold, once per folder; a folder that learnt from a tested part is refused first."""
     from mien.evaluate.answering import ReaderAnswers, ServerAnswers
+    from mien.evaluate.hub_answers import is_hub_model, open_hub_model
     from mien.evaluate.samples import refuse_leak
 
     opened: dict[str, Answerer] = {}
@@ -367,6 +368,8 @@ def _opener(
         name = model.replace("{fold}", fold)
         if name not in opened and asked is not None:
             opened[name] = ServerAnswers(asked, workers, config["seed"])
+        elif name not in opened and is_hub_model(Path(name)):
+            opened[name] = open_hub_model(Path(name), config["device"], config["precision"], config["seed"])
         elif name not in opened:
             from mien.backends.base import open_reader
 

@@ -46,7 +46,7 @@ from mien.models.formats.loading import (
 )
 from mien.models.registry import open_system
 
-__all__ = ["Shown", "TorchReader", "number_format", "open_torch"]
+__all__ = ["Shown", "TorchReader", "number_format", "open_torch", "present_device"]
 
 Shown = Evidence | Sequence[Evidence]
 """What one answer is about: a face, or a clip as the same face in several frames, in order of time."""
@@ -82,7 +82,7 @@ def open_torch(
     return TorchReader(Path(model_folder(folder)), threads, device, precision)
 
 
-def _device(name: str) -> torch.device:
+def present_device(name: str) -> torch.device:
     """A device that this machine has."""
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     found = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", name)
@@ -156,7 +156,7 @@ class TorchReader:
         model: FacialLM | None = None,
         readouts: Callable[[FacialLM, int], Readouts] = Readouts,
     ) -> None:
-        place, dtype = _device(device), number_format(precision)
+        place, dtype = present_device(device), number_format(precision)
         card = _read_card(folder)
         if threads is not None:
             torch.set_num_threads(threads)

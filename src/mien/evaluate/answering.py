@@ -17,7 +17,7 @@ from mien.evaluate.forms import measured, say
 from mien.evaluate.suite import Suite
 from mien.face.decode.clips import middle
 
-__all__ = ["NO_REPLY", "Answerer", "Given", "ReaderAnswers", "Said", "ServerAnswers", "Shown"]
+__all__ = ["NO_REPLY", "Answerer", "Given", "ReaderAnswers", "Said", "ServerAnswers", "Shown", "shown_face"]
 
 NO_REPLY = "no reply"
 """How the reason begins where a server gave nothing to score."""
@@ -204,8 +204,7 @@ class ServerAnswers:
         return Said(reply.text, "cut off" if reply.finish == "length" else None)
 
     def _request(self, shown: Shown, suite: Suite) -> ChatRequest:
-        assert shown.picture is not None
-        picture = _encoded(_cut(shown.picture, shown.sample), suite.side)
+        picture = _encoded(shown_face(shown), suite.side)
         return ChatRequest(
             f"eval/{suite.name}",
             "1",
@@ -216,8 +215,10 @@ class ServerAnswers:
         )
 
 
-def _cut(image: Image, sample: Sample) -> Image:
-    """The face that is meant, with a margin, where the picture may show several."""
+def shown_face(shown: Shown) -> Image:
+    """The picture for who asks for pictures: the face that is meant, with a margin, where there may be several."""
+    assert shown.picture is not None
+    image, sample = shown.picture, shown.sample
     if sample.box is None or sample.cropped:
         return image
     left, top, right, bottom = sample.box
