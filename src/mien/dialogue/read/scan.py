@@ -136,14 +136,13 @@ def scan(text: str, lexicon: Mapping[str, tuple[Entry, ...]] = LEXICON) -> list[
     """All atoms of ``text`` in order; what is no word, number or mark is skipped."""
     found = list(_TOKEN.finditer(text))
     groups = [match.lastgroup for match in found]
-    words = [
-        match.group().lower().replace("\u2019", "'")
-        if group == "word"
-        else match.group()
-        if group == "mark"
-        else ""
-        for match, group in zip(found, groups, strict=True)
-    ]
+    # Words in lower case, marks as they are; what else is a token may hold anything.
+    words = [match.group() for match in found]
+    for place, group in enumerate(groups):
+        if group == "word":
+            words[place] = words[place].lower().replace("\u2019", "'")
+        elif group != "mark":
+            words[place] = ""
     atoms: list[Atom] = []
     place, count = 0, len(found)
     while place < count:
@@ -154,9 +153,12 @@ def scan(text: str, lexicon: Mapping[str, tuple[Entry, ...]] = LEXICON) -> list[
             if word == "no" and size == 1 and _interjects(words, groups, place):
                 kind = "!"
             place += size - 1
-            atoms.append(Atom(kind, match.start(), found[place - 1].end(), value))
+            atoms.append(_atom(Atom, (kind, match.start(), found[place - 1].end(), value)))
         elif group == "mark":
-            atoms.append(_mark(text, match, atoms))
+            if word in "+-":
+                atoms.append(_mark(text, match, atoms))
+            else:
+                atoms.append(_atom(Atom, (_MARKS.get(word, word), *match.span(), None)))
         elif group == "codes":
             atoms += _codes(match)
         elif group == "number":
@@ -171,6 +173,10 @@ def scan(text: str, lexicon: Mapping[str, tuple[Entry, ...]] = LEXICON) -> list[
     return atoms
 
 
+_atom = tuple.__new__
+"""Makes an `Atom` of all its fields, in half the time."""
+
+
 def _look_up(
     words: list[str], place: int, lexicon: Mapping[str, tuple[Entry, ...]]
 ) -> tuple[str, object, int]:  # fmt: skip
@@ -180,10 +186,14 @@ def _look_up(
     if entries is None and word.endswith("'s"):
         word = words[place - 1] = word[:-2]
         entries = lexicon.get(word)
-    for phrase, kind, value in entries or ():
-        size = len(phrase)
-        if size == 1 or tuple(words[place - 1 : place - 1 + size]) == phrase:
-            return kind, value, size
+    if entries is not None:
+        follows = words[place] if place < len(words) else ""
+        for phrase, kind, value in entries:
+            size = len(phrase)
+            if size == 1:
+                return kind, value, 1
+            if phrase[1] == follows and tuple(words[place - 1 : place - 1 + size]) == phrase:
+                return kind, value, size
     return ("f" if word.endswith("ly") else "w"), None, 1
 
 
