@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.request import urlopen
 
-from _record import ROOT, Record, Skipped, parser, run
+from _record import ROOT, Record, Skipped, parser, run, table
 from _validation import samples_of
 
 from mien.dialogue.read.claims import read_claims
@@ -48,7 +48,9 @@ def measure(record: Record) -> None:
         faces = pictures(record, folder / "faces")
         for engine, options in ENGINES.items():
             annotate(record, address, engine, faces, folder, options)
+            print("\n".join(table(record.figures[-3:])[1:]), flush=True)
         asked(record, address, faces)
+        judged(record, address, faces, folder)
 
 
 @contextmanager
@@ -89,8 +91,8 @@ def count(address: str) -> int:
 
 def command(address: str, engine: str, faces: Path, out: Path, options: tuple[str, ...]) -> list[str]:
     return [
-        sys.executable, "-m", "mien", "annotate", engine, "folder", "--root", str(faces), "--out", str(out), "--teacher",
-        address, "--model", NAME, "--workers", "1", "--timeout", "600", "--quiet", "--resume", *options,
+        sys.executable, "-m", "mien", "annotate", engine, "folder", "--root", str(faces), "--out", str(out),
+        "--teacher", address, "--model", NAME, "--workers", "1", "--timeout", "600", "--quiet", "--resume", *options,
     ]  # fmt: skip
 
 
@@ -143,6 +145,38 @@ def asked(record: Record, address: str, faces: Path) -> None:
         told += bool(read_claims(out.stdout) or read_emotion(out.stdout).emotion)
     record.add("ask: questions answered", done, bar=len(photos), n=len(photos))
     record.add("ask: answers that say anything of a face", told, n=len(photos))
+
+
+def judged(record: Record, address: str, faces: Path, folder: Path) -> None:
+    """Chains of thought by the pocket model, marked by the language model."""
+    rows, root = folder / "rules", folder / "expllm"
+    command = [
+        sys.executable,
+        "-m",
+        "mien",
+        "annotate",
+        "exp-cot",
+        "folder",
+        "--root",
+        str(faces),
+        "--out",
+        str(rows),
+    ]
+    subprocess.run([*command, "--limit", "12", "--quiet"], check=False)
+    made = [json.loads(line) for line in (rows / "items.jsonl").read_text("utf-8").splitlines()]
+    lists = root / "data_list" / "test"
+    lists.mkdir(parents=True)
+    (lists / "raf-db-gt_emo-des.txt").write_text(f"{root / 'rows.json'},{faces}\n", "utf-8")
+    (root / "rows.json").write_text(json.dumps(made), "utf-8")
+    out = folder / "judged"
+    command = [
+        sys.executable, "-m", "mien", "eval", "pocket", "--suite", "exp-cot", "--root", str(root), "--out", str(out),
+        "--judge", address, "--judge-model", NAME, "--workers", "1", "--timeout", "600", "--quiet",
+    ]  # fmt: skip
+    subprocess.run(command, check=False)
+    told = json.loads((out / "result.json").read_text("utf-8"))["suites"]["exp-cot"]["readings"]["official"]
+    share = 1.0 - told["unmarked"] / len(made)
+    record.add("judge: chains of thought that it marked in a readable form", 100 * share, "%", n=len(made))
 
 
 if __name__ == "__main__":

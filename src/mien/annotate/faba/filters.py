@@ -19,6 +19,7 @@ from mien.core.aus import AU_SETS, AUS, au_key
 from mien.core.errors import BadConfig
 from mien.core.nouns import FaceResult, Image, Sample
 from mien.dialogue.read.claims import read_claims, split_sentences
+from mien.dialogue.read.emotion import weigh_emotions
 from mien.dialogue.read.statements import find_statements
 
 __all__ = ["PICTURE_REASONS", "REPLY_REASONS", "PictureLimits", "TextLimits", "affirmed_units", "judge_picture",
@@ -135,11 +136,13 @@ _HELPLESS = re.compile(
     r"\b(?:cannot|can't|could\s+not|not\s+possible|impossible|unable|difficult|hard|challenging)\b",
     re.IGNORECASE,
 )
-_EXPRESSIVE = re.compile(
-    r"\b(?:emotion\w*|expression|express\w+|mood|feel\w*|look\w*|appear\w*|seem\w*|convey\w*|suggest\w*|smil\w+|neutral"
-    r"|calm|happ\w+|joy\w*|sad\w*|ang\w+|fear\w*|surpris\w+|disgust\w*|contempt\w*|excite\w+|worr\w+|relax\w+)\b",
+_STATES = re.compile(
+    r"\b(?:neutral|calm|relax\w+|excite\w+|worr\w+|curio\w+|pensive|thoughtful|contemplati\w+|focus\w*|concentrat\w+|serious"
+    r"|bored\w*|confiden\w+|proud|pride|tired|interest\w*|sk?ceptic\w*|concern\w*|playful|stern|shy|embarrass\w+|determin\w+"
+    r"|tens\w+|hope\w*|lov\w+|friendly|warm\w*|intens\w+|engag\w+|attenti\w+|alert\w*)\b",
     re.IGNORECASE,
 )
+"""States that a description may name beside the eight emotions."""
 _UNIT = re.compile(
     r"\b(?:AU|Action\s+Units?)\s?0*(?P<number>\d{1,2})\b(?=(?P<after>[^.\n]{0,60}))", re.IGNORECASE
 )
@@ -193,9 +196,14 @@ def judge_reply(
         return fault
     if words < least:
         return Rejected("too short", f"{words} words, at least {least}")
-    if task == "emotion" and not _EXPRESSIVE.search(text):
+    if task == "emotion" and not _tells(text):
         return Rejected("no emotion described")
     return None
+
+
+def _tells(text: str) -> bool:
+    """Whether a text names an emotion, a state or a movement; "a mix of emotions" is none."""
+    return bool(_STATES.search(text) or weigh_emotions(text) or find_statements(text))
 
 
 def _inability(text: str, words: int) -> Rejected | None:
@@ -211,8 +219,16 @@ def _inability(text: str, words: int) -> Rejected | None:
     return Rejected("refused", text[:120]) if refuses(text) else None
 
 
+_LOOPED = 0.7
+"""Share of distinct runs of four words below which a text goes in circles; descriptions by people lie above .9."""
+
+
 def _repeated(text: str) -> str:
-    """A sentence of five words or more that comes three times; empty when there is none."""
+    """A sentence of five words or more that comes three times, or the commonest words of a loop; empty for neither."""
+    words = re.findall(r"[\w']+", text.lower())
+    runs = Counter(zip(*(words[place:] for place in range(4)), strict=False))
+    if len(words) >= 24 and len(runs) < _LOOPED * runs.total():
+        return " ".join(runs.most_common(1)[0][0])
     sentences = (text[start:end].strip().lower() for start, end in split_sentences(text))
     counts = Counter(sentence for sentence in sentences if len(sentence.split()) >= 5)
     return next((sentence for sentence, count in counts.items() if count >= 3), "")

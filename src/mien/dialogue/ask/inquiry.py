@@ -84,7 +84,8 @@ def place_of(text: str) -> str | int | None:
     if number:
         return int(number[1] or number[2])
     from_side = re.search(
-        r"\b(" + "|".join(_ORDINALS) + rf")\b(?: {PEOPLE})?(?: counted)? (?:from|on) the (left|right)", text
+        r"\b(" + "|".join(_ORDINALS) + rf")\b(?: {PEOPLE})?(?: counted)? (?:from |on )(?:the )?(left|right)",
+        text,
     )
     if from_side:
         count = _ORDINALS[from_side[1]]

@@ -15,7 +15,7 @@ __all__ = ["INTENTS", "WEAK"]
 WEAK = frozenset(("emotion", "explain", "second", "certainty", "absent", "greeting"))
 """Intents that a word or two can suggest; a topic outside scope is stronger."""
 _UNITS = r"\b(?:aus?|action ?units?|units?|muscles?|movements?|facs)\b"
-_SERIES = r"\b(?:when|at (?:what|which) (?:second|time|moment|point|frame)|how long|start(?:s|ed|ing)?|begin(?:s|ning)?|onset|offset|apex|ends?|ending|stop(?:s|ped)?|peak(?:s)?|over time|over the (?:clip|video)|during|throughout|course|timeline|chang(?:e|es|ed|ing)|develop\w*|evol\w+|unfold\w*|in the course|blink(?:s|ing)?|how often|how many times|at any (?:time|point|moment)|ever|sequence|first .* then|duration|last(?:s|ing)?)\b"
+_SERIES = r"\b(?:when|at (?:what|which) (?:second|time|moment|point|frame)|how long|start(?:s|ed|ing)?|begin(?:s|ning)?|onset|offset|apex|ends?|ending|stop(?:s|ped)?|peak(?:s)?|over time|over the (?:clip|video)|during|throughout|course|timeline|chang(?:e|es|ed|ing)|develop\w*|evol\w+|unfold\w*|in the course|blink(?:s|ing)?|how often|how many (?:times|seconds|frames|minutes)|count|at any (?:time|point|moment)|ever|sequence|first .* then|duration|last(?:s|ing)?|what happen(?:s|ed) (?:after|before|between|first|then))\b"
 
 
 def _has(text: str, *patterns: str) -> bool:
@@ -33,7 +33,7 @@ def _about_tool(text: str, about: Inquiry) -> Inquiry | None:
         return replace(about, intent="about", topic="facs" if facs else "units_are")
     if facs and _has(text, r"\b(?:what|mean|stand|explain|define|who)\b") and not _has(text, r"\bcodes?\b|\bletter|grade"):
         return replace(about, intent="about", topic="facs")
-    if _has(text, r"\bwhat can (?:you|i|this|mien)\b|\bwhat (?:do|could|are) you (?:do|offer|know|answer|measure|detect|good)\b|\bhow (?:can|do|does|would|should) (?:i|you|this|it|mien) (?:use|work)|\bwhat (?:may|should|could) i ask\b|\b(?:who|what) are you\b|\byour (?:capabilities|limits|functions|abilities)\b|\bwhat (?:questions|kind of)\b"):
+    if _has(text, r"\bwhat can (?:you|i|this|mien)\b|\bwhat (?:do|could|are) you (?:do|offer|know|answer|measure|detect|good)\b|\bhow (?:can|do|does|would|should) (?:i|you|this|it|mien) (?:use|work)|\bwhat (?:may|should|could) i ask\b|\b(?:who|what) are you\b|\byour (?:capabilities|limits|functions|abilities|accuracy|error rate|performance|weaknesses)\b|\bhow (?:good|accurate|well) (?:are|do) you\b|\blanguages? (?:do|can|are) you\b|\bwhat (?:questions|(?:kinds?|sorts?) of (?:questions?|things?|stuff|answers?|tasks?))\b"):
         return replace(about, intent="about", topic="tool")
     able = re.search(r"^\W*(?:can|do|could) you (?:read|detect|recogni[sz]e|measure|know|see|tell) (?:facial )?(emotions|expressions|action units|aus)\W*$", text)
     if able is not None:
@@ -45,10 +45,10 @@ def _about_tool(text: str, about: Inquiry) -> Inquiry | None:
     if knows and whole and _has(text, r"\baus?\b|\baction units?\b|\bmuscles?\b|\bmovements?\b"):
         return replace(about, intent="about", topic="units")
     if named and not _has(text, r"\blevel|intensity|here\b") and _has(
-        text, r"\b(?:mean(?:s|ing)?|stands? for|definition|define|called|difference|differ|distinguish)\b|\bwhat (?:is|are) (?:an? |the )?au\s?\d|\bwhich muscles?\b|\bname of\b"
+        text, r"\b(?:(?<!i )mean(?:s|ing)?|stands? for|definition|define|called|difference|differ|distinguish)\b|\bwhat (?:is|are) (?:an? |the )?au\s?\d|\bwhich muscles?\b|\bname of\b"
     ):
         return replace(about, intent="about", topic="unit")
-    if _has(text, r"\b(?:level|letter|scale|grade)s?\b.*\bmean\b|\bwhat (?:does|do) (?:level|letter|grade)s?\b|\bhow (?:are|is) .* (?:computed|measured|calculated|scored)\b"):
+    if _has(text, r"\b(?:level|letter|scale|grade)s?\b.*\bmean\b|\bdifference between (?:the )?(?:facs )?(?:level|letter|grade)s? \w\b|\bwhat (?:does|do) (?:level|letter|grade)s?\b|\bhow (?:are|is) .* (?:computed|measured|calculated|scored|obtained|estimated)\b|\bhow (?:do|does|did) (?:you|it|this|mien|the \w+) (?:\w+ )?(?:compute|measure|calculate|score|determine|obtain|estimate|work out) (?:the |an? |all )?(?:\w+ )?(?:levels?|intensit\w+|aus?|action units?|probabilit\w+|scores?|values?|emotions?)\b|\b(?:explain|meaning|define|what (?:is|are))\b.*\b(?:a ?(?:to|-) ?e|0 ?(?:to|-) ?5|facs) (?:levels?|letters?|scales?|grades?|intensit\w+)\b"):
         return replace(about, intent="about", topic="scale")
     return None
 
@@ -57,11 +57,11 @@ def _count(text: str, about: Inquiry) -> Inquiry | None:
     named = bool(about.condition or about.emotions or about.units)
     if _has(text, rf"\bwhich {PEOPLE}\b.*\b(?:you|your|answer|talking|mean|refer|this about|describ\w+)\b|\bwhom? (?:are|do) you (?:talk|mean|refer|describ)\w*|\bwhom do you mean\b"):
         return replace(about, intent="which")
-    if _has(text, rf"\b(?:how many|number of|count(?: of| up)?|amount of)\b.*\b{PEOPLE}\b|\bhow many\b\W*$|\bhow many .*\b(?:smil|happy|sad|angry|there)\w*|\b{PEOPLE} count\b|\bhead ?count\b|^\W*how many\b.*\b(?:are|is) \w+ing\b") and not _has(text, r"\bemotions?|units?|aus?\b|\bhow many times\b"):
+    if _has(text, rf"\b(?:how many|number of|count(?: of| up)?|amount of)\b.*\b{PEOPLE}\b|\bhow many\b\W*$|\bhow many (?!seconds|times|frames|minutes).*\b(?:smil|happy|sad|angry|there)\w*|\b{PEOPLE} count\b|\bhead ?count\b|^\W*how many\b.*\b(?:are|is) \w+ing\b") and not _has(text, r"\bemotions?|units?|aus?\b|\bhow many times\b"):
         return replace(about, intent="compare", quantifier="count", place=None)
     if not named and _has(text, rf"\b(?:more than one|several|multiple|many|two|other|another|only one|just one|a single|alone|a group of)\b.*\b{PEOPLE}\b|\balone\b|\banybody else\b|\banyone else\b"):
         return replace(about, intent="several", quantifier="one" if _has(text, r"only one|just one|single|alone") else "many")
-    if not named and _has(text, r"\b(?:is|are) there (?:an?|any)\b.*\b(?:faces?|persons?|people|human|somebody|someone)\b|\b(?:do|can|did) you (?:see|find|detect) (?:an?|any) (?:faces?|persons?|people)\b|\bface found\b|\b(?:anybody|anyone|somebody|someone|any people|a person|a face|nobody)\b.*\b(?:in|on) (?:the|this|that) (?:picture|photo|image|clip|video|frame)\b"):
+    if not named and _has(text, r"\b(?:is|are) there (?:(?:an?|any)\b.*\b)?(?:faces?|persons?|people|human|somebody|someone)\b|\b(?:do|can|did) you (?:see|find|detect) (?:an?|any) (?:faces?|persons?|people)\b|\bface found\b|\b(?:see|find|detect) (?:any|some)(?:one|body)\W*$|\b(?:anybody|anyone|somebody|someone|any people|a person|a face|nobody)\b.*\b(?:in|on) (?:the|this|that) (?:picture|photo|image|clip|video|frame)\b"):
         return replace(about, intent="several", quantifier="some")
     return None
 
@@ -70,10 +70,10 @@ def _compare(text: str, about: Inquiry) -> Inquiry | None:
     asked = bool(about.condition or about.units or about.emotions)
     places = places_in(text)
     among = replace(about, intent="compare", among=places, place=None)
-    if _has(text, r"\b(?:same|different|equal|alike|similar)\b.*\b(?:emotions?|expressions?|feel\w*|mood)\b|\b(?:feel|look) the same\b"):
+    if _has(text, r"\b(?:same|different|equal|alike|similar)\b.*\b(?:emotions?|expressions?|feel\w*|mood)\b|\b(?:feel|look)(?:ing)? the same\b|\bfeel(?:ing)? (?:alike|similar)\b"):
         return replace(among, quantifier="same")
     most = _has(text, r"\b(?:who|whose|which|what|the)\b.*\b(more|most|wider|widest|bigger|biggest|strong(?:er|est)|bright(?:er|est)|broad(?:er|est)|larg(?:er|est)|high(?:er|est)|happi(?:er|est)|sadd(?:er|est)|angri(?:er|est)|less|least|weak(?:er|est)|fewest|narrower)\b|\bcompare\b|\b(?:happier|sadder|angrier) than\b|\bmore \w+ than\b|\bwider than\b|\bcompared (?:to|with)\b")
-    people = len(places) > 1 or _has(text, rf"\bwho(?:se)?\b|\bwhich (?:of (?:them|the|these)|{PEOPLE})\b|\b(?:two|three|four|five|all|both)(?: the)? {PEOPLE}\b|\bthan the\b|\b(?:whose|which) (?:face|smile|mouth)\b|\b{PEOPLE} .*\bmost\b")
+    people = len(places) > 1 or _has(text, rf"\bwho(?:se)?\b|\bwhich (?:of (?:them|the|these)|{PEOPLE})\b|\b(?:two|three|four|five|all|both)(?: the)? {PEOPLE}\b|\bthan the\b|\b(?:whose|which) (?:face|smile|mouth)\b|\bcompare (?:the )?\w+s\b|\b{PEOPLE} .*\bmost\b")
     if most and people and (asked or _has(text, r"\bcompare\b|\bexpress\w*")):
         return replace(among, quantifier="least" if _has(text, r"\b(?:less|least|weak(?:er|est)|narrower|fewest)\b") else "most")
     if asked and len(places) > 1 and _has(text, r"\bwho\b|\bor\b"):
@@ -81,7 +81,7 @@ def _compare(text: str, about: Inquiry) -> Inquiry | None:
     if asked and about.place is None and not (about.units and _has(text, r"\bof (?:them|these)\b")) and _has(text, rf"\bwho(?:se)?\b|\bwhich (?:of (?:them|the|these)|{PEOPLE})\b"):
         return replace(about, intent="compare", quantifier="who")
     for name, words in (
-        ("all", r"\b(?:all(?: of)? (?:them|faces|people|persons|the (?:faces|people|persons|women|men))|everyone|everybody|every (?:face|person|one)|each (?:face|person|of them)|both (?:of them|faces|people|persons|women|men)|do they all|are they all|they (?:all|both))\b"),
+        ("all", r"\b(?:all(?: of)? (?:them|faces|people|persons|the (?:faces|people|persons|women|men))|everyone|everybody|every (?:face|person|one)|each (?:face|person|of them)|both (?:of them|faces|people|persons|women|men)|(?:do|are) both (?:look|seem|appear|feel|smil|frown|happy|sad|angry)\w*|do they all|are they all|they (?:all|both))\b"),
         ("none", r"\b(?:no ?one|nobody|none of (?:them|these|the))\b"),
         ("any", r"\b(?:anyone|anybody|someone|somebody|any (?:of them|of these|of the|face|person|one)|at least one|is there (?:a |an |any)?(?:person|face|woman|man|somebody|someone|anyone|anybody)\b(?= (?:who|that|with|not|smil|look)))"),
     ):
@@ -91,12 +91,12 @@ def _compare(text: str, about: Inquiry) -> Inquiry | None:
 
 
 _COURSES: tuple[tuple[str, str, bool], ...] = (
-    ("duration", r"\bhow long\b|\bduration\b|\blasts?\b|\bfor how (?:long|many seconds)\b", True),
-    ("times", r"\bhow (?:often|many times)\b|\bnumber of (?:blinks|smiles|times)\b", True),
-    ("peak", r"\b(?:peaks?|apex|strongest|maximum|most|highest|largest|biggest|widest|greatest)\b", True),
+    ("duration", r"\bhow long\b|\bduration\b|\blasts?\b|\bhow many (?:seconds|frames|minutes)\b", True),
+    ("times", r"\bhow (?:often|many times)\b|\bnumber of (?:blinks|smiles|times)\b|\b(?:blink|smile)s? count\b|\bcount (?:the |his |her |their |all )*(?:blinks|smiles)\b", True),
+    ("peak", r"\b(?:peaks?|apex|strongest|maximum|most|highest|largest|biggest|widest|greatest|\w+iest)\b", True),
     ("offset", r"\b(?:ends?|stops?|stopped|ended|offset|over|fades?|disappears?|finish\w*|cease\w*|relax\w*|close again|gone)\b", True),
     ("onset", r"\b(?:starts?|begins?|began|started|onset|appears?|first|comes? up|occur\w*|open|set in)\b|\bwhen (?:does|do|did|is|was)\b|\bat (?:what|which)\b", True),
-    ("change", r"\b(?:chang\w+|develop\w*|evol\w+|unfold\w*|course|over time|timeline|sequence|throughout|over the (?:clip|video)|during the)\b", False),
+    ("change", r"\b(?:chang\w+|develop\w*|evol\w+|unfold\w*|course|over time|timeline|sequence|throughout|over the (?:clip|video)|during the)\b|\bwhat happen(?:s|ed) (?:after|before|during|between|first|then)\b", False),
     ("ever", r"\bblink\w*|\bever\b|\bat any (?:time|point|moment)\b|\bduring\b", True),
 )
 """What is asked of a course, its words, and whether it needs a thing whose course it is."""
@@ -111,16 +111,16 @@ def _course(text: str, about: Inquiry) -> Inquiry | None:
     for name, words, needs in _COURSES:
         if (needs and not subject) or not _has(text, words) or not (timed or name in ("ever", "change")):
             continue
-        if name != "change" or not subject or clip or _has(text, r"chang|develop|evol|course|unfold"):
+        if name != "change" or not subject or clip or _has(text, r"happen|chang|develop|evol|course|unfold"):
             return replace(about, intent="course", course=name, moment=None)
     return None
 
 
 def _quality(text: str, about: Inquiry) -> Inquiry | None:
-    glasses = _has(text, r"\b(?:sun)?glasses\b|\bspectacles\b")
-    if glasses or _has(text, r"\bwearing an? (?:mask|hat|scarf|veil|helmet)\b|\bmasked?\b"):
+    glasses = _has(text, r"\b(?:sun)?glasses\b|\bspectacles\b|\b(?:shades|goggles|eyewear|specs)\b")
+    if glasses or _has(text, r"\bwearing an? (?:mask|hat|scarf|veil|helmet)\b|\bmasked?\b|\b(?:face ?|surgical )?masks?\b(?! (?:his|her|their|the) (?:\w+ )?(?:feeling|emotion)s?)|\b(?:scarf|veil|niqab|bandana|respirator|visor|helmet)\b"):
         return replace(about, intent="quality", topic="glasses" if glasses else "hidden")
-    hidden = r"\b(?:hidden|cover(?:s|ed|ing)?|occlu\w+|obscured|blocked|obstruct\w*|in front of (?:the|her|his) face|(?:hiding|hides|hide) (?:the|her|his|their) (?:\w+ )?(?:eyes?|mouth|face|nose|chin|brows?|forehead|lips)|cut off|partly visible|fully visible|entire face|whole face|complete face)\b"
+    hidden = r"\b(?:hidden|cover(?:s|ed|ing)?|occlu\w+|obscured|blocked|obstruct\w*|in front of (?:the|her|his) face|(?:hiding|hides|hide) (?:the|her|his|their) (?:\w+ )?(?:eyes?|mouth|face|nose|chin|brows?|forehead|lips)|cut off|out of (?:the )?(?:frame|picture|view)|partly visible|fully visible|entire face|whole face|complete face)\b"
     if _has(text, hidden) and not _has(text, r"\bhidden (?:feeling|emotion)"):
         return replace(about, intent="quality", topic="hidden")
     if _has(text, r"\b(?:rel(?:y|iable|iability)|trust)\b") and not _has(text, r"picture|photo|image|clip|video"):
@@ -137,7 +137,7 @@ def _gaze_pose(text: str, about: Inquiry) -> Inquiry | None:
         return replace(about, intent="pose", angle=_angle(text))
     head = _has(text, r"\bhead\b")
     looks = r"\blook(?:s|ing)? (?:at (?:the|me|us|you)|where|into|away|to the|up\b|down\b|left|right|straight|aside|sideways|directly)|\bwhere .*\b(?:look|eyes?|gaz)"
-    if _has(text, r"\b(?:gaze|pupils?|eye ?contact|eyes? (?:direction|look\w*|pointing|focus\w*|fixed)|lens)\b|\beyes?\b.*\b(?:on|at|towards?) (?:the )?(?:camera|lens|me|us|viewer)\b", looks):
+    if _has(text, r"\b(?:gaze|pupils?|eye ?contact|eyes? (?:direction|look\w*|point\w*|aim\w*|direct\w*|turn\w* (?:to|away)|focus\w*|fixed)|lens)\b|\beyes?\b.*\b(?:on|at|towards?) (?:the )?(?:camera|lens|me|us|viewer)\b", looks):
         if not head:
             return replace(about, intent="gaze")
         return _head(text, about) if _has(text, r"\b(?:up|down|raised|lowered|bent|tilted)\b") else replace(about, intent="pose", angle="frontal")
@@ -153,9 +153,9 @@ def _angle(text: str) -> str:
     return named[0] if len(named) == 1 else "all"
 
 
-_TURNED = r"\b(?:tilt\w*|turn\w*|bent|bow\w*|nod\w*|lean\w*|rotat\w*|inclin\w*|raised?|lift\w*|lowered|up|down|sideways|upright|angle|direction|position|orientation|pointing|oriented|looking|cocked|askew)\b"
+_TURNED = r"\b(?:tilt\w*|turn\w*|bent|bow\w*|nod\w*|lean\w*|rotat\w*|inclin\w*|raised?|lift\w*|lowered|up|down|sideways|upright|angle|direction|position|orientation|pointing|oriented|looking|cocked|askew|hang(?:s|ing)?)\b"
 _HEAD = (
-    r"\bhead\b|\bchin\b.*\b(?:raised?|(?<!pushed )up|lift(?:ed|ing|s)?|lowered|down|high)\b|\b(?:rais\w+|lowered|lift\w*) (?:the |her |his |their )?chin\b"
+    r"\bhead\b|\bnod(?:s|ding|ded)?\b|\bchin\b.*\b(?:raised?|(?<!pushed )up|lift(?:ed|ing|s)?|lowered|down|high)\b|\b(?:rais\w+|lowered|lift\w*) (?:the |her |his |their )?chin\b"
     r"|\bface\b.*\b(?:turned|tilted|rotated|directed|pointing)\b|\bturned face\b"
 )
 
@@ -172,7 +172,7 @@ def _head(text: str, about: Inquiry) -> Inquiry | None:
     nods = _has(text, r"\b(?:up|down|back|forward|backwards?|forwards?)\b")
     if not nods and _has(text, r"\btilt\w*|lean\w*|inclin\w*|upright|crooked|cocked|askew|at an angle|straight\b"):
         return replace(about, intent="pose", angle="roll")
-    if _has(text, r"\b(?:bent|bow\w*|nod\w*|lowered|down|downwards?|forwards?)\b"):
+    if _has(text, r"\b(?:bent|bow\w*|nod\w*|lowered|hang(?:s|ing)?|down|downwards?|forwards?)\b"):
         return replace(about, intent="pose", angle="pitch", way="down")
     if _has(text, r"\b(?:rais\w+|lift\w*|up|upwards?|high|backwards?|back)\b"):
         return replace(about, intent="pose", angle="pitch", way="up")
@@ -184,10 +184,10 @@ def _beliefs(text: str, about: Inquiry) -> Inquiry | None:
         return replace(about, intent="absent_emotions")
     if _has(text, r"\b(?:top|best|first) (?:two|three|2|3)\b|\b(?:two|three) (?:most likely|likeliest|best|top)\b") and not _has(text, _UNITS):
         return replace(about, intent="probabilities")
-    if (about.place is None and _has(text, r"\b(?:second|2nd|third)\b.*\b(?:likel\w+|probable|best|guess|choice|emotions?|labels?|candidates?|place)\b")) or _has(text, r"\b(?:next|runner-?up)\b.*\b(?:likel\w+|probable|best|guess|choice|emotions?|labels?|candidates?|place)\b|\brunner[- ]?up\b|\bwhat else\b|\balternativ\w*|\bother (?:possible |likely )?(?:emotions?|labels?|candidates?|options?|interpretations?|readings?)\b|\bif (?:it is |it's )?not (?:that|this|\w+),? (?:what|which)|\bbesides (?:that|this|\w+)\b.*\bemotions?\b|\banother emotion\b|\bmixed\b|\b(?:emotion|label|one) (?:comes?|is) (?:next|second)\b"):
+    if (about.place is None and _has(text, r"\b(?:second|2nd|third)\b.*\b(?:likel\w+|probable|best|guess|choice|emotions?|labels?|candidates?|place)\b")) or _has(text, r"\b(?:next|runner-?up)\b.*\b(?:likel\w+|probable|best|guess|choice|emotions?|labels?|candidates?|place)\b|\brunner[- ]?up\b|\bwhat else\b|\balternativ\w*|\bsecondary\b|\bplan b\b|\bback-?up (?:label|guess|emotion)\b|\bother (?:possible |likely |plausible |credible |good )*(?:emotions?|labels?|candidates?|options?|interpretations?|readings?)\b|\bif (?:it is |it's )?not (?:that|this|\w+),? (?:what|which)|\bbesides (?:that|this|\w+)\b.*\bemotions?\b|\banother emotion\b|\bmixed\b|\b(?:emotion|label|one) (?:comes?|is) (?:next|second)\b"):
         return replace(about, intent="second")
-    every = r"\b(?:all|every|each|distribution)\b"
-    likely = _has(text, r"\b(?:probabilit\w+|likelihoods?|likely|chances?|distribution|odds|percent(?:age)?s?|scores?|confidences?|how (?:probable|much))\b|%|\bp ?\(")
+    every = r"\b(?:all|every|each|distribution|softmax|logits|breakdown)\b|\b(?:over|across|per|by) (?:the )?(?:\w+ )?(?:emotions?|labels?|class(?:es)?)\b"
+    likely = _has(text, r"\b(?:probabilit\w+|likelihoods?|likely|chances?|distribution|softmax|logits|breakdown|odds|percent(?:age)?s?|scores?|confidences?|how (?:probable|much))\b|%|\bp ?\(")
     if likely and about.emotions and not _has(text, every):
         return replace(about, intent="probability")
     if (
@@ -196,7 +196,7 @@ def _beliefs(text: str, about: Inquiry) -> Inquiry | None:
         and not _has(text, r"\b(?:aus?|action units?)\b|\btop\b|\bmost likely (?:emotion|label|expression)\b|\bof the (?:emotion|label|answer)\b")
     ):
         return replace(about, intent="probabilities")
-    if _has(text, r"\b(?:how|are you|you|is (?:it|that|this)) (?:certain|sure|confident|positive)\b|\bcertain(?:ty)?\b|\bconfiden(?:t|ce)\b|\bhow (?:reliable|safe|firm|trustworthy|accurate|clear)\b|\bpretty sure\b|\bdoubts?\b|\b(?:could|can|might|may) (?:you|this|that|it|the \w+) be (?:wrong|mistaken|incorrect|off)\b|\bis (?:it|that|this) (?:right|correct|wrong)\b"):
+    if _has(text, r"\b(?:how|are you|you|is (?:it|that|this)) (?:certain|sure|confident|positive)\b|\bcertain(?:ty)?\b|\bconfiden(?:t|ce)\b|\bhow (?:reliable|safe|firm|trustworthy|accurate|clear|solid|robust)\b|\byou(?:'re| are) (?:wrong|mistaken)\b|\b(?:don't|do not) believe (?:you|that|it|this)\b|\bpretty sure\b|\b(?:sure|certain)\W*$|\bsafe bet\b|\bbet on\b|\b(?:just|only|merely) (?:a )?guess\w*|\bguarantee\w*|\btrust (?:this|that|the|your) (?:label|reading|answer|result|emotion)\b|\bdoubts?\b|\b(?:could|can|might|may) (?:you|this|that|it|the \w+) be (?:wrong|mistaken|incorrect|off)\b|\bis (?:it|that|this) (?:right|correct|wrong)\b"):
         return replace(about, intent="certainty")
     return None
 
@@ -213,7 +213,7 @@ def _arrays(text: str, about: Inquiry) -> Inquiry | None:
     return replace(about, intent="array", form=form, lines=_has(text, r"\bper line|lines\b"))
 
 
-_DEGREE = r"\bhow (?:strong\w*|intense\w*|wide\w*|much|big|far|large|pronounced|high|low|deep\w*|tight\w*|hard|marked|visible|heav\w+|open|closed|raised|lowered|broad\w*|clear\w*|active|[a-z]+(?:ed|en))\b|\b(?:levels?|intensit\w+|strength|degree|grades?|letters?|rate|rating|scale|score|magnitude|amount|extent|value|from absent to|0 to 5|a ?- ?e)\b"
+_DEGREE = r"\bhow (?:strong\w*|intense\w*|wide\w*|much|big|far|large|pronounced|high|low|deep\w*|tight\w*|hard|marked|visible|heav\w+|open|closed|raised|lowered|broad\w*|clear\w*|active|tense|[a-z]+(?:ed|en))\b|\b(?:levels?|intensit\w+|strength|degree|grades?|letters?|rate|rating|scale|score|magnitude|amount|extent|percent(?:age)?|value|(?:from|between) 0 (?:to|and) \d|from absent to|0 to 5|a ?- ?e)\b|\b(?:strong|intense|broad|big|wide|slight|deep)\b[^?]*\bor\b[^?]*\b(?:weak|strong|slight|faint|subtle|small|narrow|shallow|mild)\b|\d ?%|\bin %"
 
 
 def _degree(text: str, about: Inquiry) -> Inquiry | None:
@@ -224,7 +224,7 @@ def _degree(text: str, about: Inquiry) -> Inquiry | None:
 
 
 def _absent(text: str, about: Inquiry) -> Inquiry | None:
-    gone = r"\b(?:absent|missing|inactive|not (?:visible|present|active|shown|there|moving|seen|see|find|detect|observe|involved|found|detected|activated|occurring|to be seen)|isn't (?:visible|there|present|moving)|rule[sd]? out|exclude[sd]?|excluded|unlikely|impossible|aren't (?:active|present|there|visible)|(?:do(?:es)?|did|can)(?:n't|not| not) (?:you )?(?:move|occur|appear|show|see|find|detect)|at rest|least likely|without)\b"
+    gone = r"\b(?:absent|missing|inactive|not (?:visible|present|active|shown|there|moving|seen|see|find|detect|observe|involved|found|detected|activated|occurring|to be seen)|isn't (?:visible|there|present|moving)|rule[sd]? out|exclude[sd]?|excluded|unlikely|impossible|aren't (?:active|present|there|visible)|(?:do(?:es)?|did|can)(?:n't|not| not) (?:you )?(?:move|occur|appear|show|see|find|detect)|at rest|least likely|without)\b|\b(?:aus?|units?|muscles?|movements?) (?:(?:is|are|stays?|remains?|being) )?(?:switched |turned )?(?:off|zero|at zero|idle|silent|quiet|relaxed|unused|still)\b|\b(?:parts?|areas?|regions?|muscles?)\b.*\b(?:relaxed|still|unmoved|motionless|passive)\b|\b(?:levels?|intensity|values?) (?:of |is |at )?(?:zero|0)\b(?! (?:to|and|or|-))"
     if about.units or about.condition or YES_NO.search(text) or not _has(text, gone):
         return None
     return replace(about, intent="absent_emotions" if _has(text, r"\bemotions?|labels?|feelings?|moods?\b") else "absent")
@@ -244,9 +244,13 @@ def _movement(text: str, about: Inquiry) -> Inquiry | None:
 _OF_A_FACE = r"\b(?:face|facial|expressions?|emotions?|emotional|feel\w*|mood|looks?|looking|he|she|they|him|her|his|them|person|woman|man|people|this|that|it|so|you|your|label|reading|result|answer|decision|conclusion|picture|photo|image|clip|video|here)\b"
 
 
+_SMALL_TALK = re.compile(r"\b(?:please|the|an?|me|us|full|complete|short|brief|quick|some|your|with|and|give|now|but|not|explain|explanation|why|reasons?|reasoning|justify|justification|interpret|interpretation|evidence|cues?|clues?|analy[sz]e|analysis|describe|description|details?|detailed|report|narrate|summary|summari[sz]e|caption|conclusion|how come|show work|tell|say|more|go on|can|could|you|elaborate)\b|[^\w\s]")
+"""What a bare "why?", "full analysis please" consists of."""
+
+
 def _explain(text: str, about: Inquiry) -> Inquiry | None:
-    why = _has(text, r"\b(?:why|explain\w*|explanation|justif\w+|reasons?|reasoning|step[- ]by[- ]step|interpret\w*|what makes|what (?:leads?|led|brings?|brought|tells?|shows?|suggests?)|what (?:in|about|on|of) .*\b(?:tells?|shows?|suggests?|says|points?)|how (?:do|did|can|could) you (?:know|tell|arrive|conclude|decide|come|get)|how did you|how come|evidence|(?:which|what) (?:are (?:the )?)?signs|signs (?:of|for) (?:this|that|the)|based on what|on what basis|grounds|on what\b.*\bbase|bas(?:is|ed?) (?:for|of|your|this|that|the)|(?:features?|signs?|details?|aspects?|parts?) (?:that |which )?(?:support|suggest|lead|speak|point|indicate|justif)\w*|cues?|clues?|analy[sz]\w+|conclu\w+|walk me)\b")
-    told = _has(text, r"\b(?:describe|description|detail\w*|tell me (?:about|more|everything|all)|everything you|what do you see|what (?:can|do) you (?:see|observe|notice)|what is (?:going on|happening|visible|to be seen)|full report|characteri[sz]e|narrate|summari[sz]e|summary|caption|report)\b")
+    why = _has(text, r"\b(?:why|explain\w*|explanation|justif\w+|reasons?|reasoning|step[- ]by[- ]step|interpret\w*|what makes|what (?:leads?|led|brings?|brought|tells?|shows?|suggests?|speaks?|argues?|tipped|convince[sd]|made you)|(?:gives?|gave) (?:it|that|this|him|her|them) away|giveaway|what (?:in|about|on|of) .*\b(?:tells?|shows?|suggests?|says|points?)|how (?:do|did|can|could) you (?:know|tell|arrive|conclude|decide|come|get)|how did you|how come|evidence|(?:which|what) (?:are (?:the )?)?signs|signs (?:of|for) (?:this|that|the)|based on what|on what basis|grounds|on what\b.*\bbase|bas(?:is|ed?) (?:for|of|your|this|that|the)|(?:features?|signs?|details?|aspects?|parts?) (?:that |which )?(?:support|suggest|lead|speak|point|indicate|justif)\w*|cues?|clues?|prove (?:it|this|that)\W*$|(?:tell me|say|go on|know) more\W*$|elaborate\W*$|more details?|what supports?|show your work\w*|(?:motivate|substantiate|support|defend) (?:your|the|this|that)|analy[sz]\w+|conclu\w+|walk me)\b")
+    told = _has(text, r"\b(?:describe|description|detail\w*|tell me (?:about|more|everything|all(?! (?:the |active )*(?:aus?|action|units|muscles|emotions)\b))|everything you|what do you see|what (?:can|do) you (?:see|observe|notice)|what is (?:going on|happening|visible|to be seen)|full report|characteri[sz]e|narrate|summari[sz]e|summary|caption|report)\b")
     if about.regions and not why and not _has(re.sub(r"(?:upper|lower) face", "", text), r"\bface\b|\bexpression\b"):
         return replace(about, intent="region")
     if not (why or told) or _has(text, r"\bone word\b|\bsingle word\b|\bin a word\b|\blabel only\b|\bone label\b"):
@@ -254,7 +258,8 @@ def _explain(text: str, about: Inquiry) -> Inquiry | None:
     if about.regions and _has(text, r"\b(?:upper|lower) face\b"):
         return replace(about, intent="region")
     named = about.units or about.regions or about.condition or about.emotions
-    return replace(about, intent="explain") if named or len(text.split()) <= 2 or _has(text, _OF_A_FACE) else None
+    bare = not re.search(r"\w", _SMALL_TALK.sub(" ", text))
+    return replace(about, intent="explain") if named or bare or _has(text, _OF_A_FACE) else None
 
 
 def _region(text: str, about: Inquiry) -> Inquiry | None:
@@ -262,18 +267,18 @@ def _region(text: str, about: Inquiry) -> Inquiry | None:
 
 
 def _unit_list(text: str, about: Inquiry) -> Inquiry | None:
-    listed = r"\b(?:aus?|action ?units?|units?|(?:facial |face )?muscles?|facial (?:movements?|actions?)|movements?|facs|what (?:is )?mov(?:es|ing))\b"
+    listed = r"\b(?:aus?|action ?units?|units?|(?:facial |face )?muscles?|facial (?:movements?|actions?)|movements?|facs|what (?:is )?(?:mov(?:es|ing)|active|activated|firing))\b"
     return None if about.units or not _has(text, listed) else replace(about, intent="list")
 
 
 def _emotion(text: str, about: Inquiry) -> Inquiry | None:
-    several = len(about.emotions) > 1 and _has(text, r"\bor\b|\bversus\b|\bvs\b|/")
+    several = len(about.emotions) > 1 and _has(text, r"\bor\b|\bversus\b|\bvs\b|/|\bmore\b.*\bthan\b")
     asked = about.emotions and (YES_NO.search(text) or len(text.split()) <= 3 or _has(text, r"\bsigns? of|hint of|trace of\b|\bright\W*$|\bdoes(?:n't)? (?:he|she|it)\W*$|\bis(?:n't)? (?:he|she|it)\W*$"))
     if several:
         return replace(about, intent="choice")
     if asked:
         return replace(about, intent="is_emotion")
-    if _has(text, r"\b(?:emotions?|emotional(?:ly)?|feel(?:s|ing|ings)?|moods?|expressions?|express(?:es|ed|ing)?|convey\w*|communicat\w*|sentiments?|affect|look on (?:the|his|her) face|facial|label|state of mind)\b|\bhow (?:is|are|does|do) (?:he|she|they|this|the|it)\b(?: (?:person|man|woman|face|guy|girl|lady|boy))?(?: (?:look|seem|appear|doing|feeling|today|come across))?"):
+    if _has(text, r"\b(?:emotions?|emotional(?:ly)?|feel(?:s|ing|ings)?|moods?|expressions?|express(?:es|ed|ing)?|convey\w*|communicat\w*|sentiments?|affect|valence|vibes?|demeanou?r|spirits|look on (?:the|his|her) face|(?:read|label|classify|tag|rate) (?:this|the|that|his|her|their) (?:face|look|person)|(?:what|which|kind of|sort of) (?:a )?face (?:is|does|are|do) \w+(?: \w+)? (?:pull|mak)\w*|facial|label|state of mind)\b|\bhow (?:is|are|does|do) (?:he|she|they|this|the|it)\b(?: (?:person|man|woman|face|guy|girl|lady|boy))?(?: (?:look|seem|appear|doing|feeling|today|come across))?"):
         return replace(about, intent="emotion")
     return replace(about, intent="probability") if about.emotions and _has(text, r"\bhow \w+\b") else None
 

@@ -32,7 +32,7 @@ __all__ = [
     "units_in",
 ]
 
-PEOPLE = r"(?:faces?|persons?|people|m[ae]n|wom[ae]n|guys?|lad(?:y|ies)|girls?|boys?|ones?|children|child|kids?|individuals?|subjects?)"
+PEOPLE = r"(?:faces?|persons?|people|m[ae]n|wom[ae]n|guys?|lad(?:y|ies)|girls?|boys?|ones?|children|child|kids?|individuals?|subjects?|humans?|folks?|dudes?|chaps?|fell(?:ow|a)s?|adults?|patients?|participants?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +95,13 @@ _POLITE = re.compile(
 """A denial that asks for a yes."""
 _OWNER = re.compile(rf"\bof (?:the|this|that) (?:\w+ )?{PEOPLE}(?: (?:on|at|to|in) the \w+)?")
 _HOW = re.compile(
-    r"\bhow (?:\w+ly )?([\w-]+) (is|are|was|were) ((?:(?:the|his|her|their|both|this|that|these)\b)[\w' -]*)"
+    r"\bhow (?:\w+ly |far |wide )?([\w-]+) (is|are|was|were) ((?:the|his|her|their|both|this|that|these)\b(?: (?!on\b|from\b|in\b|at\b|as\b|with\b|right now\b)[\w'-]+)*)"
 )
 
 
 def _as_statement(text: str) -> str:
     """A question with its words in the order of a statement: "how raised are the cheeks" -> "the cheeks are raised"."""
+    text = re.sub(r"\bhow high (?=are|is)", "how raised ", text)
     text = re.sub(r"\byawn\w*", "mouth wide open", _OWNER.sub("", _POLITE.sub(" ", text)))
     return re.sub(r"\b(?:to|begin|start) (?=smil|frown|blink|grin|laugh)", "", _HOW.sub(r"\3 \2 \1", text))
 
@@ -159,7 +160,7 @@ _REGIONS: Mapping[str, str] = MappingProxyType(
      "lip": "mouth", "corner": "mouth", "chin": "chin", "jaw": "chin"}
 )  # fmt: skip
 _HALVES = re.compile(
-    r"\b(?P<half>upper|lower|top|bottom) (?:half of (?:the )?)?face\b|\b(?P<bare>top|bottom) half\b"
+    r"\b(?P<half>upper|lower|top|bottom) (?:(?:half|part|third|region|portion|area) of (?:the |this |his |her |their )?)?face\b|\b(?P<bare>top|bottom) half\b"
 )
 
 

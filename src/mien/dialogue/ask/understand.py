@@ -41,12 +41,14 @@ def understand(question: str) -> Inquiry:
     text = _plain(raw)
     if not raw.strip():
         return Inquiry("declined", f"I got no question. {HELP}", "empty")
+    if re.fullmatch(r"[\W\d]*\d\s*[-+*/^x×÷=]+\s*\d[\W\dx]*", text):
+        return Inquiry("declined", f"I do not do sums. {HELP}", "off-topic")
     if not re.search(r"[^\W\d_]", text):
         return _unclear("I got no question.")
     foreign = language_of(raw)
     if foreign is not None:
         name, line = foreign
-        reason = f"{line} I understand questions in English only, and this looks like {name}; please ask in English."
+        reason = f"{line} I understand questions in English only, and this looks like {name}; please ask in English.".lstrip()
         return Inquiry("declined", reason, "language")
     if greets(text):
         return Inquiry("declined", GREETING, "greeting")
@@ -114,13 +116,27 @@ def _plain(raw: str) -> str:
     text = re.sub(r"[\u201c\u201d\u00ab\u00bb]", '"', re.sub(r"[\u2010-\u2015]", "-", text))
     for short, full in (
         (r"\bwhats\b", "what is"), (r"\bwhat's\b", "what is"), (r"\bhow's\b", "how is"), (r"\bwho's\b", "who is"), (r"\bhe's\b", "he is"), (r"\bshe's\b", "she is"),
-        (r"\bit's\b", "it is"), (r"\bu\b", "you"), (r"\br\b", "are"), (r"\bpls\b|\bplz\b", "please"), (r"\bteh\b", "the"), (r"\bpic\b", "picture"), (r"\bpp?l\b", "people"),
+        (r"\bit's\b", "it is"), (r"\bu\b", "you"), (r"\br\b", "are"), (r"\bpls\b|\bplz\b", "please"), (r"\bteh\b", "the"), (r"\bchains? of thoughts?\b", "reasoning"), (r"\bpic\b", "picture"), (r"\bpp?l\b", "people"),
         (r"\bdoesnt\b", "doesn't"), (r"\bisnt\b", "isn't"), (r"\bdont\b", "don't"), (r"\bcant\b", "can't"), (r"\baction-units?\b", "action units"), (r"\b(au)[ _-]+(?=\d)", r"\1"), (r"\bwink(?:s|ed|ing)?\b", "au46"), (r"\bbit(?:e|es|ing|ten) (?:on |of )?(?:the |her |his |their )?(?:lower |upper )?lips?\b|\blip bit(?:e|ing)\b", "au32"),
-        (r"\bjaw (?:is )?clench\w*|\bclench\w* (?:the |her |his |their )?(?:jaw|teeth)\b", "au31"), (r"\bpuff\w* (?:up |out )?(?:the |her |his |their )?cheeks?\b|\bcheeks? puff\w*", "au34"),
+        (r"\bjaw (?:is )?clench\w*|\b(?:clench|grit|grind)\w* (?:the |her |his |their )?(?:jaw|teeth)\b", "au31"), (r"\bpuff\w* (?:up |out )?(?:the |her |his |their )?cheeks?\b|\bcheeks? puff\w*", "au34"),
         (r"\btongue (?:out|shown|visible|show)\b|\b(?:stick|show|put)\w* (?:out )?(?:the |her |his |their )?tongue\b(?: out)?", "au19"),
     ):  # fmt: skip
         text = re.sub(short, full, text)
+    text = re.sub(
+        r"\b(from|between) zero (to|and) (one|five)\b",
+        lambda found: f"{found[1]} 0 {found[2]} {_NUMBERS.index(found[3])}",
+        text,
+    )
+    text = _SPELT.sub(lambda found: f"{found[1]} {_NUMBERS.index(found[2])}", text)
     return re.sub(r"\s+", " ", text).strip()
+
+
+_NUMBERS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty"
+).split()
+_SPELT = re.compile(rf"\b(au|action units?|units?|level) ({'|'.join(_NUMBERS)})\b")
+"""Numbers in words: "action unit twelve"."""
 
 
 def _unclear(why: str) -> Inquiry:
@@ -137,7 +153,7 @@ def _sincere_smile(found: Inquiry | None) -> bool:
 
 
 _COMMON = frozenset(
-    "a about after all also am an and any anybody anyone anything are as at be been before being best between both but by can come could did do does doing done each either else end ever every "
+    "explain describe write translate calculate sing draw print play buy sell help meaning define a about after all also am an and any anybody anyone anything are as at be been before being best between both but by can come could did do does doing done each either else end ever every "
     "everybody everyone face faces facial few for from get give go good got had has have having he her here hers him his how i if in into is it its just know left let like list look looks looking made make "
     "man many may me mean middle might mine more most much must my name near no nobody none nor not now of off on one only or other our out over own part people person photo picture image video clip frame "
     "please point possible put quite rather right said same say see seem seems she should show shows side so some somebody someone something still such sure take tell than that the their them then there these "
@@ -175,7 +191,7 @@ def _in_scope(text: str) -> Inquiry | None:
     conditions, units, emotions = conditions_of(text), tuple(units_in(text)), emotions_in(text)
     condition = conditions[0] if conditions else None
     about = Inquiry(
-        "", units=units, emotions=tuple(emotions), regions=tuple(regions_in(text)), condition=condition, either=conditions[:2] if re.search(r"\bor\b", text) else (), negated=_negated(text, condition, units, emotions),
+        "", units=units, emotions=tuple(emotions), regions=() if "color" in text or "colour" in text else tuple(regions_in(text)), condition=condition, either=conditions[:2] if re.search(r"\bor\b", text) else (), negated=_negated(text, condition, units, emotions),
         place=place_of(text), moment=moment_of(text), yes_no=bool(YES_NO.search(text)), letters=bool(re.search(r"\bletters?\b|\ba ?- ?e\b|facs codes?\b|\bgrades?\b", text)),
     )  # fmt: skip
     return next((found for test in INTENTS if (found := test(text, about)) is not None), None)

@@ -43,7 +43,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "happiness|happy|happier|happiest",
             "joy|joyful|joyous|joyfulness|happily|cheerful|cheerfulness|cheery|delighted|delight|glad|gladness|"
             "amused|amusement|pleased|elated|elation|contented|contentment|gleeful|glee|merry|jubilant|ecstatic|"
-            "overjoyed|bliss|blissful|enjoyment|mirth|thrilled|euphoria|euphoric",
+            "overjoyed|bliss|blissful|enjoyment|mirth|thrilled|euphoria|euphoric|chuffed|stoked|"
+            "over the moon|on cloud nine",
             "pleasure|positive emotion|positive emotions|warmth|satisfaction|satisfied|content|good mood",
             "smile*|grin*|laugh*|laughter",
         ),
@@ -51,7 +52,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "sadness|sad|saddened|sadder|saddest",
             "sorrow|sorrowful|grief|grieving|mournful|mourning|gloom|gloomy|melancholy|melancholic|dejected|"
             "dejection|despondent|despondency|heartbroken|heartbreak|miserable|misery|despair|despairing|downcast|"
-            "tearful|depressed|woeful|woe|anguish|anguished|forlorn|unhappiness|unhappy",
+            "tearful|depressed|woeful|woe|anguish|anguished|forlorn|unhappiness|unhappy|bummed|"
+            "bummed out|gutted|down in the dumps",
             "disappointment|disappointed|hurt|emotional pain|distress|distressed|hopelessness|upset",
             "cry*|crying|weeping|tears",
         ),
@@ -64,7 +66,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fear": (
             "fear|fearful|fearfulness",
             "scared|afraid|terrified|terror|frightened|fright|panic|panicked|horror|horrified|dread|alarmed|"
-            "petrified|scare",
+            "petrified|scare|spooked|freaked out|creeped out",
             "anxiety|anxious|worried|worry|apprehension|apprehensive|alarm|nervous|nervousness|unease|threatened",
         ),
         "disgust": (
@@ -75,7 +77,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "anger": (
             "anger|angry|angered|angrier|angriest",
-            "mad|furious|fury|rage|raging|enraged|irate|outraged|outrage|irritated|irritation|annoyed|annoyance|"
+            "mad|pissed|pissed off|ticked off|grumpy|cranky|furious|fury|rage|raging|"
+            "enraged|irate|outraged|outrage|irritated|irritation|annoyed|annoyance|"
             "wrath|livid|infuriated|incensed|hostile|hostility|resentful|resentment",
             "frustration|frustrated|aggression|aggressive|displeasure|displeased",
         ),

@@ -132,7 +132,7 @@ _ACTIONS = {
     "furrow": "furrow*|knit*|contract*|contraction|corrugate*|bunch*|crease*|pinch*",
     "frown": "frown*|scowl*|glower*",
     "arch": "arch*",
-    "wide": "widen*|wide|wider|enlarge*|bulge*",
+    "wide": "widen*|wide|wider|enlarge*|bulge*|pop* out|pop* open",
     "wideopen": (
         "wide open|wide opened|open* wide|open* widely|widely open|widely opened|gape*|agape|opened very wide"
     ),
@@ -152,9 +152,9 @@ _ACTIONS = {
     "funnel": "funnel*|funneler|funneller",
     "out": "protrude*|protrusion|flare*|evert*",
     "press": "press*|pressor|presser|compress*|compression|clamp*|press* together|press* shut|clamp* shut",
-    "squeeze": "squeeze*|squeeze* together|squeeze* shut",
+    "squeeze": "squeeze*|squeeze* together|squeeze* shut|scrunch* shut|scrunch* closed|screwed shut|screwed up",
     "open": "open*|part*|separate*|separation|apart|ajar",
-    "slack": "slack|slacken*|hang* open",
+    "slack": "slack|slacken*|hang*|hang* open|hung|hung open|fall* open|fell open|drop* open",
     "puff": "puff*|puffer|inflate*|inflation|blow*|swell*|puff* out|blow* up|blow* out|balloon*",
     "thrust": "thrust*|jut*",
     "slide": "slide*|shift*|deviate*|deviation",
@@ -346,13 +346,13 @@ lips: press squeeze together = AU24 / lip press
 lips: tight narrow = AU23 / lip press
 lips: side stretch = AU20 / lip corner stretch
 lips: funnel out = AU22 / lip pucker
-lips: open = AU25 / mouth open
+lips: open slack = AU25 / mouth open
 lips: wideopen vstretch = AU25 / mouth open
 lips: close = -AU25 / -mouth open
 lips: in = AU28 / upper lip suck, lower lip suck
 lips: turnup smile curl = AU12 / lip corner pull
 lips: turndown down = AU15 / lip corner depress
-mouth: open = AU25 / mouth open
+mouth: open slack = AU25 / mouth open
 mouth: wideopen vstretch = AU27 / mouth open
 mouth: close = -AU25 / -mouth open
 mouth: side = AU20 / lip corner stretch

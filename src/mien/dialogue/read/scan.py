@@ -159,18 +159,23 @@ def scan(text: str, lexicon: Mapping[str, tuple[Entry, ...]] = LEXICON) -> list[
                 atoms.append(_mark(text, match, atoms))
             else:
                 atoms.append(_atom(Atom, (_MARKS.get(word, word), *match.span(), None)))
-        elif group == "codes":
-            atoms += _codes(match)
-        elif group == "number":
-            atoms.append(Atom("#", match.start(), match.end(), float(match.group())))
-        elif group == "line":
-            line = _line(text, match)
-            atoms += [] if line is None else [Atom("|", match.start(), match.end(), line)]
-        elif group == "box":
-            atoms.append(Atom("!" if match.group() == "[ ]" else "+", match.start(), match.end(), "before"))
         else:
-            atoms.append(Atom("w", match.start(), match.end()))
+            atoms += _rare(text, match, group)
     return atoms
+
+
+def _rare(text: str, match: re.Match[str], group: str | None) -> list[Atom]:
+    """Atoms of a token that is neither word nor mark."""
+    if group == "codes":
+        return _codes(match)
+    if group == "number":
+        return [Atom("#", *match.span(), float(match.group()))]
+    if group == "line":
+        line = _line(text, match)
+        return [] if line is None else [Atom("|", *match.span(), line)]
+    if group == "box":
+        return [Atom("!" if match.group() == "[ ]" else "+", *match.span(), "before")]
+    return [Atom("w", *match.span())]
 
 
 _atom = tuple.__new__
