@@ -310,7 +310,9 @@ def _most(inquiry: Inquiry, faces: Sequence[FaceResult]) -> Answer:
     first, second = (_value(inquiry, face) for face in ranked[:2])
     each = ", ".join(f"{_value(inquiry, face):.2f} for {_called(face, faces)}" for face in ranked)
     if abs(first - second) <= _EQUAL:
-        return answered(f"Both about equally. {_named(inquiry).capitalize()}: {each}.")
+        return answered(
+            f"{'Both about equally' if len(shown) == 2 else 'None stands out'}. {_named(inquiry).capitalize()}: {each}."
+        )
     place = _called(ranked[0], faces)
     return answered(f"{place[:1].upper()}{place[1:]}. {_named(inquiry).capitalize()}: {each}.")
 

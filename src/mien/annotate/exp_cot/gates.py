@@ -238,7 +238,7 @@ _OVER, _UNDER = 1.9, 1.4
 
 def _missing_cost(value: float) -> float:
     """An unnamed movement: dearer the stronger it is."""
-    return 0.05 if value < _WEAK else 0.15 if value < _LEVEL_B else 0.35
+    return 0.02 if value < _WEAK else 0.05 if value < _LEVEL_B else 0.1
 
 
 def _denied_cost(value: float, observed: bool) -> float:
@@ -254,20 +254,21 @@ def _invented_cost(claim: MovementClaim, values: Mapping[str, float], observed: 
     kin = any(values.get(name, 0.0) >= _WEAK for name in names)
     slight = claim.level is not None and claim.level[0] < 2
     if not observed:
-        return 0.1 if kin else 0.4
+        return 0.1 if kin else 0.2
     if claim.movement in MOVEMENTS_24:
         return 0.6 if slight else BUDGET
-    return 0.25 if kin else 0.6
+    return 0.1 if kin else 0.3
 
 
 def _degree_cost(claim: MovementClaim, values: Mapping[str, float], observed: bool) -> float:
-    """A degree word that is off by about two levels, on all sides that it speaks of."""
+    """A degree word off by about two levels, on all sides that it speaks of; teachers exaggerate what is weak."""
     here = _values_of(claim, values)
     if claim.level is None or not claim.present or not here or claim.movement not in MOVEMENTS_24:
         return 0.0
     off = [(sum(claim.level) + 1.0) / 2.0 - level_position(value) for value in here]
     wrong = all(one >= _OVER or one <= -_UNDER for one in off)
-    return (BUDGET if observed else 0.4) if wrong else 0.0
+    weak = max(here) < _LEVEL_B and min(off) > 0
+    return (BUDGET if observed and not weak else 0.3) if wrong else 0.0
 
 
 def refined_faults(

@@ -223,7 +223,8 @@ def _movement(inquiry: Inquiry, result: FaceResult) -> Answer:
         opening += "" if yes else ": it is present"
         text = f"{opening}. {states}."
     else:
-        text = f"{opening}, absent: {states.replace('; ', ', ')}."
+        called = f", {condition.words}. Absent" if condition.absent else ", absent"
+        text = f"{opening}{called}: {states.replace('; ', ', ')}."
     return answered(text, Labels(au_presence={key: result.aus[key].presence for key in condition.aus}))
 
 
@@ -328,6 +329,9 @@ def _array(inquiry: Inquiry, result: FaceResult) -> Answer:
         "level": lambda: Labels(au_level={key: reading.level for key, reading in known.items()}),
         "intensity": lambda: Labels(au_intensity={key: reading.intensity for key, reading in known.items()}),
     }[form]()
+    if inquiry.json:
+        quoted = (f'"{pair.replace(": ", chr(34) + ": ")}' for pair in pairs)
+        return answered(f"{{{', '.join(quoted)}}}".replace(": nan", ": null"), labels)
     return answered("\n".join(pairs) if inquiry.lines else f"[{', '.join(pairs)}]", labels)
 
 

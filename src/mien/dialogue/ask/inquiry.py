@@ -35,6 +35,8 @@ class Inquiry:
     letters: bool = False
     lines: bool = False
     """One item per line."""
+    json: bool = False
+    """As an object of JSON, in place of a list of pairs."""
     negated: bool = False
     """``"isn't … ?"`` inside the sentence: yes means absent."""
     angle: str = "all"
@@ -74,6 +76,13 @@ _ORDINALS = {
 }
 
 
+_SIDEWAYS = re.compile(
+    r"\b(?:turn|look|facing|point|lean|tilt|rotat|gaz)\w*(?: \w+){0,3}? (?:to )?(?:the |his |her |their )?(?:left|right)\b"
+    r"(?: or (?:to )?(?:the |his |her |their )?(?:left|right)\b)?|\b(?:am|was|are) (?:i|we|you) right\b"
+)
+"""Where a head or an eye points, which is no face's place; and "am I right"."""
+
+
 def place_of(text: str) -> str | int | None:
     """The face that is meant; sides of one face (``left eye``) name none."""
     part = r"(?:eyes?|eye ?brows?|brows?|cheeks?|eye ?lids?|lids?|corners?|half|side of (?:the|her|his|their) (?:face|mouth)|lip|nostril)"
@@ -93,6 +102,7 @@ def place_of(text: str) -> str | int | None:
     ordinal = re.search(r"\b(" + "|".join(_ORDINALS) + rf")\b {PEOPLE}\b", text)
     if ordinal:
         return 100 + _ORDINALS[ordinal[1]]
+    text = _SIDEWAYS.sub(" ", text)
     for name, words in (
         ("left", r"\bleft-?most\b|\bleft(?!\s*" + part + r"\b)(?! or right| and right|-right)\b"),
         (

@@ -59,6 +59,8 @@ def _count(text: str, about: Inquiry) -> Inquiry | None:
         return replace(about, intent="which")
     if _has(text, rf"\b(?:how many|number of|count(?: of| up)?|amount of)\b.*\b{PEOPLE}\b|\bhow many\b\W*$|\bhow many (?!seconds|times|frames|minutes).*\b(?:smil|happy|sad|angry|there)\w*|\b{PEOPLE} count\b|\bhead ?count\b|^\W*how many\b.*\b(?:are|is) \w+ing\b") and not _has(text, r"\bemotions?|units?|aus?\b|\bhow many times\b"):
         return replace(about, intent="compare", quantifier="count", place=None)
+    if not named and _has(text, rf"\b(?:one|two|three|1|2|3)(?: {PEOPLE})? or (?:more|several|two|three|four|2|3|4)\b") and _has(text, rf"\b{PEOPLE}\b"):
+        return replace(about, intent="compare", quantifier="count", place=None)
     if not named and _has(text, rf"\b(?:more than one|several|multiple|many|two|other|another|only one|just one|a single|alone|a group of)\b.*\b{PEOPLE}\b|\balone\b|\banybody else\b|\banyone else\b"):
         return replace(about, intent="several", quantifier="one" if _has(text, r"only one|just one|single|alone") else "many")
     if not named and _has(text, r"\b(?:is|are) there (?:(?:an?|any)\b.*\b)?(?:faces?|persons?|people|human|somebody|someone)\b|\b(?:do|can|did) you (?:see|find|detect) (?:an?|any) (?:faces?|persons?|people)\b|\bface found\b|\b(?:see|find|detect) (?:any|some)(?:one|body)\W*$|\b(?:anybody|anyone|somebody|someone|any people|a person|a face|nobody)\b.*\b(?:in|on) (?:the|this|that) (?:picture|photo|image|clip|video|frame)\b"):
@@ -210,7 +212,7 @@ def _arrays(text: str, about: Inquiry) -> Inquiry | None:
     form: Form = "binary" if _has(text, r"\b(?:binary|0/1|0 or 1|0 and 1|0s (?:and|or) 1s|(?:zeros?|ones?) (?:and|or) (?:zeros?|ones?)|presence|present (?:\(1\) )?or absent|present/absent|true or false|booleans?)\b") else "level"
     if _has(text, r"\b(?:intensit\w+|decimals?|floats?|(?:between|from) 0 (?:and|to) 1(?!\d)|0 ?(?:-|to|\.\.+) ?1(?:\.0)?(?!\d)|continuous)\b") and not _has(text, r"\blevels?\b|\b0 ?(?:-|to|\.\.+|and) ?5\b"):
         form = "intensity"
-    return replace(about, intent="array", form=form, lines=_has(text, r"\bper line|lines\b"))
+    return replace(about, intent="array", form=form, lines=_has(text, r"\bper line|lines\b"), json=_has(text, r"\bjson\b|\bdict(?:ionary)?\b"))
 
 
 _DEGREE = r"\bhow (?:strong\w*|intense\w*|wide\w*|much|big|far|large|pronounced|high|low|deep\w*|tight\w*|hard|marked|visible|heav\w+|open|closed|raised|lowered|broad\w*|clear\w*|active|tense|[a-z]+(?:ed|en))\b|\b(?:levels?|intensit\w+|strength|degree|grades?|letters?|rate|rating|scale|score|magnitude|amount|extent|percent(?:age)?|value|(?:from|between) 0 (?:to|and) \d|from absent to|0 to 5|a ?- ?e)\b|\b(?:strong|intense|broad|big|wide|slight|deep)\b[^?]*\bor\b[^?]*\b(?:weak|strong|slight|faint|subtle|small|narrow|shallow|mild)\b|\d ?%|\bin %"

@@ -59,7 +59,7 @@ _SMILES: tuple[tuple[re.Pattern[str], Condition], ...] = tuple(
     for pattern, absent, words in (
         (
             rf"{_REAL}\b[^.?!]{{0,30}}\b{_SMILE}|{_SMILE}\w*\b[^.?!]{{0,30}}\b{_REAL}\b|duchenne|\beyes?\b[^.?!]{{0,20}}\b(?:smil\w+|join\w*|involved|take part|crinkl\w+)"
-            rf"|{_SMILE}\w*\b[^.?!]{{0,12}}\b(?:reach\w*|touch\w*|with|in|involv\w*|includ\w*)[^.?!]{{0,12}}\beyes?\b|crow'?s feet",
+            rf"|{_SMILE}\w*\b[^.?!]{{0,12}}\b(?:reach\w*|touch\w*|with|in|involv\w*|includ\w*)[^.?!]{{0,12}}\beyes?\b",
             False, "a genuine (Duchenne) smile",
         ),
         (rf"{_FAKE}\b[^.?!]{{0,25}}\b{_SMILE}|{_SMILE}\w*\b[^.?!]{{0,25}}\b{_FAKE}\b", True, "a posed smile"),
@@ -87,7 +87,7 @@ _NAMES = sorted(
 _NAMED = re.compile(rf"\b(?P<name>{'|'.join(name for name, _ in _NAMES)})s?\b")
 _KEYS = dict(_NAMES)
 _UNIT = re.compile(
-    r"\b(?:aus?|action ?units?|units?)[\s#-]*((?:\d{1,2}[a-e]?\b[\s,+&/]*(?:(?:and|or|vs\.?|versus|to|with)\s+(?:au)?\s*)?(?:aus?\s*)?)+)"
+    r"\b(?:aus?|action ?units?|units?)[\s#-]*((?:\d{1,2}[a-e]?\b(?!\s*-\s*\d|\.\d)[\s,+&/]*(?:(?:and|or|vs\.?|versus|to|with)\s+(?:au)?\s*)?(?:aus?\s*)?)+)"
 )
 _POLITE = re.compile(
     r"^\W*(?:is|are|does|do|did|was|has|have|can|could|wo|would)n't\b|\b(?:yes or no|or not|no\?|(?:isn't|doesn't|don't|aren't) (?:it|he|she|they)\W*$)"

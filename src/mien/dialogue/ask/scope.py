@@ -184,10 +184,14 @@ HARD = frozenset(
 )
 """Topics that decline a question whatever else it asks; the others give way to a clear question about a movement."""
 
-_GREETS = re.compile(
-    r"^(?:\W*(?:lol|haha+|wow|cool|nice|great|perfect|sorry|hi+|hello+|hey+|hiya|howdy|yo|greetings|good (?:morning|day|evening|afternoon)|thanks?(?: you)?(?: (?:very|so) much)?|thx|"
-    r"ok(?:ay)?|bye|goodbye|please|help(?: me)?|start|test(?:ing)?)(?:\s+(?:there|you|mien|again|everyone|all|friend|bot))?)+\W*$"
-)  # fmt: skip
+_GREETS = frozenset(
+    "hi hello hey hiya howdy yo greetings morning day evening afternoon thanks thank thx ok okay bye goodbye please help start "
+    "test testing lol haha wow cool nice great perfect sorry cheers".split()
+)
+_TO_WHOM = _GREETS | frozenset(
+    "there you me mien again everyone all friend bot good very so much ya man then".split()
+)
+_MOST_GREETED = 7
 
 LANGUAGES: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType(
     {
@@ -293,7 +297,8 @@ _MOST = 600
 
 def greets(text: str) -> bool:
     """Whether a lower-case text is a greeting and nothing else."""
-    return bool(_GREETS.match(text))
+    words = re.findall(r"[^\W\d_]+", text[:100])
+    return 0 < len(words) <= _MOST_GREETED and not _GREETS.isdisjoint(words) and _TO_WHOM.issuperset(words)
 
 
 def topic_of(text: str) -> tuple[Topic, str] | None:

@@ -197,10 +197,17 @@ def _in_scope(text: str) -> Inquiry | None:
     return next((found for test in INTENTS if (found := test(text, about)) is not None), None)
 
 
+_TAG = re.compile(
+    r"n[o']t\b.*,\s*(?:is|are|was|were|does|do|did|has|have) (?:he|she|they|it|there|this|that)\W*$"
+)
+
+
 def _negated(
     text: str, condition: Condition | None, units: tuple[str, ...], emotions: Mapping[str, bool]
 ) -> bool:
-    """Whether the thing asked for is denied in the question."""
+    """Whether the thing asked for is denied in the question; "he isn't sad, is he?" asks for a plain no."""
+    if _TAG.search(text):
+        return False
     if units:
         return units_denied(text)
     if condition is not None:
