@@ -17,7 +17,17 @@ from mien.evaluate.forms import measured, say
 from mien.evaluate.suite import Suite
 from mien.face.decode.clips import middle
 
-__all__ = ["NO_REPLY", "Answerer", "Given", "ReaderAnswers", "Said", "ServerAnswers", "Shown", "shown_face"]
+__all__ = [
+    "NO_REPLY",
+    "Answerer",
+    "Given",
+    "ReaderAnswers",
+    "Said",
+    "ServerAnswers",
+    "Shown",
+    "encoded",
+    "shown_face",
+]
 
 NO_REPLY = "no reply"
 """How the reason begins where a server gave nothing to score."""
@@ -204,7 +214,7 @@ class ServerAnswers:
         return Said(reply.text, "cut off" if reply.finish == "length" else None)
 
     def _request(self, shown: Shown, suite: Suite) -> ChatRequest:
-        picture = _encoded(shown_face(shown), suite.side)
+        picture = encoded(shown_face(shown), suite.side)
         return ChatRequest(
             f"eval/{suite.name}",
             "1",
@@ -229,7 +239,7 @@ def shown_face(shown: Shown) -> Image:
     return image[rows, columns]
 
 
-def _encoded(image: Image, side: int | None) -> ChatImage:
+def encoded(image: Image, side: int | None) -> ChatImage:
     """As JPEG, scaled to a square where the suite says so; equal pixels give equal bytes."""
     picture = pillow.fromarray(image)
     if side is not None:

@@ -28,7 +28,7 @@ from mien.evaluate.suite import Suite
 from mien.work.journal import JOURNAL, Entry, Journal, Row
 from mien.work.loop import Shard, attempt
 
-__all__ = ["BLOCK", "Plan", "evaluate", "read_rows", "score_run", "suites_of"]
+__all__ = ["BLOCK", "Plan", "evaluate", "read_rows", "row_of", "score_run", "suites_of"]
 
 BLOCK = 32
 """Items that are answered together: always the same ones, so that a resumed run gives the same numbers."""
@@ -244,7 +244,7 @@ class _Asker:
         shown = faces.of(block)
         answers = iter(_tried([one for one in shown if isinstance(one, Shown)], suite, model))
         said = [Said(None, str(one)) if isinstance(one, MienError) else next(answers) for one in shown]
-        return [_row(item, suite, one) for item, one in zip(block, said, strict=True)]
+        return [row_of(item, suite, one) for item, one in zip(block, said, strict=True)]
 
     def close(self) -> None:
         if self._opened is not None:
@@ -265,7 +265,8 @@ def _tried(ready: Sequence[Shown], suite: Suite, model: Answerer) -> list[Said]:
     return [said for one in ready for said in _tried([one], suite, model)]
 
 
-def _row(item: Asked, suite: Suite, said: Said) -> dict[str, Any]:
+def row_of(item: Asked, suite: Suite, said: Said) -> dict[str, Any]:
+    """The row of predictions of one item."""
     status = "failed" if said.answer is None else "answered"
     return {
         "place": item.place,
