@@ -100,7 +100,7 @@ class PocketRecipe:
     expression: ExpressionStage = field(default_factory=ExpressionStage)
     belief: BeliefStage = field(default_factory=BeliefStage)
     hidden: HiddenStage = field(default_factory=HiddenStage)
-    head_share: float = 0.5
+    head_share: float = 0.35
     """How much the evidence head's logits count beside the expression encoder's."""
     rarity: float = 0.1
     """Strength of the logit adjustment: some accuracy for the recall of rare emotions."""
