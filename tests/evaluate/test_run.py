@@ -136,6 +136,9 @@ def test_a_folder_is_its_own_run_s(tmp_path):
             lambda fold: Hash(),
             {"model": "hash"},
         )
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / ".run.json.elsewhere+99999999+abcdef.part.json").write_text("{")
+    evaluate(Plan([suite], tmp_path / "torn", {"": root}), lambda fold: Hash(), {"model": "hash"})
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "notes.txt").write_text("mine")
     with pytest.raises(BadConfig, match=r"no run\.json"):

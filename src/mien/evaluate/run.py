@@ -188,7 +188,7 @@ def _begin(out: Path, settings: Mapping[str, Any], items: Sequence[Asked]) -> Ru
                 expected="an empty folder, or the same command again",
                 fix="Choose another --out",
             )
-    elif out.is_dir() and any(path.name != JOURNAL.parent.name for path in out.iterdir()):
+    elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise BadConfig(
             got=f"{out}, which holds files but no run.json",
             expected="an empty folder",
