@@ -340,7 +340,10 @@ def test_killed_after_every_second_step_what_is_drawn_ends_with_the_same_bytes(t
             break
         except KeyboardInterrupt:
             kills += 1
-    assert kills >= 4 and ended == whole
+            if kills == 2:  # the kill came while the checkpoint was written
+                (state_file,) = (tmp_path / "killed").glob("checkpoint-*/trainer_state.json")
+                state_file.write_bytes(state_file.read_bytes()[:100])
+    assert kills >= 5 and ended == whole
 
 
 # ---- what is not finite
