@@ -6,7 +6,9 @@ import json
 import struct
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,3 +116,50 @@ def test_good_files_of_every_kind(tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         assert np.allclose(read_landmarks(path).points[0], POINTS, atol=1e-3)
     assert read_landmarks(tmp_path / "a.npz").size == read_landmarks(tmp_path / "a.json").size == (640, 480)
+
+
+def named(points: Any) -> list[dict[str, float]]:
+    return [dict(zip("xyz", map(float, point), strict=True)) for point in points]
+
+
+def text_of(points: Any, mark: str) -> str:
+    rows = (mark.join(str(value) for value in row) for row in points.tolist())
+    return "\n".join(row.replace(".", ",") if mark == ";" else row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("semicolons.csv", lambda points: text_of(points, ";")),
+        ("tabs.csv", lambda points: text_of(points, "\t")),
+        ("blanks.csv", lambda points: text_of(points, "  ")),
+        ("header.csv", lambda points: "i, X, Y, Z\n0," + text_of(points, ",").replace("\n", "\n0,")),
+        ("pyfeat.csv", lambda points: ",".join(f"{axis}_{i}" for axis in "xyz" for i in range(478))
+            + "\n" + ",".join(map(str, points.T.ravel().tolist()))),
+        ("bom.json", lambda points: "\ufeff" + json.dumps(points.tolist())),
+        ("names.json", lambda points: json.dumps({"landmarks": named(points), "size": [640, 480]})),
+        ("mediapipe.json", lambda points: json.dumps(
+            {"faceLandmarks": [named(points / [640, 480, 640])], "size": [640, 480]})),
+        ("frames.json", lambda points: json.dumps([named(points)] * 2)),
+    ],
+)  # fmt: skip
+def test_points_as_other_programs_write_them(tmp_path: Path, name: str, text: Callable[[Any], str]) -> None:
+    points = np.random.default_rng(0).uniform(50, 400, (478, 3)).round(2)
+    (tmp_path / name).write_text(text(points), encoding="utf-8")
+    found = read_landmarks(tmp_path / name).points
+    assert len(found) == (2 if "frames" in name else 1)
+    np.testing.assert_allclose(found[0], points, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("openface.csv", "frame, face_id, x_0, x_67\n1,0,5,5\n", "columns frame, face_id"),
+        ("two.json", json.dumps({"face_landmarks": [[{"x": 0}]] * 2}), "2 faces"),
+        ("units.json", json.dumps({"faceLandmarks": [[{"x": 0.5, "y": 0.5, "z": 0.1}] * 478]}), "Add `size`"),
+    ],
+)
+def test_points_of_others_that_cannot_be_taken(tmp_path: Path, name: str, text: str, said: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadInput, match=said):
+        read_landmarks(tmp_path / name)

@@ -9,6 +9,7 @@ import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, TextIO
 
@@ -31,6 +32,14 @@ _MOST_NUMBERS = _MOST_FRAMES * LANDMARKS * 3
 _MOST_JSON = 100_000_000
 """Bytes; numbers take five times as much in memory as in text."""
 _LONGEST_LINE = 1_000_000
+_RESULTS = ("faceLandmarks", "face_landmarks", "multi_face_landmarks")
+"""MediaPipe's own results as JSON: a list of faces."""
+_NAMES = (
+    [f"mesh_{axis}_{point}" for point in range(LANDMARKS) for axis in "xyz"],
+    [f"{axis}_{point}" for point in range(LANDMARKS) for axis in "xyz"],
+    ["x", "y", "z"],
+)
+"""Columns of mien's tables, of py-feat's MediaPipe detector, and of one point a row."""
 _FAULTS = (*FAULTS, csv.Error, zipfile.BadZipFile)
 
 
@@ -49,11 +58,14 @@ def read_landmarks(path: Path) -> LandmarkFrames:
 
     * ``.npy``: (478, 3) or (N, 478, 3), px.
     * ``.npz``: the same as ``landmarks`` (or the only array), with optional ``size`` = (width, height).
-    * ``.json``: nested lists of that shape, or an object with ``landmarks`` and optional ``size``.
-    * ``.csv``: columns ``mesh_x_0`` … ``mesh_z_477`` (mien's and py-feat's names), one frame per row; or,
-      without a header, 478 rows ``x,y,z`` or rows of 1434 numbers ``x0,y0,z0,x1,…``.
+    * ``.json``: nested lists of that shape, or an object with ``landmarks`` and optional ``size``; a point may be
+      ``{"x": …, "y": …, "z": …}``; MediaPipe's results of one face (``faceLandmarks``, ``face_landmarks``).
+    * ``.csv``: columns ``mesh_x_0`` … ``mesh_z_477`` (mien's and py-feat's names) or ``x_0`` … ``z_477``, one frame per
+      row; or 478 rows with the columns ``x``, ``y``, ``z``; or, without a header, 478 rows ``x,y,z`` or rows of 1434
+      numbers ``x0,y0,z0,x1,…``. Cells may be parted by commas, semicolons (then with decimal commas), tabs or blanks.
 
-    What a header promises is checked before anything is unpacked: at most 60,000 frames.
+    Points in MediaPipe's 0..1 units are scaled where the file says ``size``. What a header promises is checked before
+    anything is unpacked: at most 60,000 frames.
 
     Raises:
         BadInput: unreadable, too large, of another shape, in 0..1 units instead of px, partly NaN or infinite, or
@@ -121,28 +133,61 @@ def _read_npz(path: Path) -> _Parsed:
 def _read_json(path: Path) -> _Parsed:
     if path.stat().st_size > _MOST_JSON:
         raise ValueError(f"{path.stat().st_size:,} bytes of JSON, of {_MOST_JSON:,} at most; .npy holds more")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(content, Mapping):
-        return np.asarray(content, dtype=np.float64), None
-    return np.asarray(content["landmarks"], dtype=np.float64), _pair(content.get("size"))
+        return _numbers(content), None
+    result = next((content[name] for name in _RESULTS if name in content), None)
+    if result is None:
+        return _numbers(content["landmarks"]), _pair(content.get("size"))
+    if len(result) != 1:
+        raise ValueError(f"{len(result)} faces; one face per file, several frames as `landmarks`")
+    return _numbers(result[0]), _pair(content.get("size"))
+
+
+def _numbers(content: Any) -> npt.NDArray[np.float64]:
+    """Nested lists of numbers, or lists of points with names."""
+    if isinstance(content, list) and content:
+        if isinstance(content[0], Mapping):
+            return np.asarray([[point[axis] for axis in "xyz"] for point in content], dtype=np.float64)
+        if isinstance(content[0], list) and content[0] and isinstance(content[0][0], Mapping):
+            return np.stack([_numbers(frame) for frame in content])
+    return np.asarray(content, dtype=np.float64)
 
 
 def _rows(file: TextIO) -> Iterator[list[str]]:
-    return csv.reader(iter(lambda: file.readline(_LONGEST_LINE), ""))
+    """Cells of a text, whatever stands between them; with semicolons a comma is the decimal point."""
+    first = file.readline(_LONGEST_LINE)
+    file.seek(0)
+    lines = iter(lambda: file.readline(_LONGEST_LINE), "")
+    mark = next((one for one in ";\t," if one in first), None)
+    if mark is None:
+        return (line.split() for line in lines)
+    cells = csv.reader(lines, delimiter=mark)
+    return ([cell.replace(",", ".") for cell in row] for row in cells) if mark == ";" else cells
 
 
 def _read_csv(path: Path) -> _Parsed:
-    names = [f"mesh_{axis}_{point}" for point in range(LANDMARKS) for axis in "xyz"]
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = _rows(file)
-        header = [name.strip() for name in next(rows, [])]
-        if names[0] in header:
-            columns = [header.index(name) for name in names]
-            values = _stacked([row[column] or "nan" for column in columns] for row in rows if row)
+        rows = filter(None, _rows(file))
+        first = next(rows, [])
+        header = [name.strip().lower() for name in first]
+        columns = next((found for names in _NAMES if (found := _places(names, header))), None)
+        if columns is not None:
+            values = _stacked([row[column] or "nan" for column in columns] for row in rows)
+        elif header[:1] and any(
+            cell.isalpha() or "_" in cell for cell in header if cell not in ("nan", "inf")
+        ):
+            raise ValueError(
+                f"columns {', '.join(header[:4])} …, neither mesh_x_0 … mesh_z_477 nor x_0 … z_477 nor x, y, z"
+            )
         else:
-            file.seek(0)
-            values = _stacked(row for row in _rows(file) if row)
+            values = _stacked(chain([first], rows))
     return (values if values.shape == (LANDMARKS, 3) else values.reshape(-1, LANDMARKS, 3)), None
+
+
+def _places(names: list[str], header: list[str]) -> list[int] | None:
+    places = {name: place for place, name in reversed(list(enumerate(header)))}
+    return [places[name] for name in names] if all(name in places for name in names) else None
 
 
 def _stacked(rows: Iterable[list[str]]) -> FloatArray:
@@ -190,11 +235,13 @@ def _checked(
             fix="Drop or fill the damaged points",
         )
     flat = stack[..., :2][finite[..., :2]]
-    if flat.max() < _NORMALISED:
+    if size is not None and 0 < flat.max() < _NORMALISED:
+        stack = stack * np.array([size[0], size[1], size[0]])
+    elif flat.max() < _NORMALISED:
         raise BadInput(
             got=f"{path} with x and y of at most {flat.max():.3g}",
             expected="landmarks in px (these look like MediaPipe's 0..1 units)",
-            fix="Multiply x and z by the image width and y by its height",
+            fix="Add `size` (width, height) to JSON or .npz, or multiply x and z by the width and y by the height",
         )
     width, height = size or tuple(
         max(math.ceil(float(np.nanmax(stack[..., axis]))) + 1, 1) for axis in (0, 1)
