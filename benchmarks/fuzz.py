@@ -16,7 +16,7 @@ import tempfile
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ SHARES = {
     "pictures": 3,
     "videos": 3,
     "landmarks": 2,
-    "faces": 3,
+    "faces": 1.5,
     "manifests": 2,
     "models": 0.5,
     "journals": 0.8,
@@ -74,7 +74,7 @@ def read_chunk(kind: str, count: int, seed: int) -> None:
     tell(done=done, good=good, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
 
 
-def lines_of(kind: str, count: int, seed: int) -> Iterator[dict[str, Any]]:
+def lines_of(kind: str, count: int, seed: int) -> list[dict[str, Any]]:
     """What the process told; its end, when it was ended, as ``hung``."""
     command = [sys.executable, __file__, "--chunk", kind, str(count), str(seed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
@@ -89,7 +89,7 @@ def lines_of(kind: str, count: int, seed: int) -> Iterator[dict[str, Any]]:
         why = "hung" if child.returncode in (-signal.SIGPROF, -signal.SIGKILL) else "uncaught"
         lines.append({why: f"{last[-1:]}: status {child.returncode} {complaint[-300:]}"})
         lines.append({"done": len(last), "good": 0, "peak": 0.0})
-    yield from lines
+    return lines
 
 
 def measure_all(record: Record) -> None:
@@ -100,11 +100,15 @@ def measure_all(record: Record) -> None:
     read: Counter[str] = Counter()
     sound: Counter[str] = Counter()
     peak = {name: 0.0 for name in names}
+    chunks = []
     for name in names:
-        wanted = -(-int((record.options.limit or MUTANTS) * SHARES.get(name, 1)) // whole)
-        for chunk in range(int(-(-wanted // CHUNK))):
-            count = int(min(CHUNK, wanted - chunk * CHUNK))
-            for line in lines_of(name, count, 1000 * (record.options.seed + 1) + chunk):
+        wanted = int(-(-(record.options.limit or MUTANTS) * SHARES.get(name, 1) // whole))
+        for start in range(0, wanted, CHUNK):
+            seed = 1000 * (record.options.seed + 1) + start // CHUNK
+            chunks.append((name, min(CHUNK, wanted - start), seed))
+    with ThreadPoolExecutor(record.options.jobs) as pool:
+        for (name, *_), lines in zip(chunks, pool.map(lambda chunk: lines_of(*chunk), chunks), strict=True):
+            for line in lines:
                 for fault in faults.keys() & line.keys():
                     faults[fault].append(line[fault])
                     print(f"{fault}: {line[fault]}", flush=True)
@@ -112,7 +116,7 @@ def measure_all(record: Record) -> None:
                     read[name] += line["done"]
                     sound[name] += line["good"]
                     peak[name] = max(peak[name], line["peak"])
-        print(f"{name}: {read[name]} read, {sound[name]} sound, {peak[name]:.0f} MB", flush=True)
+            print(f"{name}: {read[name]} read, {sound[name]} sound, {peak[name]:.0f} MB", flush=True)
     total = sum(read.values())
     for fault, about in (
         ("uncaught", "uncaught"),
@@ -131,7 +135,9 @@ def main() -> None:
         return
     from _record import parser, run
 
-    run("fuzz", parser("Mutants of everything that mien reads."), measure_all)
+    options = parser("Mutants of everything that mien reads.")
+    options.add_argument("--jobs", type=int, default=2, help="processes side by side (default: 2)")
+    run("fuzz", options, measure_all)
 
 
 if __name__ == "__main__":

@@ -376,8 +376,8 @@ def faces(folder: Path, count: int, seed: int) -> Iterator[Case]:
 
     analyzer = Analyzer(threads=1)
 
-    def read(data: bytes) -> None:
-        (result,) = analyzer.analyze([data], explain=True)
+    def read(data: bytes, explain: bool) -> None:
+        (result,) = analyzer.analyze([data], explain=explain)
         if result.error is not None:
             assert not result.faces and "\n" not in result.error
             raise BadInput(got=result.error, expected="a picture")
@@ -388,7 +388,7 @@ def faces(folder: Path, count: int, seed: int) -> Iterator[Case]:
             assert all(np.isnan(value) or 0 <= value <= 1 for value in values)
 
     for number, (name, data) in enumerate(mutants(face_seeds(), count, seed)):
-        yield Case(f"face {number} of seed {seed} ({name})", (partial(read, data),))
+        yield Case(f"face {number} of seed {seed} ({name})", (partial(read, data, number % 8 == 0),))
 
 
 def table_seeds(folder: Path) -> Seeds:
