@@ -196,3 +196,26 @@ def test_a_model_of_nan_reads_no_face(mien: Mien, photos: list[Path], tmp_path: 
     done = mien("analyze", photos[0], "--model", model, "--out", tmp_path / "out")
     assert done.returncode == 2 and "not finite" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "faces.csv").exists()
+
+
+def test_names_that_the_system_refuses(mien: Mien, photos: list[Path], tmp_path: Path) -> None:
+    """Longer than a file may be called: every look at it raises."""
+    long = "x" * 300
+    for arguments in (
+        ("analyze", long, "--out", tmp_path / "a"),
+        ("analyze", f"{long}.npy", "--out", tmp_path / "b"),
+        ("analyze", photos[0], "--out", tmp_path / long),
+        ("analyze", photos[0], "--out", tmp_path / "c", "--model", long),
+        ("models", "verify", long),
+        ("summarize", long, "--out", tmp_path / "d"),
+    ):
+        done = mien(*arguments)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, arguments
+        assert long[:60] in done.stderr.replace("\n", "")
+
+
+def test_going_on_and_beginning_anew_exclude_each_other(
+    mien: Mien, photos: list[Path], tmp_path: Path
+) -> None:
+    done = mien("analyze", photos[0], "--out", tmp_path, "--resume", "--replace")
+    assert done.returncode == 2 and "one of them" in done.stderr

@@ -182,7 +182,7 @@ def _contents(options: JobOptions, reader: Reader, photos_only: bool) -> Content
 
 def _identity(reader: Reader, model: str) -> str:
     """The reader's name and, where it has weights, the hash of the file that lists their checksums."""
-    folder = Path(model) if Path(model).is_dir() else pocket_weights()
+    folder = Path(model) if os.path.isdir(model) else pocket_weights()
     for file, name in FOLDER_FILES.items():
         if name == reader.name and (folder / file).is_file():
             return f"{name} {sha256((folder / file).read_bytes()).hexdigest()[:16]}"

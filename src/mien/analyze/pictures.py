@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -122,6 +123,6 @@ def _blank(stored: FrameResult) -> Image | None:
 
 def _rate(source: str) -> float:
     """Frames per second; 25 for a stack of landmarks, which has no clock, and for what came through a pipe."""
-    if Path(source).suffix.lower() in LANDMARK_SUFFIXES or not Path(source).is_file():
+    if Path(source).suffix.lower() in LANDMARK_SUFFIXES or not os.path.isfile(source):
         return 25.0
     return probe(source).fps or 25.0

@@ -25,7 +25,7 @@ from mien.app.serve_command import serve_command
 from mien.app.summarize_command import summarize_command
 from mien.app.terminal import say
 from mien.backends import DEFAULT_MODEL
-from mien.core.errors import MienError, OutputFailed
+from mien.core.errors import BadInput, MienError, OutputFailed
 
 __all__ = ["app", "main"]
 
@@ -60,7 +60,7 @@ def _folder(text: str) -> Path:
     if not text.strip():
         raise typer.BadParameter("an empty path; set the variable that it comes from")
     path = Path(text)
-    if path.suffix.lower() in _TABLE_SUFFIXES and not path.is_dir():
+    if path.suffix.lower() in _TABLE_SUFFIXES and not os.path.isdir(path):
         raise typer.BadParameter(f"{text} is the name of a file; name a folder, or write --out - > {text}")
     return path
 
@@ -390,3 +390,9 @@ def main() -> None:
         # The reader of our output (head, less) has gone; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except OSError as error:  # a name that the system refuses: too long, in a folder that may not be entered
+        if error.filename is None:
+            raise
+        told = BadInput(got=f"{error.filename} ({error.strerror})", expected="a path of this system")
+        say(f"Error: {told}", err=True)
+        raise SystemExit(2) from None

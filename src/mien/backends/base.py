@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -143,7 +144,7 @@ def _reader_of(folder: Path) -> tuple[str, Path]:
     """The factory for a model folder, and the folder itself: a run keeps its model in ``model``."""
     for inner in (folder, folder / "model"):
         for file, factory in FOLDER_FILES.items():
-            if (inner / file).is_file():
+            if os.path.isfile(inner / file):
                 return factory, inner
     raise BadConfig(
         got=f"the folder {folder} without a model",
@@ -174,7 +175,7 @@ def open_reader(
         place = READERS[name_or_dir]
     else:
         folder = Path(name_or_dir)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise BadConfig(
                 got=f"model {name_or_dir!r}",
                 expected=f"one of {', '.join(READERS)}, or an existing model folder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -72,8 +73,8 @@ def read_landmarks(path: Path) -> LandmarkFrames:
             of a picture beyond 100 megapixels.
     """
     try:
-        if not path.is_file():
-            raise ValueError("no regular file" if path.exists() else "no such file")
+        if not os.path.isfile(path):
+            raise ValueError("no regular file" if os.path.exists(path) else "no such file")
         points, size = _READERS[path.suffix.lower()](path)
     except BadInput:
         raise

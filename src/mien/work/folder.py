@@ -49,8 +49,14 @@ class RunFolder:
     ) -> None:
         self.out, self._names = out, tuple(names)
         self._written: set[str] = set()
+        if resume and replace:
+            raise BadConfig(
+                got="both --resume and --replace",
+                expected="one of them",
+                fix="Go on with the run, or begin anew",
+            )
         _check_inputs(out, self._names, inputs)
-        there = (out / JOURNAL).exists()
+        there = os.path.exists(out / JOURNAL)
         if not there and not replace:
             self._check_foreign({})
         with output_errors(out):
@@ -185,8 +191,8 @@ def _check_inputs(out: Path, names: Sequence[str], inputs: Iterable[str]) -> Non
 
 def _there(path: Path, name: str) -> bool:
     if name.endswith("/"):
-        return path.exists() and (not path.is_dir() or any(path.iterdir()))
-    return path.exists() or path.is_symlink()
+        return os.path.exists(path) and (not os.path.isdir(path) or any(path.iterdir()))
+    return os.path.exists(path) or os.path.islink(path)
 
 
 def _digest(path: Path) -> str:

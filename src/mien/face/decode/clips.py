@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def clip_length(path: Path, rate: float = FOLDER_RATE, limits: ImageLimits = LIM
         BadInput: nothing there, or no frame in it.
         MissingDependency: PyAV is not installed.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         count = len(frame_paths(path))
         if not count:
             raise BadInput(
@@ -82,7 +83,7 @@ def read_clip(
         limits: what one frame may cost.
     """
     last = max(wanted, default=-1) if wanted is not None else None
-    if path.is_dir():
+    if os.path.isdir(path):
         for index, picture in enumerate(frame_paths(path)):
             if wanted is None or index in wanted:
                 yield VideoFrame(index, index / rate, load_image(picture, limits))

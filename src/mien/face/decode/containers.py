@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
 import zipfile
 import zlib
@@ -56,9 +57,9 @@ def open_container(path: Path, limits: ImageLimits) -> Container:
         BadInput: nothing there, or not what its name says.
         MissingDependency: pyarrow (tables) or PyAV (videos) is not installed.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return _Folder(path, limits)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise BadInput(
             got=f"{path}, which does not exist", expected="a file of pictures", fix="Check the path"
         )

@@ -148,8 +148,8 @@ def _checked_path(source: str | Path, limits: ImageLimits) -> Path:
             fix="Convert it to one of these",
         )
     path = Path(source)
-    if not path.is_file():
-        state = "which is no regular file" if path.exists() else "which does not exist"
+    if not os.path.isfile(path):
+        state = "which is no regular file" if os.path.exists(path) else "which does not exist"
         if glob.has_magic(str(path)):
             state = "a pattern that matches no file"
         raise BadInput(got=f"{path}, {state}", expected="a picture file", fix="Check the path")
@@ -435,7 +435,7 @@ def list_media(paths: Iterable[str | Path], skipped: dict[Path, str] | None = No
     found: dict[Path, None] = {}
     for given in paths:
         for path in _matches(Path(given)):
-            for item in _walk(path, passed) if path.is_dir() else (path,):
+            for item in _walk(path, passed) if os.path.isdir(path) else (path,):
                 found.setdefault(item)
     return list(found)
 
@@ -456,7 +456,10 @@ def _matches(given: Path) -> list[Path]:
 
 
 def _walk(folder: Path, skipped: dict[Path, str]) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
+    def unlisted(error: OSError) -> None:
+        skipped[Path(error.filename)] = f"a folder that cannot be listed ({error.strerror})"
+
+    for parent, folders, files in os.walk(folder, onerror=unlisted):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(parent, name)

@@ -17,6 +17,7 @@ Archives, arrays, tables and videos are opened once and read in place; nothing i
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -37,11 +38,11 @@ def split_media(media: str) -> tuple[str, str]:
     A ``!`` that belongs to the name of a file or folder on disk is told apart by looking.
     """
     place = media.find("!")
-    if place < 0 or Path(media).exists():
+    if place < 0 or os.path.exists(media):
         return media, ""
     first = place
     while place >= 0:
-        if Path(media[:place]).exists():
+        if os.path.exists(media[:place]):
             return media[:place], media[place + 1 :]
         place = media.find("!", place + 1)
     return media[:first], media[first + 1 :]
@@ -50,7 +51,7 @@ def split_media(media: str) -> tuple[str, str]:
 def is_clip(media: str) -> bool:
     """Whether a media string names a whole video or folder of frames, of which `open_media` gives the middle frame."""
     path, member = split_media(media)
-    return not member and (Path(path).is_dir() or media_kind(path) == "video")
+    return not member and (os.path.isdir(path) or media_kind(path) == "video")
 
 
 class MediaReader:

@@ -7,6 +7,7 @@ covers and thumbnails are the container's. Pictures that move (`moving_kind`) ar
 from __future__ import annotations
 
 import math
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -221,8 +222,8 @@ def _av() -> Any:
 
 def _open(path: str | Path) -> InputContainer:
     path = Path(path)
-    if not path.is_file():
-        state = "which is no regular file" if path.exists() else "which does not exist"
+    if not os.path.isfile(path):
+        state = "which is no regular file" if os.path.exists(path) else "which does not exist"
         raise BadInput(got=f"{path}, {state}", expected="a video file", fix="Check the path")
     if path.stat().st_size == 0:
         raise BadInput(got=f"{path}, which is empty (0 bytes)", expected="a video", fix="Copy the file again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,7 +94,7 @@ def require_inside(folder: Path) -> None:
         MissingWeights: it does, it is no index, a shard is absent, or a pipe, device or folder has a file's name.
     """
     for path in sorted(folder.iterdir()):
-        if path.suffix in (*_SUFFIXES, ".json") and not path.is_file():
+        if path.suffix in (*_SUFFIXES, ".json") and not os.path.isfile(path):
             raise MissingWeights(
                 got=f"{path}, which is no file",
                 expected="a file",
@@ -134,8 +135,8 @@ def finite_file(path: Path) -> bool:
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path] if path.is_file() and path.suffix in _SUFFIXES else []
+    if not os.path.isdir(path):
+        return [path] if os.path.isfile(path) and path.suffix in _SUFFIXES else []
     files = [
         file
         for file in sorted(path.iterdir())

@@ -7,6 +7,7 @@ any other. Everything of mien that opens a model goes through here.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,7 @@ def announce(folder: Path) -> None:
     Without it ``AutoProcessor`` gives those who have not imported mien the bare tokenizer, and says nothing.
     """
     path = folder / PROCESSOR
-    if not path.is_file():
+    if not os.path.isfile(path):
         about = {"processor_class": "FacialProcessor", "auto_map": AUTO_MAP}
         write_whole(path, json.dumps(about, indent=2, sort_keys=True) + "\n")
     write_whole(folder / "mien_processor.py", _SHIM)
@@ -122,7 +123,7 @@ def open_pretrained(kind: Any, place: str, part: str, *, exact: bool = False, **
         MissingWeights: there is none, it is damaged, it is not whole, or it names files of other folders.
         MissingDependency: an attention without its package.
     """
-    if Path(place).is_dir():
+    if os.path.isdir(place):
         require_inside(Path(place))
     fix = "Download it and pass its folder; a LLaVA model goes through 'mien models import' to weights.model"
     expected = _EXPECTED.get(part, "a folder with config.json and weights, or a hub id that can be reached")
@@ -178,7 +179,7 @@ def open_facial(place: str | Path, **options: Any) -> FacialLM:
         MissingDependency: an attention without its package.
     """
     where = model_folder(place)
-    if Path(where).is_dir():
+    if os.path.isdir(where):
         _require_room(Path(where), open_facial_config(Path(where)))
     return cast(FacialLM, open_pretrained(FacialLM, where, "model", exact=True, **options))
 
