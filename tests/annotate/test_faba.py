@@ -462,3 +462,20 @@ def test_files_of_another_kind_are_refused(tmp_path: Path, text: str) -> None:
         faba_review.read_corrections(path)
     with pytest.raises(BadInput, match="cannot be read"):
         faba_review.read_corrections(tmp_path / "none.json")
+
+
+MIXED = "are a mix of emotions, with a mix of emotions that are mixed with another emotion. "
+BABBLE = {
+    f"The face appears to be a mix of emotions. The facial expressions {MIXED}The facial expressions {MIXED}": "repeats itself",
+    "The face on this picture appears to express a mix of very different emotions.": "no emotion described",
+    "The face appears to express a mix of emotions, including sadness, anger, joy and confusion.": "no one emotion",
+    "The person appears to be a woman with a smile on her face and raised cheeks.": None,
+    "The person looks sad, with a hint of fear in the raised inner brows and parted lips.": None,
+}
+"""Replies of the kind that a small language model gives to any face, and two descriptions."""
+
+
+@pytest.mark.parametrize("text", BABBLE)
+def test_babble_is_no_description(text: str) -> None:
+    rejected = judge_reply(text.strip(), "emotion", TextLimits())
+    assert (rejected and rejected.reason) == BABBLE[text]

@@ -19,7 +19,7 @@ from mien.core.aus import AU_SETS, AUS, au_key
 from mien.core.errors import BadConfig
 from mien.core.nouns import FaceResult, Image, Sample
 from mien.dialogue.read.claims import read_claims, split_sentences
-from mien.dialogue.read.emotion import weigh_emotions
+from mien.dialogue.read.emotion import read_emotion, weigh_emotions
 from mien.dialogue.read.statements import find_statements
 
 __all__ = ["PICTURE_REASONS", "REPLY_REASONS", "PictureLimits", "TextLimits", "affirmed_units", "judge_picture",
@@ -32,8 +32,8 @@ PICTURE_REASONS: tuple[str, ...] = (
 REPLY_REASONS: tuple[str, ...] = (
     "empty reply", "cut off", "refused", "teacher saw low resolution", "teacher saw occlusion",
     "teacher could not read the face", "too short",
-    "too long", "repeats itself", "no emotion described", "no action unit named", "unknown action unit",
-    "action unit misnamed",
+    "too long", "repeats itself", "no emotion described", "no one emotion", "no action unit named",
+    "unknown action unit", "action unit misnamed",
 )  # fmt: skip
 """Reasons of `judge_reply`."""
 
@@ -198,6 +198,8 @@ def judge_reply(
         return Rejected("too short", f"{words} words, at least {least}")
     if task == "emotion" and not _tells(text):
         return Rejected("no emotion described")
+    if task == "emotion" and len(named := weigh_emotions(text)) > 1 and read_emotion(text).emotion is None:
+        return Rejected("no one emotion", ", ".join(named))
     return None
 
 

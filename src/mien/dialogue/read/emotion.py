@@ -77,7 +77,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "anger": (
             "anger|angry|angered|angrier|angriest",
-            "mad|pissed|pissed off|ticked off|grumpy|cranky|furious|fury|rage|raging|"
+            "mad|pissed|pissed off|ticked off|furious|fury|rage|raging|"
             "enraged|irate|outraged|outrage|irritated|irritation|annoyed|annoyance|"
             "wrath|livid|infuriated|incensed|hostile|hostility|resentful|resentment",
             "frustration|frustrated|aggression|aggressive|displeasure|displeased",
@@ -119,6 +119,7 @@ _SMALL = {
         "mingled with|blended with|a bit of|a bit|a little|slight|slightly|mild|mildly|subtle|subtly|secondary|"
         "secondarily|combined with|coupled with|accompanied by|along with|as well as|bordering on|underlying|"
         "flicker of|glimpse of|with|also|additionally|a degree of|some degree of|a measure of|second|somewhat|"
+        "to a lesser degree|to a lesser extent|less so|"
         "undercurrent of|undercurrents of|a note of|overtones of|possibly with|linked to|associated with|"
         "related to|followed by|a dash of|minor"
     ),

@@ -52,12 +52,13 @@ def _levels(number: str, share: bool, scale: str | None) -> int:
     return int(value + 0.5)
 
 
-def level_at(text: str, place: int) -> Value | None:
+def level_at(text: str, place: int, named: bool = False) -> Value | None:
     """The level named behind a statement.
 
     Args:
         text: the text.
         place: where the statement ends.
+        named: a level was announced before it, so that a bare number is one.
 
     Returns:
         The level, or None when none stands there.
@@ -68,6 +69,7 @@ def level_at(text: str, place: int) -> Value | None:
     lead, word = match["lead"], match["word"]
     if not (
         word
+        or (named and lead.strip())
         or re.search(r"[:=(|]", lead)
         or match["unit"]
         or match["scale"]

@@ -263,7 +263,8 @@ _SMALL = {
         "unlike|should|inconclusive|improbable|cannot be ruled out|not ruled out|can't be ruled out|borderline|"
         "presumed"
     ),
-    "y": "if|unless|whether|would|were there|in case|suppose|supposing|assuming|imagine",
+    "y": "stands for|stand for|refers to|refer to|is defined as|is called|is known as|is what|are what|"
+    "if|unless|whether|would|were there|in case|suppose|supposing|assuming|imagine",
     "i": (
         "suggest*|hint* at|hint*|imply|implies|implied|implying|associated with|indicative of|characteristic of|"
         "typical of|resemble*|similar to|linked to|component of|reminiscent of|related to|seen as|interpreted as|"
@@ -370,7 +371,7 @@ jaw: thrust out = / jaw thrust
 jaw: left = / jaw slide left
 jaw: right = / jaw slide right
 jaw: slide side = / jaw slide left, jaw slide right
-chin: up turnup wrinkle push out tight = AU17 / chin raise
+chin: up turnup wrinkle push out tight dimple = AU17 / chin raise
 """
 _FALLBACK = {"turnup": "up", "turndown": "down", "vstretch": "wideopen"}
 

@@ -85,6 +85,8 @@ class _Reach:
     verb: bool = False
     """A verb came after a node: what the scope stood in is over."""
     words: int = 0
+    lack: bool = False
+    """It is a noun ("the lack of a smile")."""
 
     def start(self, kind: str) -> None:
         self.kind, self.seen, self.verb, self.words = kind, 0, False, 0
@@ -205,6 +207,14 @@ class _Walk:
             return
         verbal = kind == "n" and str(self.atoms[place].value).split()[0] in _VERBAL
         self.deny.start("not" if verbal else "no")
+        # "The lack of a smile and the lowered brows": another thing begins with an article of its own.
+        article = self.atoms[place + 1].value if place + 1 < self.last else None
+        self.deny.lack = str(self.atoms[place].value).endswith(" of") and article not in (
+            "the",
+            "his",
+            "her",
+            "their",
+        )
 
     def supposition(self, _place: int) -> None:
         """ "May", "possibly"."""
@@ -290,9 +300,11 @@ class _Walk:
         elif deny.kind:
             opens = kinds[self.first : self.first + 2].lstrip("f")[:1] == "n"
             subject = kind == "j" and not deny.verb and opens
+            own = follows == "f" and self.atoms[place + 1].value in ("the", "his", "her", "their")
+            lack = kind == "j" and own and deny.lack
             only = follows == "f" and self.atoms[place + 1].value in ("only", "just")
             other = kind == "," and (only or follows in tuple("tTigw"))
-            deny.kind = "" if deny.verb or other or (clause and not subject) else deny.kind
+            deny.kind = "" if deny.verb or other or lack or (clause and not subject) else deny.kind
 
 
 _STEPS: dict[str, Callable[[_Walk, int], None]] = {

@@ -50,6 +50,8 @@ _TIED = re.compile(
     r"(?:(?<=:)|(?<=:[fsdnqxy])|(?<=:[fsdnqxy]{2})|b[fsdnqxlobhTy]*(?:w[fsdnqxbh]*j?[fd]*){0,2}|[hn][fsdnqxlobhTy]*)"
 )
 _CHAIN = re.compile(r"[fdos]*(?:,[jr]?|[jr]|,?;|,?k|,?;?n)[fsdnqxb]*")
+_LEVEL_OF = re.compile(r"l[of]{1,2}$")
+"""Words before a code that give it the number behind it: "the intensity of AU4 is 2"."""
 _DEGREE = re.compile(r"\)?[,:(-]?[ftohbxls]*(?P<degree>d(?:[fr]d)*)(?=[fxlb]*(?:[.,;()|?:jrtT-]|$))")
 _LOOKS = frozenset(("appearance", "look", "impression", "effect"))
 _PLACE = re.compile(r"[)fobxdlwh]{0,5}of?s")
@@ -242,6 +244,7 @@ class _Sentence:
                 nodes = [self.nodes[one] for one in (*parts, place)]
                 item = self._item(move, nodes, clause and bool(left), (self.nodes[part], node))
                 item.action = act.action
+                item.hedged = item.hedged or self._only_looks(node, act)
                 yield item
 
     def _left(self, place: int, act: Act, tied: dict[int, list[int]]) -> tuple[list[int], bool]:
@@ -257,11 +260,12 @@ class _Sentence:
             return [], False
         gap = self._gap(before, place)
         near = self._near(before, place) and "o" not in gap
-        if (
-            act.action == "tight"
-            and "look" in self.text[self.atoms[self.nodes[before]].end : self.atoms[self.nodes[place]].start]
-        ):
-            return [], False  # An impression: "the brows look tense".
+        part = self._part(before)
+        gazes = "eye" in part and act.action in ("up", "down", "turnup", "turndown")
+        if (act.action == "tight" or gazes) and "look" in self.text[
+            self.atoms[self.nodes[before]].end : self.atoms[self.nodes[place]].start
+        ]:
+            return [], False  # An impression: "the brows look tense"; a gaze: "the eyes look down".
         clause = (
             not near and _TIED.fullmatch(self.kinds, self.nodes[before] + 1, self.nodes[place]) is not None
         )
@@ -299,7 +303,7 @@ class _Sentence:
         nodes, kinds = self.nodes, self.kinds
         first = place + 1
         while not has_left and first < len(nodes) and first < place + 4 and kinds[nodes[first]] in "aV":
-            if not (
+            if "o" in self._gap(first - 1, first) or not (
                 self._near(first - 1, first) or _CHAIN.fullmatch(kinds, nodes[first - 1] + 1, nodes[first])
             ):
                 return []
@@ -348,11 +352,14 @@ class _Sentence:
         if move is not None:
             item = self._item(move, [node], False, (node, node))
             item.side = item.side or side
-            ahead = self.atoms[node + 1] if node + 1 < self.last else None
-            word = "" if ahead is None else self.text[ahead.start : ahead.end].lower()
-            # "A furrowed appearance" is what raised brows make, and not yet a frown.
-            item.hedged = item.hedged or (act.action == "furrow" and word in _LOOKS)
+            item.hedged = item.hedged or self._only_looks(node, act)
             yield item
+
+    def _only_looks(self, node: int, act: Act) -> bool:
+        """Whether an action is an impression: "a furrowed look" is what raised brows make, and not yet a frown."""
+        ahead = self.atoms[node + 1] if node + 1 < self.last else None
+        word = "" if ahead is None else self.text[ahead.start : ahead.end].lower()
+        return act.action == "furrow" and word in _LOOKS
 
     def _echo(self, place: int, last: _Item) -> Iterator[_Item]:
         """A part without an action that takes up the last one: "the right one is not", "the left brow mirrors this"."""
@@ -422,7 +429,8 @@ class _Sentence:
             if item.negated and item.level[0] > _HIGHEST_DENIED:
                 item.hedged = True
         # A number counts before words: "slightly raised (0.31)".
-        number = level_at(self.text, max(item.end, self.atoms[item.high].end))
+        named = _LEVEL_OF.search(self.kinds, max(item.low - 4, 0), item.low) is not None
+        number = level_at(self.text, max(item.end, self.atoms[item.high].end), named)
         if number is not None:
             item.level, item.end = number.levels, number.end
             item.spread = number.levels if number.spread else None
