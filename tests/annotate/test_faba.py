@@ -466,7 +466,7 @@ def test_files_of_another_kind_are_refused(tmp_path: Path, text: str) -> None:
 
 MIXED = "are a mix of emotions, with a mix of emotions that are mixed with another emotion. "
 BABBLE = {
-    f"The face appears to be a mix of emotions. The facial expressions {MIXED}The facial expressions {MIXED}": "repeats itself",
+    f"The face appears to be a mix of emotions. The features {MIXED}The features {MIXED}": "repeats itself",
     "The face on this picture appears to express a mix of very different emotions.": "no emotion described",
     "The face appears to express a mix of emotions, including sadness, anger, joy and confusion.": "no one emotion",
     "The person appears to be a woman with a smile on her face and raised cheeks.": None,

@@ -161,6 +161,29 @@ def _supported(leading: str, present: Iterable[str]) -> bool:
     return share.get(leading, 0.0) >= max(0.5, max(share.values()) - 0.4)
 
 
+def _borne(leading: str, present: Mapping[str, AuReading]) -> bool:
+    """Whether signs of the label are there, and no smile that belies it."""
+    return _supported(leading, present) and not _smiles_against(leading, present)
+
+
+def _smiles_against(leading: str, present: Mapping[str, AuReading]) -> bool:
+    """Whether a smile stands in a face whose label says the opposite."""
+    return verdicts.CONTRASTS[leading][0] == "AU12" and "AU12" in present and present["AU12"].level >= 2
+
+
+def _apt(texts: tuple[str, ...], present: Iterable[str]) -> tuple[str, ...]:
+    """Those that what moves does not belie: nothing "moves" at rest, and two halves agree only where both move."""
+    halves = {AUS[key].region in ("mouth", "chin", "jaw", "nose") for key in present}
+    wrong = (
+        r"What moves|these signs|signs agree"
+        if not halves
+        else r"Upper and lower"
+        if len(halves) < 2
+        else r"\Z."
+    )
+    return tuple(text for text in texts if not re.search(wrong, text))
+
+
 def _free_of_signs(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Those that do not rest on the signs: for a label that the measured movements do not bear out."""
     return tuple(text for text in texts if not re.search(r"\b(?:signs?|evidence|indicate)\b", text))
@@ -175,8 +198,9 @@ def _interpretation(
     links = verdicts.LINKS[sure]
     if leading == "neutral" and present and sure in {"sure", "likely"}:
         links = verdicts.NO_SUPPORT[True]
-    elif leading != "neutral" and sure in {"sure", "likely"} and not _supported(leading, present):
+    elif leading != "neutral" and sure in {"sure", "likely"} and not _borne(leading, present):
         links = verdicts.NO_SUPPORT[False]
+    links = _apt(links, present)
     sentences.append(Said(_fill(rng.choice(links), leading, second, rng, link=True)))
     return sentences
 
@@ -224,7 +248,7 @@ def compose(aus: Mapping[str, AuReading], emotions: Mapping[str, float], rng: ra
     measured = {key: reading for key, reading in known.items() if reading.measured}
     present = {key: reading for key, reading in measured.items() if reading.presence}
     absent = [key for key, reading in measured.items() if reading.level == 0]
-    borne = _supported(leading, present) or (leading == "neutral" and not present)
+    borne = _borne(leading, present)
     kept = tuple if borne else _free_of_signs
     remark = Said(rng.choice(kept(verdicts.REMARKS[certainty(emotions)])))
     if not measured:

@@ -107,7 +107,7 @@ CONCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "These signs are those of {np}.",
             "The face is therefore labelled {x}.",
             "The reading is {x}, with good certainty.",
-            "The expression is to be called {x}.",
+            "The expression reads as {x}.",
             "So the face shows {np}.",
         ),
         "likely": (
@@ -189,7 +189,7 @@ NO_SUPPORT: Mapping[bool, tuple[str, ...]] = MappingProxyType(
             "The movements say little about {x}, yet the overall appearance points to it.",
             "What moves in this face is not typical of {x}; its look as a whole is.",
             "The single movements leave the label open, and the face as a whole decides for {x}.",
-            "Hardly any of the movements that make up {x} were measured, but the whole face resembles it.",
+            "Hardly any of the movements that make up {x} were measured, but the face as a whole comes near to it.",
             "Seen one by one, the movements do not amount to {x}; seen together, the face has {look}.",
             "The label comes from the impression of the whole face, {look}, more than from its movements.",
             "It is the face as a whole, with {look}, that speaks for {x}, and not a single movement.",
