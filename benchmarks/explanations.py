@@ -13,8 +13,9 @@ import random
 import re
 import statistics
 import time
+import tracemalloc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,15 +27,17 @@ from mien.backends.audit import reward
 from mien.backends.base import Reader
 from mien.backends.onnx import PocketReader
 from mien.core.nouns import Claim, Explanation, FaceResult, Sample
+from mien.dialogue.ask.answer import face_answer
+from mien.dialogue.ask.understand import understand
 from mien.dialogue.read.claims import read_claims, split_sentences
-from mien.dialogue.read.emotion import read_emotion_answer
+from mien.dialogue.read.emotion import read_emotion, read_emotion_answer
 from mien.dialogue.say.narrator import narrate
 from mien.metrics.faithfulness import audit, count_claims, support_rate
 from mien.train.data.crops import iter_pixels
 
 FACES, BATCHED, BATCH, SHOWN = 500, 96, 16, 1000
 SUPPORTED_BAR, SECONDS_BAR, SHOWN_SECONDS_BAR = 0.95, 0.4, 0.15
-SAME_BAR, VERIFIED_BAR, LONG_BAR, LONG = 0.15, 500.0, 50.0, 32_000
+SAME_BAR, VERIFIED_BAR, LONG_BAR, LONG, QUESTION = 0.15, 500.0, 50.0, 32_000, 5_000
 CERTAIN = re.compile(
     r"\bclearly\b|agree well|little room|no other label|certainty (?:of this reading )?is high|good certainty"
     r"|far behind|firm one|margin .* is wide|much less probable",
@@ -147,10 +150,26 @@ def texts(record: Record, faces: Sequence[Read]) -> None:
     }
     for name, unit in looped.items():
         text = (unit * (LONG // len(unit) + 1))[:LONG]
-        start = time.process_time()
-        read_claims(text)
-        spent = 1000 * (time.process_time() - start)
-        record.add(f"{LONG:,} characters of claims, {name}", spent, "ms", bar=LONG_BAR, at_most=True)
+        for kind, reader in (("claims", read_claims), ("emotions", read_emotion)):
+            spent = min(_spent(reader, text) for _ in range(3))
+            record.add(f"{LONG:,} characters of {kind}, {name}", spent, "ms", bar=LONG_BAR, at_most=True)
+    asked = "Thank you for your patience with me. " * (QUESTION // 37) + "Is the mouth open?"
+    spent = min(_spent(lambda text: face_answer(understand(text), results[0]), asked) for _ in range(3))
+    record.add(
+        f"a question of {QUESTION:,} characters, beside the face", spent, "ms", bar=LONG_BAR, at_most=True
+    )
+    tracemalloc.start()
+    face_answer(understand(asked), results[0])
+    peak = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    record.add("the same, memory", peak, "MB", bar=LONG_BAR, at_most=True)
+
+
+def _spent(work: Callable[[str], object], text: str) -> float:
+    """Milliseconds of the processor."""
+    start = time.process_time()
+    work(text)
+    return 1000 * (time.process_time() - start)
 
 
 def second_tries(reader: Reader) -> int:

@@ -29,6 +29,8 @@ MIN_WORDS, MAX_WORDS = 60, 130
 """Words of the whole text, headings included."""
 _HEADING_WORDS = 6
 _MOST_MOVEMENTS = 6
+_SMILE = 0.3
+"""Intensity 0..1 of AU12 from which a smile belies an opposite label."""
 _SHUT = 4
 """Level of AU43 from which eyes are closed."""
 _REGION_ORDER = ("brow", "eye", "nose", "cheek", "mouth", "chin", "jaw")
@@ -168,7 +170,9 @@ def _borne(leading: str, present: Mapping[str, AuReading]) -> bool:
 
 def _smiles_against(leading: str, present: Mapping[str, AuReading]) -> bool:
     """Whether a smile stands in a face whose label says the opposite."""
-    return verdicts.CONTRASTS[leading][0] == "AU12" and "AU12" in present and present["AU12"].level >= 2
+    return (
+        verdicts.CONTRASTS[leading][0] == "AU12" and "AU12" in present and present["AU12"].intensity >= _SMILE
+    )
 
 
 def _apt(texts: tuple[str, ...], present: Iterable[str]) -> tuple[str, ...]:
