@@ -55,3 +55,11 @@ def test_a_file_gets_one_line_per_stage_that_is_quick() -> None:
 def test_a_stage_that_was_done_and_other_processes_are_silent() -> None:
     assert played(io.StringIO(), 0) == ""
     assert played(Screen(), 6, first=False) == ""
+
+
+def test_the_mix_is_told_before_it_is_learnt() -> None:
+    stream = io.StringIO()
+    StageLine(stream).tell_mix({"expllm/train label": 36813, "expllm/train item": 12271})
+    assert stream.getvalue() == (
+        "49,084 dialogues in an epoch: expllm/train label 36,813 (75.0%), expllm/train item 12,271 (25.0%)\n"
+    )

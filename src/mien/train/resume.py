@@ -14,7 +14,9 @@ __all__ = ["train_resumed"]
 
 def train_resumed(trainer: Trainer) -> None:
     """Train from the last whole checkpoint in the Trainer's output folder, or from the start when there is none."""
-    trainer.train(resume_from_checkpoint=_last_whole(Path(trainer.args.output_dir), trainer.args.world_size))
+    trainer.train(
+        resume_from_checkpoint=_last_whole(Path(str(trainer.args.output_dir)), trainer.args.world_size)
+    )
 
 
 def _last_whole(folder: Path, processes: int) -> str | None:

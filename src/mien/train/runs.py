@@ -68,6 +68,7 @@ from mien.train.recipe import DataPart, Evaluation, Recipe, StageRun
 from mien.train.run_folder import claim
 from mien.train.stage_trainer import StageOptions, run_stage, trained_state
 from mien.train.supervised import run_supervised
+from mien.train.terminal import StageLine
 
 __all__ = ["ADAPTERS", "HEADS", "Run"]
 
@@ -117,6 +118,9 @@ class Run:
         with self.process.main_process_first():
             faces, rows = self._faces(self.recipe.data)
         items = self._items(faces, rows)
+        for told in self.callbacks:
+            if isinstance(told, StageLine) and self.process.is_main_process:
+                told.tell_mix(items.counts())
         tokenizer = self._tokenizer(items)
         model = build_composite(self.recipe, self.system, tokenizer)
         require_experts(needed_experts(model.config, self.inputs), self.inputs.experts)

@@ -1,10 +1,11 @@
-"""What a training run shows: one line per stage on standard error, and no chatter of the libraries underneath."""
+"""What a training run shows on standard error: its mix, then one line per stage; no chatter of the libraries."""
 
 from __future__ import annotations
 
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -38,6 +39,13 @@ class StageLine(TrainerCallback):
         self.stream = stream or sys.stderr
         self._loss = ""
         self._first, self._started, self._spoke = 0, 0.0, 0.0
+
+    def tell_mix(self, counts: Mapping[str, int]) -> None:
+        """What an epoch holds, before anything is learnt: dialogues by data part and task, and their shares."""
+        whole = sum(counts.values())
+        told = (f"{name} {count:,} ({count / whole:.1%})" for name, count in counts.items())
+        self.stream.write(f"{whole:,} dialogues in an epoch: {', '.join(told)}\n")
+        self.stream.flush()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A stage begins, or goes on."""
