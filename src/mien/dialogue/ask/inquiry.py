@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from mien.dialogue.ask.movements import PEOPLE, Condition
+from mien.dialogue.ask.movements import PEOPLE, SIDED_PART, Condition
 
 __all__ = ["PEOPLE", "YES_NO", "Form", "Inquiry", "moment_of", "place_of", "places_in"]
 
@@ -79,6 +79,7 @@ _ORDINALS = {
 _SIDEWAYS = re.compile(
     r"\b(?:turn|look|facing|point|lean|tilt|rotat|gaz)\w*(?: \w+){0,3}? (?:to )?(?:the |his |her |their )?(?:left|right)\b"
     r"(?: or (?:to )?(?:the |his |her |their )?(?:left|right)\b)?|\b(?:am|was|are) (?:i|we|you) right\b"
+    rf"|{SIDED_PART} on (?:the|his|her|their) (?:left|right)\b"
 )
 """Where a head or an eye points, which is no face's place; and "am I right"."""
 

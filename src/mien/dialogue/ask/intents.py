@@ -48,7 +48,7 @@ def _about_tool(text: str, about: Inquiry) -> Inquiry | None:
         text, r"\b(?:(?<!i )mean(?:s|ing)?|stands? for|definition|define|called|difference|differ|distinguish)\b|\bwhat (?:is|are) (?:an? |the )?au\s?\d|\bwhich muscles?\b|\bname of\b"
     ):
         return replace(about, intent="about", topic="unit")
-    if _has(text, r"\b(?:level|letter|scale|grade)s?\b.*\bmean\b|\bdifference between (?:the )?(?:facs )?(?:level|letter|grade)s? \w\b|\bwhat (?:does|do) (?:level|letter|grade)s?\b|\bhow (?:are|is) .* (?:computed|measured|calculated|scored|obtained|estimated)\b|\bhow (?:do|does|did) (?:you|it|this|mien|the \w+) (?:\w+ )?(?:compute|measure|calculate|score|determine|obtain|estimate|work out) (?:the |an? |all )?(?:\w+ )?(?:levels?|intensit\w+|aus?|action units?|probabilit\w+|scores?|values?|emotions?)\b|\b(?:explain|meaning|define|what (?:is|are))\b.*\b(?:a ?(?:to|-) ?e|0 ?(?:to|-) ?5|facs) (?:levels?|letters?|scales?|grades?|intensit\w+)\b"):
+    if _has(text, r"\b(?:level|letter|scale|grade)s?\b.*\bmean\b|\b(?:what|which) scales?\b|\bdifference between (?:the )?(?:facs )?(?:level|letter|grade)s? \w\b|\bwhat (?:does|do) (?:level|letter|grade)s?\b|\bhow (?:are|is) .* (?:computed|measured|calculated|scored|obtained|estimated)\b|\bhow (?:do|does|did) (?:you|it|this|mien|the \w+) (?:\w+ )?(?:compute|measure|calculate|score|determine|obtain|estimate|work out) (?:the |an? |all )?(?:\w+ )?(?:levels?|intensit\w+|aus?|action units?|probabilit\w+|scores?|values?|emotions?)\b|\b(?:explain|meaning|define|what (?:is|are))\b.*\b(?:a ?(?:to|-) ?e|0 ?(?:to|-) ?5|facs) (?:levels?|letters?|scales?|grades?|intensit\w+)\b"):
         return replace(about, intent="about", topic="scale")
     return None
 
@@ -139,7 +139,7 @@ def _gaze_pose(text: str, about: Inquiry) -> Inquiry | None:
         return replace(about, intent="pose", angle=_angle(text))
     head = _has(text, r"\bhead\b")
     looks = r"\blook(?:s|ing)? (?:at (?:the|me|us|you)|where|into|away|to the|up\b|down\b|left|right|straight|aside|sideways|directly)|\bwhere .*\b(?:look|eyes?|gaz)"
-    if _has(text, r"\b(?:gaze|pupils?|eye ?contact|eyes? (?:direction|look\w*|point\w*|aim\w*|direct\w*|turn\w* (?:to|away)|focus\w*|fixed)|lens)\b|\beyes?\b.*\b(?:on|at|towards?) (?:the )?(?:camera|lens|me|us|viewer)\b", looks):
+    if _has(text, r"\b(?:gaze|pupils?|eye ?contact|glanc\w*|peek\w*|star(?:es?|ing) at|eyes? (?:direction|look\w*|point\w*|aim\w*|direct\w*|turn\w* (?:to|away)|focus\w*|fixed)|lens)\b|\beyes?\b.*\b(?:on|at|towards?) (?:the )?(?:camera|lens|me|us|viewer)\b", looks):
         if not head:
             return replace(about, intent="gaze")
         return _head(text, about) if _has(text, r"\b(?:up|down|raised|lowered|bent|tilted)\b") else replace(about, intent="pose", angle="frontal")
@@ -198,7 +198,7 @@ def _beliefs(text: str, about: Inquiry) -> Inquiry | None:
         and not _has(text, r"\b(?:aus?|action units?)\b|\btop\b|\bmost likely (?:emotion|label|expression)\b|\bof the (?:emotion|label|answer)\b")
     ):
         return replace(about, intent="probabilities")
-    if _has(text, r"\b(?:how|are you|you|is (?:it|that|this)) (?:certain|sure|confident|positive)\b|\bcertain(?:ty)?\b|\bconfiden(?:t|ce)\b|\bhow (?:reliable|safe|firm|trustworthy|accurate|clear|solid|robust)\b|\byou(?:'re| are) (?:wrong|mistaken)\b|\b(?:don't|do not) believe (?:you|that|it|this)\b|\bpretty sure\b|\b(?:sure|certain)\W*$|\bsafe bet\b|\bbet on\b|\b(?:just|only|merely) (?:a )?guess\w*|\bguarantee\w*|\btrust (?:this|that|the|your) (?:label|reading|answer|result|emotion)\b|\bdoubts?\b|\b(?:could|can|might|may) (?:you|this|that|it|the \w+) be (?:wrong|mistaken|incorrect|off)\b|\bis (?:it|that|this) (?:right|correct|wrong)\b"):
+    if _has(text, r"\b(?:how|are you|you|is (?:it|that|this)) (?:certain|sure|confident|positive)\b|\bcertain(?:ty)?\b|\bconfiden(?:t|ce)\b|\bhow (?:reliable|safe|firm|trustworthy|accurate|clear|solid|robust)\b|\byou(?:'re| are) (?:wrong|mistaken)\b|\b(?:don't|do not) believe (?:you|that|it|this)\b|\bpretty sure\b|\b(?:sure|certain)\W*$|\bsafe bet\b|\bbet on\b|\b(?:just|only|merely) (?:a )?guess\w*|\bguarantee\w*|\b(?:believe|trust) in (?:this|that|your)\b|\btrust (?:this|that|the|your) (?:label|reading|answer|result|emotion)\b|\bdoubts?\b|\b(?:could|can|might|may) (?:you|this|that|it|the \w+) be (?:wrong|mistaken|incorrect|off)\b|\bis (?:it|that|this) (?:right|correct|wrong)\b"):
         return replace(about, intent="certainty")
     return None
 

@@ -22,6 +22,7 @@ from mien.dialogue.say.wording import ATTRIBUTES
 
 __all__ = [
     "PEOPLE",
+    "SIDED_PART",
     "Condition",
     "conditions_of",
     "denies",
@@ -32,6 +33,8 @@ __all__ = [
     "units_in",
 ]
 
+SIDED_PART = r"\b(corners?|eyes?|eye ?brows?|brows?|cheeks?|lids?|eyelids?)"
+"""Parts that have a side of their own: "the corner on the left"."""
 PEOPLE = r"(?:faces?|persons?|people|m[ae]n|wom[ae]n|guys?|lad(?:y|ies)|girls?|boys?|ones?|children|child|kids?|individuals?|subjects?|humans?|folks?|dudes?|chaps?|fell(?:ow|a)s?|adults?|patients?|participants?)"
 
 
@@ -101,6 +104,7 @@ _HOW = re.compile(
 
 def _as_statement(text: str) -> str:
     """A question with its words in the order of a statement: "how raised are the cheeks" -> "the cheeks are raised"."""
+    text = re.sub(rf"{SIDED_PART} on (?:the|his|her|their) (?:left|right)(?: side)?\b", r"\1", text)
     text = re.sub(r"\bhow high (?=are|is)", "how raised ", text)
     text = re.sub(r"\byawn\w*", "mouth wide open", _OWNER.sub("", _POLITE.sub(" ", text)))
     return re.sub(r"\b(?:to|begin|start) (?=smil|frown|blink|grin|laugh)", "", _HOW.sub(r"\3 \2 \1", text))

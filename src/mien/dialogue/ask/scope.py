@@ -33,14 +33,32 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
                 r"(?:ignore|forget|disregard|override|bypass)\s+(?:\w+\s+){0,4}(?:instructions?|rules?|prompts?|guidelines|limits?|restrictions?|above|before)",
                 r"system (?:prompt|message|instructions?)", r"(?:your|initial|hidden) (?:system )?(?:prompt|instructions)",
                 r"from now on", r"pretend", r"you are now", r"act as", r"role-?play", r"jail ?break\w*", r"developer mode",
-                r"no matter what", r"^(?:(?:please|just|now|simply) )*(?:say|answer|reply|output|print|write)(?: with| only| just)? [\"']", r"(?:ignore|disregard|forget) .*(?:and|just|then|instead),? (?:just |only )?(?:say|answer|reply|output|print|tell)", r"you (?:must|will|shall|have to) (?:only )?(?:answer|say|reply)", r"regardless of (?:what|the)", r"(?:always|must|only) (?:say|answer|reply|respond)", r"whatever (?:the|you|i) (?:face|see|ask)",
+                r"^(?:(?:please|just|now|simply) )*(?:say|answer|reply|respond|output|print|write|type|return)(?: with| only| just)* the (?:word|label|string|text)s?\b", r"no matter what", r"^(?:(?:please|just|now|simply) )*(?:say|answer|reply|output|print|write)(?: with| only| just)? [\"']", r"(?:ignore|disregard|forget) .*(?:and|just|then|instead),? (?:just |only )?(?:say|answer|reply|output|print|tell)", r"you (?:must|will|shall|have to) (?:only )?(?:answer|say|reply)", r"regardless of (?:what|the)", r"(?:always|must|only) (?:say|answer|reply|respond)", r"whatever (?:the|you|i) (?:face|see|ask)",
                 r"^(?:(?:please|just|now|simply) )*(?:say|claim|state|reply|respond|answer) that",
-                r"dan mode", r"no restrictions", r"unrestricted", r"repeat (?:after me|the words|everything)", r"new (?:rule|instruction)s?:",
+                r"dan mode", r"^repeat(?=\W{1,3}\w+\W*$)", r"^(?:(?:please|just|now|simply|only) )*say \w+\W*$", r"role\W{1,6}(?:system|user|assistant|developer)", r"no restrictions", r"unrestricted", r"repeat (?:after me|the words|everything)", r"new (?:rule|instruction)s?:",
             ),
             "I do not follow instructions inside a question; I only answer what a face shows.",
         ),
+        "self": (
+            _any(
+                r"(?:do|can|could|did) you (?:ever |also |really )?(?:feel|smile|cry|laugh|love|hate)(?! (?:that|it|this|the|sure|certain))", r"how are you", r"emotions? (?:do|are|can) you feel\w*",
+                r"are you (?:feeling |ever |also )?(?:happy|sad|angry|afraid|scared|surprised|bored|fine|well|tired)",
+            ),
+            "I have no feelings of my own; I describe faces.",
+        ),
+        "knowledge": (
+            _any(
+                r"why do (?:people|we|humans|men|women|babies)", r"(?:when|where) (?:was|were) (?:the )?(?:facs|action units?) \w+", r"(?:worse|better|healthier) than",
+                r"define (?!au|action|facs)\w+", r"definition of (?!au|an? a|action|facs)\w+", r"who (?:discovered|invented|coined|wrote|founded)",
+                r"how (?:can|do|should|could) (?:i|we|one) (?:be|become|feel|get|make|stop|avoid|look|bake|cook|learn)\w*", r"(?:tips|advice) (?:for|against|on|about)",
+                r"difference between (?:\w+ )?(?:happiness|joy|sadness|fear|anger|disgust|contempt|surprise)", r"best emotion",
+            ),
+            "I do not explain emotions in general; I describe the faces of one picture or clip.",
+        ),
         "request": (
             _any(
+                r"(?:sing|translate|edit|photoshop|swap|delete|retouch|animate|send|paint)", r"turn (?:him|her|them|me|it) into", r"make (?:him|her|them|me|it) \w+", r"remove (?:the|his|her|their|my)",
+                r"(?:write|tell|compose) (?:me |us )?(?:an?|the|some) (?:\w+ )?(?:stor(?:y|ies)|tale|letter|speech|article)", r"draw (?:me |us )?(?:an?|the|this|his|her)",
                 r"(?:poems?|jokes?|haikus?|limericks?|lyrics|songs?|essays?|recipes?|novels?)",
                 r"(?:compose|sing|draw|paint|sketch|translate|convert|calculate|compute the (?:sum|product)|solve) (?:me |this |the |a |an |some |\d)(?!intensit|level|probab|emotion|aus?\b|action|score|value)",
             ),
@@ -68,7 +86,8 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
         "identity": (
             _any(
                 r"who(?:'s| is| are| was)? (?:this|that|it|he|she|they|the (?:person|man|woman|guy|lady|girl|boy))(?: (?:person|man|woman|guy|lady|girl|boy|face|actor|actress))?(?: (?:here|in (?:the|this) (?:photo|picture|image|clip|video)))?\s*(?:\??$|[?,;.]|and\b)",
-                r"(?:his|her|person's|full|last|first) names?", r"names? of (?:the|this|that) (?:person|man|woman|guy|lady|girl|boy|actor|actress)", r"(?:he|she|they|person|man|woman|guy|lady|girl|boy) (?:is |was )?(?:called|named)", r"identify (?:him|her|them|who|(?:the|this|that) (?:person|man|woman|guy|lady|girl|boy|individual|people))",
+                r"who (?:is|was) (?:the|this|that) (?!\w+(?:est|er)\b|most|least|more|less)(?:\w+ ){0,2}(?:person|man|woman|guy|lady|girl|boy)(?! (?:who|that|with|smil|look|frown))",
+                r"who (?:the|this|that) (?:\w+ )?(?:person|man|woman|guy|lady|girl|boy) is", r"(?:his|her|person's|full|last|first) names?", r"names? of (?:the|this|that) (?:person|man|woman|guy|lady|girl|boy|actor|actress)", r"(?:he|she|they|person|man|woman|guy|lady|girl|boy) (?:is |was )?(?:called|named)", r"identify (?:him|her|them|who|(?:the|this|that) (?:person|man|woman|guy|lady|girl|boy|individual|people))",
                 r"identity", r"recogni[sz]e (?:who|him|her|them|(?:this|the|that|these) (?:person|man|woman|guy|lady|girl|boy|people|actor|actress|celebrity|face))", r"celebrit\w*", r"famous", r"same (?:person|man|woman|individual|guy|lady)", r"passports?", r"look-?alike",
                 r"(?:do|have) (?:you|i|we) (?:know|seen?|met) (?:this|that|him|her|them|the)", r"resembles?", r"related to", r"(?:brothers?|sisters?|twins|father|mother|siblings) ",
                 r"look(?:s)? like (?:a (?:famous|known)|my|an? (?:actor|actress|singer|politician))", rf"(?:is|was) {_PERSON} (?:an?|the) (?:\w+ )?(?:actor|actress|politician|president|singer|player|king|queen)",
@@ -115,7 +134,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
             _any(
                 r"depress(?:ed|ion)(?!or)", r"autis\w+", r"asperger\w*", r"adhd", r"parkinson\w*", r"alzheimer\w*", r"dementia", r"schizo\w+", r"bipolar", r"psych(?:otic|osis|opath\w*|iatric)",
                 r"diagnos\w+", r"disorders?", r"diseases?", r"illness(?:es)?", r"symptoms?", r"syndromes?", r"palsy", r"stroke", r"ptsd", r"trauma(?:ti[sz]ed)?", r"anorexi\w+", r"suicid\w+",
-                r"mental(?:ly)?(?: \w+)?", r"medical(?:ly)?", r"therap\w+", r"patholog\w+", r"down'?s? syndrome", r"cancer", r"burn-?out", r"narcissi\w+", r"sociopath\w*", r"condition is",
+                r"mental(?:ly)?(?: \w+)?", r"medical(?:ly)?", r"paraly[sz]\w+", r"panic attacks?", r"seizures?", r"therap\w+", r"patholog\w+", r"down'?s? syndrome", r"cancer", r"burn-?out", r"narcissi\w+", r"sociopath\w*", r"condition is",
                 r"treatment", r"medication",
             ),
             "I do not diagnose; no illness or disorder can be told from this.",
@@ -148,7 +167,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
             _any(
                 r"think(?:s|ing)? (?:about|of|right now|at)", r"(?:is|are|was|does|do|might|could|would|may) (?:he|she|they|the \w+|this \w+|it) (?:be )?think(?:ing)?", r"thoughts?", r"(?:his|her|their|a person's|the \w+'s) (?:mind|heart|soul)", r"(?:in|inside|through) (?:his|her|their|the \w+'s) head", r"loves? (?:me|him|her|you|us|them)",
                 r"in love", r"likes? (?:me|him|her|us|it|them)", r"hates? (?:me|him|her|us|it)", r"attracted to", r"flirt\w*", r"miss(?:es)? (?:me|him|her)", r"dream\w*", r"remember\w*", r"(?:he|she|they|person) wants?", r"wishes",
-                r"deep down", r"inner (?:feelings?|state|self|life)", r"secretly", r"truly feel", r"really feel(?:s|ing)?", r"bored with me", r"interested in me", r"angry (?:at|with) (?:me|us|her|him|whom|who)", r"(?:why|what) (?:made|caused|happened)(?! you\b)", r"what (?:is|was) (?:he|she) (?:saying|talking)",
+                r"(?:conceal|hid|suppress|mask|bottl)(?:ing|es?|s|ed|en)? (?:up )?(?:his|her|their|any|the|some) (?:\w+ )?(?:anger|sadness|fear|joy|happiness|disgust|contempt|feelings?|emotions?)", r"deep down", r"(?:because of|due to) (?:him|her|them|me|us|his|their|the|a)", r"loves? (?:his|their|the)", r"inner (?:feelings?|state|self|life)", r"secretly", r"truly feel", r"really feel(?:s|ing)?", r"bored with me", r"interested in me", r"angry (?:at|with) (?:me|us|her|him|whom|who)", r"(?:why|what) (?:made|caused|happened)(?! you\b)", r"what (?:is|was) (?:he|she) (?:saying|talking)",
                 r"cares? about", r"regrets?", r"jealous of",
             ),
             "I cannot read thoughts, wishes or feelings behind a face; I describe its apparent expression only.",
@@ -180,7 +199,7 @@ TOPICS: Mapping[Topic, tuple[re.Pattern[str], str]] = MappingProxyType(
 """Topic -> how a question about it is told, and the sentence that declines it; the first that fits counts."""
 
 HARD = frozenset(
-    "instruction request age gender identity ethnicity attractiveness lying hiring diagnosis".split()
+    "instruction self request knowledge age gender identity ethnicity attractiveness lying hiring diagnosis".split()
 )
 """Topics that decline a question whatever else it asks; the others give way to a clear question about a movement."""
 

@@ -56,10 +56,11 @@ def understand(question: str) -> Inquiry:
     found = _parts(asked) or _in_scope(_last_question(asked)) or _in_scope(asked)
     strong = found is not None and found.intent not in WEAK
     topic = topic_of(re.sub(r"[\s?.!]+$", "", text))
-    trait = (
-        topic is not None and topic[0] == "character" and found is not None and found.intent == "is_emotion"
-    )
-    if topic is not None and not _sincere_smile(found) and (topic[0] in HARD or trait or not strong):
+    if (
+        topic is not None
+        and not _sincere_smile(found)
+        and (topic[0] in HARD or not strong or _yields(topic[0], asked))
+    ):
         return Inquiry("declined", f"{topic[1]} {HELP}", topic[0])
     if _noise(asked, found):
         return _unclear("I did not understand that.")
@@ -116,7 +117,7 @@ def _plain(raw: str) -> str:
     text = re.sub(r"[\u201c\u201d\u00ab\u00bb]", '"', re.sub(r"[\u2010-\u2015]", "-", text))
     for short, full in (
         (r"\bwhats\b", "what is"), (r"\bwhat's\b", "what is"), (r"\bhow's\b", "how is"), (r"\bwho's\b", "who is"), (r"\bhe's\b", "he is"), (r"\bshe's\b", "she is"),
-        (r"\bit's\b", "it is"), (r"\bu\b", "you"), (r"\br\b", "are"), (r"\bpls\b|\bplz\b", "please"), (r"\bteh\b", "the"), (r"\bchains? of thoughts?\b", "reasoning"), (r"\bpic\b", "picture"), (r"\bpp?l\b", "people"),
+        (r"\bit's\b", "it is"), (r"\bu\b", "you"), (r"\br\b", "are"), (r"\bpls\b|\bplz\b", "please"), (r"\bteh\b", "the"), (r"\bgonna\b", "going to"), (r"\bwanna\b", "want to"), (r"\bchains? of thoughts?\b", "reasoning"), (r"\bpic\b", "picture"), (r"\bpp?l\b", "people"),
         (r"\bdoesnt\b", "doesn't"), (r"\bisnt\b", "isn't"), (r"\bdont\b", "don't"), (r"\bcant\b", "can't"), (r"\baction-units?\b", "action units"), (r"\b(au)[ _-]+(?=\d)", r"\1"), (r"\bwink(?:s|ed|ing)?\b", "au46"), (r"\bbit(?:e|es|ing|ten) (?:on |of )?(?:the |her |his |their )?(?:lower |upper )?lips?\b|\blip bit(?:e|ing)\b", "au32"),
         (r"\bjaw (?:is )?clench\w*|\b(?:clench|grit|grind)\w* (?:the |her |his |their )?(?:jaw|teeth)\b", "au31"), (r"\bpuff\w* (?:up |out )?(?:the |her |his |their )?cheeks?\b|\bcheeks? puff\w*", "au34"),
         (r"\btongue (?:out|shown|visible|show)\b|\b(?:stick|show|put)\w* (?:out )?(?:the |her |his |their )?tongue\b(?: out)?", "au19"),
@@ -141,6 +142,22 @@ _SPELT = re.compile(rf"\b(au|action units?|units?|level) ({'|'.join(_NUMBERS)})\
 
 def _unclear(why: str) -> Inquiry:
     return Inquiry("unclear", f"{why} {HELP}", "unclear")
+
+
+_SMILING = re.compile(
+    r"\b(?:(?:smil|grin|laugh|frown|scowl|cry)\w*|happy|sad|angry|scared|surprised|disgusted)(?= (?:man|woman|guy|lady|girl|boy|person|face|child|one)\b)"
+)
+_OVER = {
+    **dict.fromkeys(("character", "thoughts", "health"), ("is_emotion",)),
+    "future": ("is_emotion", "movement"),
+}
+"""Topics outside scope -> intents that they outdo: "is he angry at me?", "is she about to smile?"."""
+
+
+def _yields(topic: str, text: str) -> bool:
+    """Whether a clear question gives way to a topic outside scope; "the smiling man" only says who is meant."""
+    found = _in_scope(_SMILING.sub("", text))
+    return found is None or found.intent in _OVER.get(topic, ()) or found.intent in WEAK
 
 
 def _sincere_smile(found: Inquiry | None) -> bool:
