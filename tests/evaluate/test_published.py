@@ -123,6 +123,8 @@ def test_no_cell_is_blank(paper):
         assert cell.ours is not None or cell.missing, cell
     text = "\n".join(lines_of(paper, cells))
     assert "nan" not in text and "None" not in text
+    # What is printed can be pasted.
+    assert all(" --out " in command for command in re.findall(r"mien train [^;]+", text))
 
 
 def test_a_run_stands_beside_the_print(miniature, gold, tmp_path):

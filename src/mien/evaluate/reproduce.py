@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +131,10 @@ def _missing(key: str, table: Table, row: str, source: str | None, absent: Mappi
         f"weights: {papers()[key.split(':')[0]]['weights'] if main else 'none of this row was published'}"
     )
     if row in table.makes:
-        parts.append(f"model: {table.makes[row]}")
+        places = (f"MODEL{number}" for number in chain([""], count(2)))
+        train = "--scale paper(?! --out)"
+        made = re.sub(train, lambda _: f"--scale paper --out {next(places)}", table.makes[row])
+        parts.append(f"model: {made}")
     if table.cells:
         which = "" if main else f" --row '{row}'"
         suites = suites_for(table)
