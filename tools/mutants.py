@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -200,7 +201,7 @@ def restated(content: Any, rng: Generator) -> Any:
     elif how == 1 and isinstance(inner, dict):
         inner[str(ODD[int(rng.integers(0, len(ODD)))])[:40]] = inner.pop(last)
     else:
-        inner[last] = ODD[int(rng.integers(0, len(ODD)))]
+        inner[last] = deepcopy(ODD[int(rng.integers(0, len(ODD)))])
     return content
 
 
@@ -442,7 +443,7 @@ def dialogues(folder: Path, count: int, seed: int) -> Iterator[Case]:
 
 
 def predictions(folder: Path, count: int, seed: int) -> Iterator[Case]:
-    from mien.evaluate.scoring import read_predictions
+    from mien.evaluate.predictions import read_predictions
 
     row = {
         "id": "1",

@@ -293,3 +293,21 @@ def test_verify_holds_a_text_against_a_face(mien: Mien, photos: list[Path], tmp_
     assert "texts.jsonl:2" in several.stderr
     assert mien("verify", "AU12").returncode == 2
     assert mien("ask", photos[0], "How old is she?").returncode == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_streams_that_are_full_or_closed_end_no_run(photos: list[Path], tmp_path: Path) -> None:
+    def run(out: str, streams: str) -> subprocess.CompletedProcess[str]:
+        command = f'"$0" -m mien analyze "$1" --out "$2" {streams}'
+        environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
+        return subprocess.run(
+            ["sh", "-c", command, sys.executable, photos[0], out],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    for number, streams in enumerate((">/dev/full 2>&-", ">&- 2>/dev/full")):
+        done = run(f"o{number}", streams)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert len((tmp_path / f"o{number}" / "faces.csv").read_text().splitlines()) == 2
+    full = run("-", ">/dev/full")
+    assert full.returncode == 2 and "Got standard output" in full.stderr and "Traceback" not in full.stderr

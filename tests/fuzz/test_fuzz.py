@@ -5,17 +5,24 @@ What once broke something else stands below as a recipe of bytes.
 
 from __future__ import annotations
 
+import json
+import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import mutants
-from mien.core.errors import BadInput, MienError
+from mien.core.errors import BadData, BadInput, MienError, OutputFailed
+from mien.dialogue.files.exchange_files import read_items
 from mien.face.decode.images import load_image
 from mien.face.decode.video import read_frames
 from mien.face.landmark_files import read_landmarks
+from mien.study.tables import read_faces
+from mien.work.journal import JOURNAL
 
 _EACH = 10.0
 """Seconds on a busy machine; files of this size take milliseconds."""
@@ -75,6 +82,59 @@ def test_array_header_that_breaks_off(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(data)
     with pytest.raises(BadInput, match=r"a\.npy"):
         read_landmarks(tmp_path / "a.npy")
+
+
+def test_a_role_that_is_a_list(tmp_path: Path) -> None:
+    said = [{"role": [], "content": "x"}]
+    (tmp_path / "a.json").write_text(json.dumps([{"messages": said, "images": []}]))
+    with pytest.raises(BadData, match=r"a\.json"):
+        list(read_items(tmp_path / "a.json", "messages"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "frame,face_id,timestamp,confidence,success,pose_Rx\n1,0,0,.9,1,x1.2\n",
+        "frame,face_id,timestamp,confidence,success\n",
+        "input,frame,time,success,emotion\na.mp4,0,0,1,5\na.mp4,1,x,1,5\n",
+        "input,time,success\na.mp4,0,1\n",
+    ],
+    ids=["no number", "no row", "no time", "no frame"],
+)
+def test_tables_that_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "faces.csv").write_text(text)
+    with pytest.raises(BadData, match=r"faces\.csv"):
+        read_faces(tmp_path / "faces.csv")
+
+
+def test_an_emotion_that_is_a_number(tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").write_text("input,frame,time,success,emotion\n7,0,0,1,5\n")
+    assert read_faces(tmp_path / "faces.csv")["emotion"].tolist() == ["5"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE files SET name = '../outside.txt'",
+        "UPDATE files SET name = '/tmp/mien-outside.txt'",
+        "UPDATE meta SET value = '5' WHERE key = 'settings'",
+        "UPDATE meta SET value = '{' WHERE key = 'settings'",
+        "UPDATE rows SET body = 'x'",
+        "UPDATE rows SET body = 5",
+    ],
+)
+def test_a_journal_that_says_odd_things(tmp_path: Path, statement: str) -> None:
+    """Files outside the folder are not removed in its name, what cannot be read is one sentence."""
+    run, (case,) = tmp_path / "run", mutants.journals(tmp_path, 1, 1)
+    shutil.rmtree(run)
+    list(mutants.journals(tmp_path, 0, 1))  # the run alone
+    (tmp_path / "outside.txt").write_text("mine")
+    with closing(sqlite3.connect(run / JOURNAL)) as database:
+        database.execute(statement)
+        database.commit()
+    with pytest.raises(OutputFailed, match="journal"):
+        case.reads[1]()
+    assert (tmp_path / "outside.txt").read_text() == "mine"
 
 
 @pytest.mark.slow

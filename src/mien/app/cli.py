@@ -6,9 +6,9 @@ Commands import what they need when they run, so that ``mien --help`` is quick a
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -23,7 +23,7 @@ from mien.app.options import DeviceOption, ModelOption, PrecisionOption, Threads
 from mien.app.runs_command import merge_command
 from mien.app.serve_command import serve_command
 from mien.app.summarize_command import summarize_command
-from mien.app.terminal import say
+from mien.app.terminal import give_up, say
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import BadInput, MienError, OutputFailed
 
@@ -31,6 +31,8 @@ __all__ = ["app", "main"]
 
 _STATUS = "Exit status: 0 all well; 1 some items failed and the rest is written; 2 nothing could be done."
 _INTERRUPTED = 130
+_NAMELESS = {errno.ENOSPC: "standard output", errno.ENOENT: "the current folder"}
+"""What an error of the system without a name is about."""
 _TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".xlsx")
 
 app = typer.Typer(
@@ -216,8 +218,10 @@ def analyze(
         say("Interrupted. What was finished is safe: run the same command with --resume to go on.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     if not quiet and not streams:
-        with suppress(SystemExit):  # the reader of our output (head, less) has gone; the run is whole
+        try:
             show_summary(summary)
+        except (SystemExit, OSError):  # its reader (head, less) has gone, or it is full; the run is whole
+            give_up(sys.stdout)
     raise typer.Exit(summary.status)
 
 
@@ -379,20 +383,36 @@ def models_verify(folders: FoldersArgument = None) -> None:
     raise typer.Exit(0 if show_verification(folders or ()) else 1)
 
 
+def _occupy_closed_streams() -> None:
+    """Keep the numbers of streams that the caller closed from files of the run, and let messages lead nowhere."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if stream is None:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
+
+
 def main() -> None:
     """Entry point: errors that mien raises on purpose are printed without a traceback."""
+    _occupy_closed_streams()
     try:
         app()
     except MienError as error:
         say(f"Error: {error}", err=True)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)  # the reader of our output (head, less) has gone
         raise SystemExit(0) from None
     except OSError as error:  # a name that the system refuses: too long, in a folder that may not be entered
-        if error.filename is None:
-            raise
         told = BadInput(got=f"{error.filename} ({error.strerror})", expected="a path of this system")
+        if error.filename is None:
+            where = _NAMELESS.get(error.errno or 0)
+            if where is None:
+                raise
+            if error.errno == errno.ENOSPC:
+                give_up(sys.stdout)
+            told = BadInput(got=f"{where} ({error.strerror})", expected="space and a folder that is there")
         say(f"Error: {told}", err=True)
         raise SystemExit(2) from None

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mien.app.terminal import shown
+from mien.app.terminal import give_up, shown
 from mien.core.nouns import FrameResult
 from mien.work.loop import Pace
 
@@ -36,6 +36,16 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed else "", style="progress.data.speed")
 
 
+class _Console(Console):
+    """One whose stream may be full or gone: progress ends no run."""
+
+    def _write_buffer(self) -> None:
+        try:
+            super()._write_buffer()
+        except OSError:
+            give_up(sys.stderr)
+
+
 class ProgressWatch:
     """Shows how a run gets on; errors of single items are printed as they come, at most ``max_errors``.
 
@@ -45,7 +55,7 @@ class ProgressWatch:
     """
 
     def __init__(self, quiet: bool = False, max_errors: int = 20) -> None:
-        self._console = Console(stderr=True)
+        self._console = _Console(stderr=True)
         self._quiet, self._max_errors = quiet, max_errors
         self._bar: Progress | None = None
         self._task = None if quiet else self._make_bar()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -11,12 +13,22 @@ from mien.core.plain import printable
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["say", "shown"]
+__all__ = ["give_up", "say", "shown"]
 
 
 def say(text: object = "", err: bool = False) -> None:
-    """Print a line, on standard error where ``err``."""
-    typer.echo(printable(str(text)), err=err)
+    """Print a line, on standard error where ``err``; a full one stops nothing."""
+    try:
+        typer.echo(printable(str(text)), err=err)
+    except OSError:
+        if not err:
+            raise
+        give_up(sys.stderr)
+
+
+def give_up(stream: TextIO) -> None:
+    """Let a stream that is full or gone lead nowhere, so that Python does not complain at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def shown(text: object, style: str = "") -> Text:

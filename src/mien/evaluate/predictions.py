@@ -42,6 +42,8 @@ def read_predictions(path: Path) -> list[Row]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             row = dict(read_json(line))
+            if not isinstance(row.get("status", ""), str):
+                raise TypeError(f"status {str(row['status'])[:40]}")
         except (ValueError, TypeError) as error:
             raise BadData(
                 got=f"{path.name}:{number}: {error}",

@@ -288,7 +288,7 @@ def _from_messages(values: Mapping[str, Any]) -> Item:
 
 def _role(message: Mapping[str, Any]) -> Role:
     role = message.get("role")
-    if role not in _TO:
+    if not isinstance(role, str) or role not in _TO:
         raise Malformed(f"role is {_short(role)}, expected one of {', '.join(_TO)}")
     return cast(Role, role)
 
