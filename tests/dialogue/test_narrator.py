@@ -12,6 +12,8 @@ from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadInput
 from mien.core.nouns import AuReading
 from mien.dialogue.read.claims import read_claims
+from mien.dialogue.read.emotion import read_emotion
+from mien.dialogue.say import verdicts
 from mien.dialogue.say.interactions import INTERACTIONS
 from mien.dialogue.say.movements import MOVEMENTS
 from mien.dialogue.say.narrator import MAX_WORDS, MIN_WORDS, certainty, compose, narrate
@@ -175,3 +177,12 @@ def test_hedged_wording_when_two_emotions_are_close():
 def test_incomplete_emotions_are_refused(emotions):
     with pytest.raises(BadInput, match="eight"):
         narrate({}, emotions, random.Random(0))
+
+
+@pytest.mark.parametrize("sure", verdicts.CONCLUSIONS)
+def test_every_conclusion_is_read_back(sure):
+    for template in verdicts.CONCLUSIONS[sure]:
+        for emotion in EMOTIONS:
+            phrase = "a neutral expression" if emotion == "neutral" else f"an expression of {emotion}"
+            said = template.format(x=emotion, np=phrase)
+            assert read_emotion(said[0].upper() + said[1:]).emotion == emotion, said

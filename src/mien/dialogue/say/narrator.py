@@ -204,7 +204,9 @@ def _interpretation(
         links = verdicts.NO_SUPPORT[True]
     elif leading != "neutral" and sure in {"sure", "likely"} and not _borne(leading, present):
         links = verdicts.NO_SUPPORT[False]
-    links = _apt(links, present)
+    links = _apt(links, present) + (
+        verdicts.STILL if sure == "sure" and not present and leading == "neutral" else ()
+    )
     sentences.append(Said(_fill(rng.choice(links), leading, second, rng, link=True)))
     return sentences
 

@@ -126,16 +126,16 @@ CONCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "close": (
             "The apparent expression is closest to {x}, but only by a narrow margin.",
             "With some doubt, the label that fits best is {x}.",
-            "The apparent expression may be {x}.",
+            "The closest label is {x}, by a small lead.",
             "By a narrow margin, the label is {x}.",
             "The reading leans towards {x}.",
             "It appears to be {np}, though this is not certain.",
         ),
         "unclear": (
             "With much doubt, the closest label is {x}.",
-            "If one label has to be named, it is {x}, with low certainty.",
+            "The nearest label is {x}, with low certainty.",
             "The closest label is {x}, but the evidence is weak.",
-            "The apparent expression is uncertain and perhaps closest to {x}.",
+            "The closest match is {x}, and the certainty of it is low.",
             "No label is certain; the nearest one is {x}.",
         ),
     }
@@ -219,8 +219,19 @@ QUIET: tuple[str, ...] = (
     "There is almost no movement in the face.",
     "None of the measured regions moves.",
     "All measured parts of the face are relaxed.",
+    "No movement stands out anywhere in the face.",
+    "No measured part of the face departs from rest.",
 )
 """When no AU is present."""
+
+STILL: tuple[str, ...] = (
+    "Nothing here points away from {x}.",
+    "There is {look} about the whole face, and nothing against {x}.",
+    "From top to bottom the face keeps {look}.",
+    "Whichever part is taken, it goes with {x}.",
+    "A face at rest like this has {look}.",
+)
+"""Links for a face at rest that is surely neutral, beside those of `LINKS` that need no sign."""
 
 CONTRASTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
