@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -123,10 +124,12 @@ def evaluate(
         plan.journal.parent.mkdir(parents=True, exist_ok=True)
     with Journal(plan.journal) as journal, closing(asker):
         known = {key for key, entry in journal.entries().items() if entry.final}
+        waiting = [block for block in blocks if _key(block) not in known]
         for block in blocks:
             key = _key(block)
             if key not in known:
-                answered = asker.rows(block, suites[block[0].suite])
+                waiting = waiting[1:]
+                answered = asker.rows(block, suites[block[0].suite], waiting[0] if waiting else ())
                 kept = [
                     Row(key, "row", number, json.dumps(row, ensure_ascii=False))
                     for number, row in enumerate(answered)
@@ -229,6 +232,8 @@ class _Asker:
     open_model: Callable[[str], Answerer]
     _fold: str = ""
     _opened: tuple[Answerer, Faces] | None = None
+    _coming: Future[list[Shown | MienError]] | None = None
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "mien-faces"))
 
     def turn_to(self, fold: str) -> tuple[Answerer, Faces]:
         """The model of a fold, and faces as it sees them."""
@@ -239,14 +244,22 @@ class _Asker:
             self._fold, self._opened = fold, (model, faces)
         return self._opened
 
-    def rows(self, block: Sequence[Asked], suite: Suite) -> list[dict[str, Any]]:
+    def rows(self, block: Sequence[Asked], suite: Suite, after: Sequence[Asked] = ()) -> list[dict[str, Any]]:
+        """Rows of a block; the faces of the one ``after`` it are looked for while the model answers."""
         model, faces = self.turn_to(block[0].fold)
-        shown = faces.of(block)
+        coming = self._coming or self._pool.submit(faces.of, block)
+        shown, self._coming = coming.result(), None
+        if after and after[0].fold == block[0].fold:
+            self._coming = self._pool.submit(faces.of, after)
         answers = iter(_tried([one for one in shown if isinstance(one, Shown)], suite, model))
         said = [Said(None, str(one)) if isinstance(one, MienError) else next(answers) for one in shown]
         return [row_of(item, suite, one) for item, one in zip(block, said, strict=True)]
 
     def close(self) -> None:
+        if self._coming is not None:
+            self._coming.cancel()
+            wait([self._coming])
+            self._coming = None
         if self._opened is not None:
             self._opened[1].close()
 
