@@ -82,10 +82,13 @@ def test_no_connection_within_a_minute(photos: list[Path], clip: Path, tmp_path:
         pytest.skip("strace is not installed (apt-get install strace)")
     if what == "server":
         pytest.importorskip("uvicorn", reason="pip install 'mien[serve]'")
+    labelled = tmp_path / "labelled" / "happiness"
+    labelled.mkdir(parents=True)
+    shutil.copy(photos[0], labelled)
     commands = {
         "photo": ["analyze", str(photos[0]), "--explain", "-q"],
         "video": ["analyze", str(clip), "--overlay", "--report", "-q"],
-        "annotate": ["annotate", "faba", "folder", "--root", str(photos[0].parent), "--teacher", "rules"],
+        "annotate": ["annotate", "faba", "folder", "--root", str(labelled.parent), "--teacher", "rules"],
     }
     code = SERVE.format(seconds=60) if what == "server" else RUN.format(arguments=commands[what], seconds=60)
     log = tmp_path / "calls"
