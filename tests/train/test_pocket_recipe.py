@@ -23,6 +23,7 @@ from mien.train.pocket.hidden_stage import HiddenStage
 from mien.train.pocket.language import LanguageStage
 from mien.train.pocket.readout_stage import ReadoutStage
 from mien.train.pocket.run import PocketRecipe, train_pocket
+from mien.train.pocket.units_stage import UnitsStage
 
 # The older exporter writes the graphs that the runtime reads; tracing notes where shapes are taken as fixed.
 pytestmark = [
@@ -41,6 +42,7 @@ RECIPE = replace(
     readout=ReadoutStage(steps=2, batch_size=16, batch_tokens=512),
     expression=ExpressionStage(epochs=2, small_epochs=1, batch_size=16),
     belief=BeliefStage(steps=2, batch_size=16, items=12, batch_tokens=512),
+    units=UnitsStage(epochs=1, batch_size=16),
     hidden=HiddenStage(epochs=1, faces=32, batch_size=16),
     vocabulary=900,
     dialogues=60,
@@ -102,7 +104,7 @@ def test_readout_of_the_graph_agrees_with_the_composite(bundle: Path) -> None:
     (face,) = FaceFinder(threads=1).find(image)
     reader = open_pocket(bundle, threads=1)
     crop, _ = canonical_crop(image, face, reader.crop_size)
-    _, _, rows = reader._encode([Evidence(face, crop)])
+    rows = reader._encode([Evidence(face, crop)]).rows
     turns = [Turn("user", "Emotion?")]
     graph_logits, _ = reader._start(turns, rows)
     model = FacialLM.from_pretrained(bundle.parent / "composite").eval()

@@ -31,7 +31,8 @@ def run_recipe(
         out: run folder; a killed run goes on from it.
         data: folder of the data packs; where the recipe names no folder of its own.
         scale: ``tiny``, ``small``, ``base`` or ``paper``; ``pocket`` has one only.
-        changes: ``key=value`` entries that replace the recipe's.
+        changes: ``key=value`` entries that replace the recipe's; for ``pocket`` only ``blendshapes=FILE.npz``, what an
+            outside instrument says of the real training faces.
     """
     needed = ("torch", "transformers", "accelerate", "peft", "yaml") if name != POCKET else (
         "torch", "transformers", "accelerate", "onnx")  # fmt: skip
@@ -45,10 +46,11 @@ def run_recipe(
 
 
 def _train_pocket(renders: Path | None, out: Path, data: Path | None, changes: Sequence[str]) -> Path:
-    if renders is None or changes:
+    shapes = [change.partition("=")[2] for change in changes if change.startswith("blendshapes=")]
+    if renders is None or len(shapes) < len(changes):
         raise BadConfig(
             got=f"recipe pocket with {', '.join(changes) or 'no --renders'}",
-            expected="--renders FOLDER and no key=value",
+            expected="--renders FOLDER and no key=value but blendshapes=FILE.npz",
             fix="Run: python tools/render_faces.py --count 27136 --size 144 --out FOLDER",
         )
     root = data or data_root()
@@ -60,4 +62,4 @@ def _train_pocket(renders: Path | None, out: Path, data: Path | None, changes: S
         )
     from mien.train.pocket.run import PocketRecipe, train_pocket
 
-    return train_pocket(PocketRecipe(), renders, out, root)
+    return train_pocket(PocketRecipe(), renders, out, root, Path(shapes[-1]) if shapes else None)

@@ -1,17 +1,18 @@
 """The embedded pocket model in ONNX Runtime: measurement, likelihood read-out, arrays, explanations. No torch.
 
 The folder of a model holds ``bundle.json`` (shapes, label order, calibration, checksums), ``evidence.onnx``,
-``expression.onnx`` (the emotion), ``decoder.onnx``, ``regions.onnx`` (what is hidden), ``tokens.safetensors`` (token
-embeddings) and ``tokenizer.json``.
+``units.onnx`` (the last word on AUs), ``expression.onnx`` (the emotion), ``decoder.onnx``, ``regions.onnx`` (what is
+hidden), ``tokens.safetensors`` (token embeddings) and ``tokenizer.json``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +39,14 @@ from mien.dialogue.read.au_arrays import read_array, slots
 from mien.dialogue.read.cot import read_explanation
 from mien.dialogue.say.questions import classify_question
 from mien.metrics.calibration import softmax
-from mien.models.pocket.inputs import HIDDEN_REGIONS, batch_inputs, grey_inputs
+from mien.models.pocket.inputs import HIDDEN_REGIONS, SIDED, batch_inputs, grey_inputs
 from mien.models.pocket.prompt import ANSWER_END, TOLD_ROWS, prompt
 
 __all__ = ["PocketReader", "open_pocket", "verify_bundle"]
 
 FILES = (
-    "evidence.onnx", "expression.onnx", "decoder.onnx", "regions.onnx", "tokens.safetensors", "tokenizer.json"
+    "evidence.onnx", "units.onnx", "expression.onnx", "decoder.onnx", "regions.onnx", "tokens.safetensors",
+    "tokenizer.json",
 )  # fmt: skip
 _EXPLAIN = "Explain the emotion of this face."
 _HEADINGS = ("Key Observations:", "\n\nOverall Emotional Interpretation:", "\n\nConclusion:")
@@ -146,6 +148,19 @@ def _sum(file: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+class _Seen(NamedTuple):
+    """What the nets say of N faces."""
+
+    aus: FloatArray
+    """(N, 22) calibrated intensities."""
+    sides: FloatArray
+    """(N, S) left minus right of `SIDED`; NaN without landmarks."""
+    logits: FloatArray
+    """(N, 8) of the emotion."""
+    rows: FloatArray
+    """(N, 10, D) evidence rows of the decoder."""
+
+
 class PocketReader(AnswersByAsking):
     """Reads faces with the pocket model.
 
@@ -175,7 +190,7 @@ class PocketReader(AnswersByAsking):
             side = self.crop_size
             box = np.asarray([0, 0, side, side], np.float32)
             blank = [Evidence(Face(box, 1.0), np.zeros((side, side, 3), np.uint8))]
-            units, logits, rows = self._encode(blank)
+            units, _, logits, rows = self._encode(blank)
             words, _ = self._start([Turn("user", self.bundle["readout_question"])], rows)
             hidden = list(self.hidden(blank)[0].values())
             end = self._embeddings[[self._end, *self._label_ids]]
@@ -203,6 +218,10 @@ class PocketReader(AnswersByAsking):
     @cached_property
     def _evidence(self) -> Any:
         return self._session("evidence.onnx")
+
+    @cached_property
+    def _units(self) -> Any:
+        return self._session("units.onnx")
 
     @cached_property
     def _expression(self) -> Any:
@@ -253,16 +272,16 @@ class PocketReader(AnswersByAsking):
         """AU readings from the measurement head, emotions from the language model's label likelihoods."""
         results: list[FaceResult] = []
         for part in _parts(batch):
-            intensity, _, rows = self._encode(part)
-            logits, _ = self._start([Turn("user", self.bundle["readout_question"])], rows)
+            seen = self._encode(part)
+            logits, _ = self._start([Turn("user", self.bundle["readout_question"])], seen.rows)
             emotions = self._calibrated(logits[:, self._label_ids])
-            for evidence, units, probabilities in zip(part, intensity, emotions, strict=True):
-                results.append(self._result(evidence, units, probabilities))
+            for evidence, *face in zip(part, seen.aus, seen.sides, emotions, strict=True):
+                results.append(self._result(evidence, *face))
         return results
 
     def classify(self, batch: Sequence[Evidence]) -> FloatArray:
         """(N, 8) probabilities of the plain classifier heads, for comparison with the read-out."""
-        logits = np.concatenate([self._encode(part)[1] for part in _parts(batch)])
+        logits = np.concatenate([self._encode(part).logits for part in _parts(batch)])
         return softmax(logits)
 
     def hidden(self, batch: Sequence[Evidence]) -> list[dict[Region, float]]:
@@ -310,7 +329,7 @@ class PocketReader(AnswersByAsking):
     ) -> Iterator[tuple[list[list[Turn]], FloatArray, list[str]]]:  # fmt: skip
         """Per part of the batch its dialogues, evidence rows and texts: greedy (turn 0), or drawn."""
         for part in _parts(list(range(len(batch)))):
-            _, _, rows = self._encode([batch[i] for i in part])
+            rows = self._encode([batch[i] for i in part]).rows
             dialogues = [self._explain_turns(results[i].emotion) for i in part]
             chance = [_chance(results[i], turn) for i in part] if turn else None
             yield dialogues, rows, self._answers(dialogues, rows, chance, ends)
@@ -351,7 +370,7 @@ class PocketReader(AnswersByAsking):
             emotions = self.measure([evidence])[0].emotions
             label = max(emotions, key=lambda name: emotions[name])
             return Answer(label, "answered", labels=Labels(emotion=label), scores=emotions)
-        _, _, rows = self._encode([evidence])
+        rows = self._encode([evidence]).rows
         if task in ("au-binary", "au-level", "au-intensity"):
             form = task.removeprefix("au-")
             text = self._array([Turn("user", question)], rows, form)
@@ -368,32 +387,37 @@ class PocketReader(AnswersByAsking):
                 got=f"form {form!r}", expected="binary, level or intensity", fix="Choose one of these"
             )
         turns = [Turn("user", self.bundle["array_questions"][form])]
-        return [self._array(turns, self._encode([evidence])[2], form) for evidence in batch]
+        return [self._array(turns, self._encode([evidence]).rows, form) for evidence in batch]
 
     # ---- steps
 
-    def _encode(self, batch: Sequence[Evidence]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """AU intensities (N, 22), classifier logits (N, 8), evidence rows (N, k, D)."""
+    def _encode(self, batch: Sequence[Evidence]) -> _Seen:
         inputs = batch_inputs(batch, self.crop_size)
         aus, logits, rows = self._evidence.run(None, inputs)
+        shown = {name: inputs[name] for name in ("landmarks", "has_landmarks", "has_crop")}
+        aus, sides, measured = self._units.run(None, {**shown, "aus": aus})
         if inputs["has_crop"].any():
             crops = {name: inputs[name] for name in ("crop", "has_crop")}
             logits, told = self._expression.run(None, {**crops, "head": logits})
             rows[:, :TOLD_ROWS] += told
-        return aus, logits, rows
+        sides[inputs["has_landmarks"] == 0] = np.nan
+        return _Seen(aus, sides, logits, np.concatenate([rows, measured], axis=1))
 
     def _calibrated(self, logits: FloatArray) -> FloatArray:
         calibration = self.bundle["emotion_calibration"]
         bias = np.asarray(calibration["bias"], np.float32)
         return softmax(logits / np.float32(calibration["temperature"]) + bias)
 
-    def _result(self, evidence: Evidence, units: FloatArray, probabilities: FloatArray) -> FaceResult:
+    def _result(
+        self, evidence: Evidence, units: FloatArray, sides: FloatArray, probabilities: FloatArray
+    ) -> FaceResult:
         sharpness = self.bundle["au_sharpness"]
         seen = evidence.crop is not None or evidence.face.landmarks is not None
-        readings = {
-            key: AuReading.of(float(value) if seen else float("nan"), sharpness[key])
-            for key, value in zip(self.aus, units, strict=True)
-        }
+        half = dict(zip(SIDED, (float(side) / 2 for side in sides), strict=True))
+        readings = {}
+        for key, unit in zip(self.aus, units, strict=True):
+            value, uneven = float(unit) if seen else math.nan, half.get(key, math.nan)
+            readings[key] = AuReading.of(value, sharpness[key], left=value + uneven, right=value - uneven)
         emotions = dict(zip(EMOTIONS, (float(p) for p in probabilities), strict=True))
         return FaceResult(face=evidence.face, emotions=emotions, aus=readings)
 

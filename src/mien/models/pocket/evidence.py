@@ -21,7 +21,7 @@ from mien.layers.landmark_mlp import LandmarkMLP
 from mien.models.pocket.detail import PocketDetail
 from mien.models.pocket.inputs import LANDMARK_FEATURES
 
-__all__ = ["PocketEvidence", "PocketEvidenceConfig", "PocketEvidenceOutput"]
+__all__ = ["PocketEvidence", "PocketEvidenceConfig", "PocketEvidenceOutput", "calibrated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,11 @@ class PocketEvidence(nn.Module):
         return tracing or bool(flags.any())
 
     def calibrate(self, raw: Tensor) -> Tensor:
-        """(B, 22) raw intensity 0..1 -> calibrated: linear from 0 to ``rest`` (which gives 0.1), linear on to 1."""
-        below = raw * (0.1 / self.rest)
-        above = 0.1 + (raw - self.rest) * (0.9 / (1.0 - self.rest))
-        return torch.where(raw < self.rest, below, above).clamp(0.0, 1.0)
+        """(B, 22) raw intensities 0..1 -> `calibrated` ones."""
+        return calibrated(raw, self.rest)
+
+
+def calibrated(raw: Tensor, rest: Tensor) -> Tensor:
+    """Intensities 0..1: linear from 0 to ``rest``, which gives 0.1, the lower edge of FACS level A; linear on to 1."""
+    above = 0.1 + (raw - rest) * (0.9 / (1.0 - rest))
+    return torch.where(raw < rest, raw * (0.1 / rest), above).clamp(0.0, 1.0)

@@ -16,6 +16,7 @@ __all__ = [
     "LANDMARK_FEATURES",
     "PRIOR_ROWS",
     "PRIOR_WIDTH",
+    "SIDED",
     "batch_inputs",
     "grey",
     "grey_inputs",
@@ -27,6 +28,8 @@ HIDDEN_REGIONS: tuple[Region, ...] = ("mouth", "eyes", "brow")
 """In the order of the outputs of the net that tells hidden regions."""
 LANDMARK_FEATURES = 478 * 3 + len(GEOMETRY_NAMES)
 """Length of `landmark_vector`."""
+SIDED = ("AU02", "AU04", "AU05", "AU06", "AU07", "AU09", "AU10", "AU12", "AU14", "AU15", "AU20", "AU43")
+"""AUs of muscles in pairs, whose sides are told apart where there are landmarks."""
 PRIOR_ROWS, _PER_ROW, _PER_UNIT = 4, 6, 7
 PRIOR_WIDTH = _PER_ROW * _PER_UNIT
 """Width of one prior row: six AUs, each as its intensity and a one-hot FACS level."""

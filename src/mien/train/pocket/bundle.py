@@ -1,4 +1,4 @@
-"""Writes what the torch-free runtime reads: four graphs, the token table, the tokenizer and ``bundle.json``."""
+"""Writes what the torch-free runtime reads: five graphs, the token table, the tokenizer and ``bundle.json``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from mien.models.pocket.evidence import PocketEvidence
 from mien.models.pocket.expression import PocketExpression
 from mien.models.pocket.prompt import EVIDENCE
 from mien.models.pocket.regions import PocketRegions
+from mien.models.pocket.units import PocketUnits
 from mien.train.pocket.export import (
     export_decoder,
     export_evidence,
     export_expression,
     export_regions,
+    export_units,
     int8_codes,
 )
 from mien.train.pocket.language_data import READOUT_QUESTION
@@ -35,6 +37,7 @@ __all__ = ["set_emotion_calibration", "write_bundle"]
 
 def write_bundle(
     net: PocketEvidence,
+    units: PocketUnits,
     expression: PocketExpression,
     regions: PocketRegions,
     model: FacialLM,
@@ -47,6 +50,7 @@ def write_bundle(
     net.eval()
     model.eval()
     export_evidence(net, model, folder / "evidence.onnx")
+    export_units(units, model.model.projectors["prior"], folder / "units.onnx")
     export_expression(expression, net.config.crop_size, folder / "expression.onnx")
     export_regions(regions, net.config.crop_size, folder / "regions.onnx")
     export_decoder(model, folder / "decoder.onnx")

@@ -1,7 +1,8 @@
 """Trained pocket weights -> ONNX graphs that run without torch.
 
-Four graphs: the evidence encoders in one pass, the emotion of the crop, what is hidden, and one decoder step with a
-key-value cache that serves prefill and generation alike. Large weights are stored as float16 or int8.
+Five graphs: the evidence encoders in one pass, the last word on AUs, the emotion of the crop, what is hidden, and one
+decoder step with a key-value cache that serves prefill and generation alike. Large weights are stored as float16 or
+int8.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from mien.core.aus import level_position
+from mien.core.aus import AU_SETS, level_position
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import FloatArray
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.pocket.evidence import PocketEvidence
 from mien.models.pocket.expression import PocketExpression
-from mien.models.pocket.inputs import PRIOR_ROWS, PRIOR_WIDTH
+from mien.models.pocket.inputs import LANDMARK_FEATURES, PRIOR_ROWS, PRIOR_WIDTH
 from mien.models.pocket.regions import REGIONS_SIZE, PocketRegions
+from mien.models.pocket.units import PocketUnits
 
 __all__ = [
     "DecoderStep",
@@ -31,6 +33,7 @@ __all__ = [
     "export_evidence",
     "export_expression",
     "export_regions",
+    "export_units",
     "int8_codes",
     "store_half",
     "store_int8",
@@ -49,25 +52,16 @@ class _EvidenceGraph(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         out = self.net(*inputs)
         intensity = self.net.calibrate(torch.sigmoid(out.au_logits))
-        level = torch.floor(level_position(intensity))
-        one_hot = (level[..., None] == torch.arange(6.0)).float()
-        units = torch.cat([intensity[..., None], one_hot], dim=2)
-        empty = PRIOR_ROWS * PRIOR_WIDTH // units.shape[2] - units.shape[1]
-        prior = nn.functional.pad(units, (0, 0, 0, empty)).reshape(-1, PRIOR_ROWS, PRIOR_WIDTH)
-        rows = [
-            self.projectors["image"](out.visual),
-            self.projectors["landmark"](out.shape),
-            self.projectors["prior"](prior),
-        ]
+        rows = [self.projectors["image"](out.visual), self.projectors["landmark"](out.shape)]
         return intensity, out.emotion_logits, torch.cat(rows, dim=1)
 
 
 def export_evidence(net: PocketEvidence, composite: FacialLM, path: Path) -> None:
-    """One graph from inputs to AU intensities, classifier logits and the decoder's evidence rows.
+    """One graph from inputs to AU intensities, classifier logits and the decoder's rows of crop and landmarks.
 
     Inputs crop (N, 1, S, S), landmarks (N, F), has_crop (N,), has_landmarks (N,), detail (N, 1, S, S), has_detail (N,);
     outputs aus (N, 22) calibrated,
-    emotion_logits (N, 8), rows (N, 10, D) in prompt order.
+    emotion_logits (N, 8), rows (N, 6, D) of crop and landmarks in prompt order.
     """
     size, features = net.config.crop_size, net.config.landmark_features
     crop, there = torch.rand(2, 1, size, size), torch.ones(2)
@@ -80,6 +74,41 @@ def export_evidence(net: PocketEvidence, composite: FacialLM, path: Path) -> Non
         dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
     )  # fmt: skip
     store_half(path)
+
+
+class _UnitsGraph(nn.Module):
+    """The last word on AUs, and the decoder's rows of what was measured."""
+
+    def __init__(self, net: PocketUnits, projector: nn.Module) -> None:
+        super().__init__()
+        self.net, self.projector = net, projector
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        intensity, sides = self.net(*inputs)
+        level = torch.floor(level_position(intensity))
+        one_hot = (level[..., None] == torch.arange(6.0)).float()
+        units = torch.cat([intensity[..., None], one_hot], dim=2)
+        empty = PRIOR_ROWS * PRIOR_WIDTH // units.shape[2] - units.shape[1]
+        prior = nn.functional.pad(units, (0, 0, 0, empty)).reshape(-1, PRIOR_ROWS, PRIOR_WIDTH)
+        return intensity, sides, self.projector(prior)
+
+
+def export_units(net: PocketUnits, projector: nn.Module, path: Path) -> None:
+    """Inputs landmarks (N, F), has_landmarks (N,), has_crop (N,), aus (N, 22); outputs units (N, 22), sides (N, S) and
+    rows (N, 4, D): what the composite's `projector` of the prior makes of them. Matrices are stored as int8.
+    """
+    names, outputs = ["landmarks", "has_landmarks", "has_crop", "aus"], ["units", "sides", "rows"]
+    example = (
+        torch.randn(2, LANDMARK_FEATURES),
+        torch.ones(2),
+        torch.ones(2),
+        torch.rand(2, len(AU_SETS["pocket"])),
+    )
+    torch.onnx.export(
+        _UnitsGraph(net, projector).eval(), example, str(path), input_names=names, output_names=outputs,
+        dynamic_axes={name: {0: "n"} for name in names + outputs}, opset_version=_OPSET, dynamo=False,
+    )  # fmt: skip
+    store_int8(path)
 
 
 class _RegionsGraph(nn.Module):

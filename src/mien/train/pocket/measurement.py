@@ -20,6 +20,7 @@ from mien.models.pocket.evidence import PocketEvidence
 from mien.train.pocket.evidence_task import EvidenceArrays, EvidenceCollator
 
 __all__ = [
+    "balanced_threshold",
     "calibrate_rest",
     "fit_sharpness",
     "freeze_crop",
@@ -91,12 +92,13 @@ def calibrate_rest(net: PocketEvidence, renders: EvidenceArrays, neutral: Eviden
     raw, still = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(-resting))
     rest = np.empty(raw.shape[1], np.float32)
     for unit in range(raw.shape[1]):
-        threshold = _balanced_threshold(raw[:, unit], renders.intensity[:, unit] >= 0.1)
+        threshold = balanced_threshold(raw[:, unit], renders.intensity[:, unit] >= 0.1)
         rest[unit] = np.clip(max(threshold, float(np.quantile(still[:, unit], 0.9))), 0.02, 0.6)
     net.rest.copy_(torch.from_numpy(rest))
 
 
-def _balanced_threshold(scores: npt.NDArray[Any], truth: npt.NDArray[np.bool_]) -> float:
+def balanced_threshold(scores: npt.NDArray[Any], truth: npt.NDArray[np.bool_]) -> float:
+    """The threshold 0.02..0.6 of raw intensity with the best balanced accuracy."""
     if truth.all() or not truth.any():
         return 0.1  # nothing to tell apart: raw intensity stands as it is
     grid = np.linspace(0.02, 0.6, 117)

@@ -3,10 +3,10 @@
     mien train pocket --renders runs/renders --out runs/pocket
 
 Stages, each kept on disk and skipped when it is there: appearance (crops, votes) -> landmarks -> measurement (AUs from
-rendered truth, adapted to real faces) -> detail (the same at twice the crop's side) -> language (dialogues on cached
-evidence) -> read-out (votes as the decoder's answer) -> expression (an encoder for the emotion alone) -> belief (the
-decoder hears of it) -> regions (things drawn over faces) -> export. Every number that shapes the result stands in
-`PocketRecipe`.
+rendered truth, adapted to real faces) -> detail (the same at twice the crop's side) -> units (AUs on the scale of real
+faces, by an outside instrument where it tells more) -> language (dialogues on cached evidence) -> read-out (votes as
+the decoder's answer) -> expression (an encoder for the emotion alone) -> belief (the decoder hears of it) -> regions
+(things drawn over faces) -> export. Every number that shapes the result stands in `PocketRecipe`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from mien.models.pocket.evidence import PocketEvidence, PocketEvidenceConfig
 from mien.models.pocket.expression import EXPRESSION_SIZE, ExpressionClassifier, PocketExpression
 from mien.models.pocket.regions import REGIONS_SIZE, PocketRegions
 from mien.models.pocket.system import build
+from mien.models.pocket.units import PocketUnits
 from mien.train.data.landmark_cache import landmarks_of
 from mien.train.data.renders import read_renders
 from mien.train.data.tokenizer import train_tokenizer
@@ -67,6 +68,16 @@ from mien.train.pocket.language_data import (
     vocabulary_texts,
 )
 from mien.train.pocket.readout_stage import ReadoutStage, run_readout_stage
+from mien.train.pocket.units_stage import (
+    UnitArrays,
+    UnitsStage,
+    join_units,
+    read_blendshapes,
+    run_units_stage,
+    unit_readings,
+    unit_rows,
+    with_targets,
+)
 
 __all__ = ["PocketRecipe", "Tables", "evidence_tables", "train_pocket"]
 
@@ -95,6 +106,7 @@ class PocketRecipe:
         )
     )
     """The same, with crops moved no more than a detector does and fewer real faces."""
+    units: UnitsStage = field(default_factory=UnitsStage)
     language: LanguageStage = field(default_factory=LanguageStage)
     readout: ReadoutStage = field(default_factory=ReadoutStage)
     expression: ExpressionStage = field(default_factory=ExpressionStage)
@@ -119,13 +131,16 @@ class Tables:
     renders: EvidenceArrays
 
 
-def train_pocket(recipe: PocketRecipe, renders: Path, out: Path, data: Path | None = None) -> Path:
+def train_pocket(
+    recipe: PocketRecipe, renders: Path, out: Path, data: Path | None = None, blendshapes: Path | None = None
+) -> Path:
     """Run all stages; returns the folder with the exported model.
 
     Args:
         renders: shards of ``tools/render_faces.py``.
         out: run folder; a killed run goes on from what lies there.
         data: root of the data packs, by default `mien.core.paths.data_root`.
+        blendshapes: what an outside instrument says of the real training faces (`units_stage.read_blendshapes`).
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
@@ -135,13 +150,14 @@ def train_pocket(recipe: PocketRecipe, renders: Path, out: Path, data: Path | No
     _measurement(net, recipe, renders, out, data)
     tables = evidence_tables("train", recipe.crop_size, renders, out / "cache", data)
     _detail(net, recipe, tables, renders, out)
+    units = _units(net, recipe, tables, blendshapes, out)
     tokenizer, model = _language(recipe, net, tables, out)
     expression = _belief(_expression(net, recipe, tables, out), net, model, tokenizer, recipe, tables, out)
     clear = _clear(net, model, recipe, out, data)
     fit_join(expression, clear, tables.real.emotion, recipe.head_share, recipe.rarity)
     regions = _regions(recipe, out, data)
-    sharpness = _sharpness(net, tables.renders)
-    folder = write_bundle(net, expression, regions, model, tokenizer, sharpness, out / "bundle")
+    sharpness = _sharpness(net, units, tables.renders)
+    folder = write_bundle(net, units, expression, regions, model, tokenizer, sharpness, out / "bundle")
     set_emotion_calibration(folder, fit_readout(expression, model, tokenizer, clear), [0.0] * len(EMOTIONS))
     return folder
 
@@ -228,11 +244,28 @@ def _quarter(table: EvidenceArrays) -> EvidenceArrays:
     return take(table, np.arange(0, len(table), 4))
 
 
-def _sharpness(net: PocketEvidence, renders: EvidenceArrays) -> dict[str, float]:
-    renders = _quarter(renders)
-    intensity = _intensity(net, renders)
-    slopes = measurement.fit_sharpness(intensity, (renders.intensity >= 0.1).astype(np.float32))
+def _sharpness(net: PocketEvidence, units: PocketUnits, renders: EvidenceArrays) -> dict[str, float]:
+    table = _unit_rows(net, _quarter(renders))
+    slopes = measurement.fit_sharpness(unit_readings(units, table), (table.target >= 0.1).astype(np.float32))
     return dict(zip(AU_SETS["pocket"], slopes, strict=True))
+
+
+def _units(
+    net: PocketEvidence, recipe: PocketRecipe, tables: Tables, blendshapes: Path | None, out: Path
+) -> PocketUnits:
+    shaped = np.flatnonzero(tables.real.has_landmarks > 0)
+    real = _unit_rows(net, take(tables.real, shaped))
+    names, scores = read_blendshapes(blendshapes, len(tables.real))
+    # LFW's and London's labels are no votes.
+    votes = np.where(tables.real.emotion_weight[:, None] == 1.0, tables.real.emotion, 0.0)
+    faces = with_targets(real, names, scores[shaped], votes[shaped], recipe.units)
+    table = join_units([faces, _unit_rows(net, tables.renders)])
+    return run_units_stage(PocketUnits(), recipe.units, table, out / "units.safetensors")
+
+
+def _unit_rows(net: PocketEvidence, table: EvidenceArrays) -> UnitArrays:
+    blind = replace(table, has_crop=np.zeros(len(table), np.float32))
+    return unit_rows(table, _intensity(net, table), _intensity(net, blind))
 
 
 def _intensity(net: PocketEvidence, table: EvidenceArrays) -> FloatArray:
