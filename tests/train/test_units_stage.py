@@ -65,7 +65,7 @@ def test_a_reading_follows_the_brow_and_not_the_mood(tmp_path: Path) -> None:
     faces, lift, mood = _faces(400, 2)
     for pixels in (True, False):
         reading = unit_readings(net, faces, pixels)[:, BROW]
-        assert auc(lift > 0.5, reading).value > 0.97
+        assert auc(lift > 0.5, reading).value > 0.95
         assert abs(np.corrcoef(mood, reading)[0, 1]) < 0.15
         # The neutral faces' brows stood below 0.3.
         assert (reading[lift < 0.2] < 0.1).mean() > 0.9 and (reading[lift > 0.7] >= 0.1).mean() > 0.9
