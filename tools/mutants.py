@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image as pillow
 
-Generator = np.random.Generator
+from mutators import MUTATORS, Generator
+
 Seeds = list[tuple[str, bytes]]
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -33,56 +34,6 @@ class Case:
     """Kind, number and seed: makes it again."""
     reads: tuple[Callable[[], Any], ...]
     """Ways to read it, the main one first; each gives something or raises a `MienError`."""
-
-
-def flip(data: bytearray, rng: Generator) -> bytearray:
-    for place in rng.integers(0, len(data), rng.integers(1, 9)):
-        data[place] ^= 1 << int(rng.integers(0, 8))
-    return data
-
-
-def overwrite(data: bytearray, rng: Generator) -> bytearray:
-    start, length = int(rng.integers(0, len(data))), int(rng.integers(1, 64))
-    data[start : start + length] = bytes(rng.integers(0, 256, length, dtype=np.uint8))
-    return data
-
-
-def extreme(data: bytearray, rng: Generator) -> bytearray:
-    """A number of 2 or 4 bytes at a limit, where heads hold sizes, counts and offsets."""
-    length = int(rng.choice([2, 4]))
-    start = int(rng.integers(0, max(1, min(len(data) - length, 600))))
-    values = (0, 1, 2 ** (8 * length - 1) - 1, 2 ** (8 * length - 1), 2 ** (8 * length) - 1)
-    order = "big" if rng.integers(0, 2) else "little"
-    data[start : start + length] = int(rng.choice(len(values)) and values[int(rng.integers(0, 5))]).to_bytes(
-        length, order
-    )
-    return data
-
-
-def cut(data: bytearray, rng: Generator) -> bytearray:
-    return data[: int(rng.integers(0, len(data)))]
-
-
-def repeat(data: bytearray, rng: Generator) -> bytearray:
-    start, length = int(rng.integers(0, len(data))), int(rng.integers(1, 400))
-    part = data[start : start + length]
-    return data[:start] + part * int(rng.integers(2, 6)) + data[start:]
-
-
-def drop(data: bytearray, rng: Generator) -> bytearray:
-    start = int(rng.integers(0, len(data)))
-    del data[start : start + int(rng.integers(1, 200))]
-    return data
-
-
-MUTATORS: tuple[Callable[[bytearray, Generator], bytearray], ...] = (
-    flip,
-    overwrite,
-    extreme,
-    cut,
-    repeat,
-    drop,
-)
 
 
 def mutants(seeds: Seeds, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
@@ -304,7 +255,7 @@ def landmarks(folder: Path, count: int, seed: int) -> Iterator[Case]:
 def models(folder: Path, count: int, seed: int) -> Iterator[Case]:
     """Model folders whose files are changed one at a time; the checksums are as they were."""
     from mien.backends.base import open_reader
-    from mien.backends.onnx import verify_bundle
+    from mien.backends.pocket_bundle import verify_bundle
     from mien.core.paths import pocket_weights
 
     model = folder / "model"

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from mien.backends.base import open_reader
-from mien.backends.onnx import FILES, PocketReader, open_pocket, verify_bundle
+from mien.backends.onnx import PocketReader, open_pocket
+from mien.backends.pocket_bundle import FILES, verify_bundle
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import MissingWeights
 from mien.core.nouns import Evidence, FaceResult

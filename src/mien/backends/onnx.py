@@ -7,21 +7,20 @@ hidden), ``tokens.safetensors`` (token embeddings) and ``tokenizer.json``.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from mien.backends.base import AnswersByAsking
+from mien.backends.pocket_bundle import AGAIN, verify_bundle
 from mien.core.aus import AU_SETS, Region
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BackendFailed, BadConfig, MissingWeights, weights_of_strangers
+from mien.core.errors import BackendFailed, BadConfig, weights_of_strangers
 from mien.core.nouns import (
     Answer,
     AuReading,
@@ -33,21 +32,16 @@ from mien.core.nouns import (
     Labels,
     Turn,
 )
-from mien.core.objects import check_object, read_object
 from mien.core.paths import pocket_weights
 from mien.dialogue.read.au_arrays import read_array, slots
 from mien.dialogue.read.cot import read_explanation
 from mien.dialogue.say.questions import classify_question
 from mien.metrics.calibration import softmax
-from mien.models.pocket.inputs import HIDDEN_REGIONS, SIDED, batch_inputs, grey_inputs
+from mien.models.pocket.inputs import HIDDEN_REGIONS, SIDED, TOLD_SIDES, batch_inputs, grey_inputs
 from mien.models.pocket.prompt import ANSWER_END, TOLD_ROWS, prompt
 
-__all__ = ["PocketReader", "open_pocket", "verify_bundle"]
+__all__ = ["PocketReader", "open_pocket"]
 
-FILES = (
-    "evidence.onnx", "units.onnx", "expression.onnx", "decoder.onnx", "regions.onnx", "tokens.safetensors",
-    "tokenizer.json",
-)  # fmt: skip
 _EXPLAIN = "Explain the emotion of this face."
 _HEADINGS = ("Key Observations:", "\n\nOverall Emotional Interpretation:", "\n\nConclusion:")
 _PART_LENGTH = 700
@@ -55,45 +49,7 @@ _PART_LENGTH = 700
 _MAX_TOKENS = 260
 _DRAWN_FROM, _WARMTH = 12, 0.8
 _BATCH = 32
-_MOST_BYTES = 2 << 30
-"""Of one file; protobuf, and so ONNX, ends there."""
-_OUTSIDE = b"\x0a\x08location\x12"
-"""How an ONNX file says that weights lie in another file (onnx.proto: TensorProto.external_data)."""
-_AGAIN = "Reinstall mien, or export the model again"
 _T = TypeVar("_T")
-
-
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
-_Size = Annotated[int, Field(ge=1, le=4096)]
-
-
-class _Calibration(BaseModel):
-    model_config = ConfigDict(strict=True)
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    bias: Annotated[list[_Finite], Field(min_length=len(EMOTIONS), max_length=len(EMOTIONS))]
-
-
-class _Decoder(BaseModel):
-    model_config = ConfigDict(strict=True)
-    layers: _Size
-    groups: _Size
-    head_size: _Size
-
-
-class _Bundle(BaseModel):
-    """What ``bundle.json`` has to say."""
-
-    model_config = ConfigDict(strict=True)
-    crop_size: Annotated[int, Field(ge=16, le=1024)]
-    emotions: list[str]
-    aus: list[str]
-    au_sharpness: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
-    emotion_calibration: _Calibration
-    evidence_ids: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    decoder: _Decoder
-    readout_question: str
-    array_questions: dict[str, str]
-    sha256: dict[str, str]
 
 
 def open_pocket(folder: Path | None = None, threads: int | None = None) -> PocketReader:
@@ -106,46 +62,6 @@ def open_pocket(folder: Path | None = None, threads: int | None = None) -> Pocke
     if folder is not None:
         reader.try_out()
     return reader
-
-
-def verify_bundle(folder: Path) -> dict[str, Any]:
-    """Read ``bundle.json`` and check every file beside it.
-
-    Raises:
-        MissingWeights: it cannot be, or a file is absent, too large, or differs from its checksum.
-    """
-    path = folder / "bundle.json"
-    bundle = read_object(path, "the description of an exported pocket model: 'mien train pocket' writes it")
-    sums = check_object(_Bundle, bundle, path).sha256
-    for name in FILES:
-        file = folder / name
-        actual = _sum(file) if file.is_file() else "no file"
-        if actual != sums.get(name):
-            raise MissingWeights(
-                got=f"{file} with sha256 {actual[:16]}",
-                expected=sums.get(name, "its checksum in bundle.json")[:32],
-                fix=_AGAIN,
-            )
-    if tuple(bundle["emotions"]) != EMOTIONS or tuple(bundle["aus"]) != AU_SETS["pocket"]:
-        raise MissingWeights(
-            got=f"a model with labels {bundle['emotions']} and {len(bundle['aus'])} AUs",
-            expected="this version's label order",
-            fix="Export the model with this version of mien",
-        )
-    return bundle
-
-
-def _sum(file: Path) -> str:
-    """SHA-256 of a file of bounded size that names no other file."""
-    size = file.stat().st_size
-    content = file.read_bytes() if size <= _MOST_BYTES else b""
-    if size > _MOST_BYTES or _OUTSIDE in content:
-        raise MissingWeights(
-            got=f"{file} {'of' if size > _MOST_BYTES else 'with weights in another file, of'} {size:,} bytes",
-            expected=f"one whole file of at most {_MOST_BYTES:,} bytes",
-            fix=_AGAIN,
-        )
-    return hashlib.sha256(content).hexdigest()
 
 
 class _Seen(NamedTuple):
@@ -186,7 +102,7 @@ class PocketReader(AnswersByAsking):
         Raises:
             MissingWeights: they are none that can be used.
         """
-        with weights_of_strangers(f"the model in {self.folder}", "nets that fit each other", _AGAIN):
+        with weights_of_strangers(f"the model in {self.folder}", "nets that fit each other", AGAIN):
             side = self.crop_size
             box = np.asarray([0, 0, side, side], np.float32)
             blank = [Evidence(Face(box, 1.0), np.zeros((side, side, 3), np.uint8))]
@@ -413,7 +329,7 @@ class PocketReader(AnswersByAsking):
     ) -> FaceResult:
         sharpness = self.bundle["au_sharpness"]
         seen = evidence.crop is not None or evidence.face.landmarks is not None
-        half = dict(zip(SIDED, (float(side) / 2 for side in sides), strict=True))
+        half = {key: float(side) / 2 for key, side in zip(SIDED, sides, strict=True) if key in TOLD_SIDES}
         readings = {}
         for key, unit in zip(self.aus, units, strict=True):
             value, uneven = float(unit) if seen else math.nan, half.get(key, math.nan)

@@ -163,7 +163,8 @@ def _named(name: str) -> Callable[..., Task]:
     def made(root: str | None = None, limit: int | None = None) -> Task:
         return suite_task(name, root, limit)
 
-    return task(name=name)(made)
+    named: Callable[..., Task] = task(name=name)(made)
+    return named
 
 
 task(name="suite")(suite_task)

@@ -121,7 +121,8 @@ def folder_states(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _bundle_states(place: Path) -> Iterator[tuple[str, str, str]]:
-    from mien.backends.onnx import FILES, open_pocket
+    from mien.backends.onnx import open_pocket
+    from mien.backends.pocket_bundle import FILES
 
     try:
         sums = open_pocket(place).bundle["sha256"]

@@ -12,7 +12,7 @@ from typing import Any
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from mien.backends.onnx import FILES
+from mien.backends.pocket_bundle import FILES
 from mien.core.aus import AU_SETS
 from mien.core.emotions import EMOTIONS
 from mien.dialogue.read.au_arrays import QUESTIONS

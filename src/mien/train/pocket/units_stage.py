@@ -130,7 +130,7 @@ def read_blendshapes(path: Path | None, count: int) -> tuple[tuple[str, ...], Fl
 
 def unit_rows(table: EvidenceArrays, aus: FloatArray, blind: FloatArray) -> UnitArrays:
     """Rows of a table of the evidence stages, whose intensities are the targets; rows without a target are real."""
-    rendered = ~np.isnan(table.intensity).any(axis=1)
+    rendered = np.logical_not(np.isnan(table.intensity).any(axis=1))
     none = np.zeros(len(table), bool)
     sides = np.full((len(table), len(SIDED)), np.nan, np.float32)
     return UnitArrays(table.landmarks, aus, blind, table.intensity, sides, rendered, none, none)
