@@ -102,7 +102,10 @@ def arrays(record: Record, analyzer: Analyzer) -> None:
         print(f"aus: arrays skipped: the {analyzer.reader.name} reader writes none")
         return
     samples = mixed_samples(record.options.limit or ARRAY_FACES, record.options.seed)
-    faces = [read for read in read_faces(analyzer, samples, cropped=True) if read.face is not None]
+    found = [read for read in read_faces(analyzer, samples, cropped=True) if read.face is not None]
+    # A hidden region is not measured, so there is nothing to compare with.
+    faces = [read for read in found if all(one.measured for one in read.face.aus.values())]
+    record.add("arrays: faces wholly measured", len(faces) / len(found), n=len(found))
     evidence: list[Evidence] = [read.evidence for read in faces]
     for form in FORMATS:
         compare(record, form, ask(evidence, form), faces)
