@@ -124,10 +124,10 @@ def test_a_server_is_asked_and_a_limit_stops_the_run(wire: Any, tmp_path: Path) 
     assert wire.count() == 1
     result = mien(*words, "--resume", "--price-in", "1000000", "--price-out", "0")
     assert result.exit_code == 0
-    # Some of the server's echoes pass for descriptions; others are too short, also when asked again.
+    # Some of the server's echoes pass for descriptions; others are too short or tell no emotion, asked again too.
     kept, rejected = rows(tmp_path / "items.jsonl"), rows(tmp_path / "rejected.jsonl")
     assert len(kept) + len(rejected) == 4
-    assert {row["reason"] for row in rejected} <= {"too short"}
+    assert {row["reason"] for row in rejected} <= {"too short", "no emotion described"}
     assert wire.count() == 4 + len(rejected)
     assert f"4 items = {len(kept)} kept" in result.stdout and f"{wire.count()} replies" in result.stdout
     bodies = wire.stats()["bodies"]

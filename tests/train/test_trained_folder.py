@@ -44,7 +44,7 @@ def test_the_command_is_tidy_and_takes_the_data_that_it_is_given(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """One line per stage beside the folder, and an explicit root goes before the folder of the packs."""
+    """The mix and one line per stage beside the folder; an explicit root goes before the folder of the packs."""
     monkeypatch.setenv("MIEN_DATA", str(tmp_path / "no data"))
     out = tmp_path / "run"
     roots = [f"data.0.root={tiny_data}", f"validation.0.root={tiny_data}"]
@@ -54,7 +54,8 @@ def test_the_command_is_tidy_and_takes_the_data_that_it_is_given(
     assert left.value.code == 0
     told = capfd.readouterr()
     assert told.out == f"{out}\n"
-    (line,) = told.err.splitlines()
+    mix, line = told.err.splitlines()
+    assert mix == "16 dialogues in an epoch: ferplus/train emotion 16 (100.0%)"
     assert line.startswith("stage code: step 4 of 4")
     assert (out / "model" / "model.safetensors").read_bytes() == (
         base / "model" / "model.safetensors"

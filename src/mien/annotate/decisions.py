@@ -65,7 +65,8 @@ def open_folder(out: Path, resume: bool, asked: Mapping[str, Any] | None = None)
             expected="a new folder, or --resume",
             fix="Pass --resume to go on with that run, or choose another --out",
         )
-    folder = RunFolder(out, OUTPUTS, asked or {}, resume=True, replace=earlier and not begun)
+    taken_over = earlier and not begun  # its outputs are of another format, and ours
+    folder = RunFolder(out, OUTPUTS, asked or {}, resume=not taken_over, replace=taken_over)
     if earlier and not folder.journal.meta("settings"):
         try:
             _take_over(out / _EARLIER, folder.journal)
