@@ -355,7 +355,7 @@ class Analyzer:
             claimed = (replace(text, claims=audit(read_claims(text.text), one.aus)) for text, one in told)
             return [withhold(text, one.hidden_aus) for text, one in zip(claimed, results, strict=True)]
         made = [Grounding(text, one) for text, one in told]
-        wanting = [place for place, one in enumerate(made) if one.wanting] if drawing is not None else []
+        wanting = [place for place, one in enumerate(made) if one.wanting]
         if drawing is not None and wanting:
             again = drawing.redraw([batch[one] for one in wanting], [results[one] for one in wanting])
             for place, text in zip(wanting, again, strict=True):

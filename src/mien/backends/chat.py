@@ -5,6 +5,7 @@ A `ChatRequest` holds all that decides its answer, so that a memory can know it 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json as json_format
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ class ChatImage:
     data: bytes
     """The bytes of the file."""
     media_type: str = "image/jpeg"
+
+    @property
+    def url(self) -> str:
+        """The picture itself as a ``data:`` address."""
+        return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode()}"
 
     @property
     def hash(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import re
 import threading
@@ -267,11 +266,7 @@ def _message(message: ChatMessage) -> dict[str, Any]:
     if not message.images:
         return {"role": message.role, "content": message.text}
     parts: list[dict[str, Any]] = [
-        {
-            "type": "image_url",
-            "image_url": {"url": f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"},
-        }
-        for image in message.images
+        {"type": "image_url", "image_url": {"url": image.url}} for image in message.images
     ]
     return {"role": message.role, "content": [*parts, {"type": "text", "text": message.text}]}
 

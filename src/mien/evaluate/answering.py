@@ -214,7 +214,7 @@ class ServerAnswers:
         return Said(reply.text, "cut off" if reply.finish == "length" else None)
 
     def _request(self, shown: Shown, suite: Suite) -> ChatRequest:
-        picture = encoded(shown_face(shown), suite.side)
+        picture = encoded(shown_face(shown, suite))
         return ChatRequest(
             f"eval/{suite.name}",
             "1",
@@ -225,10 +225,24 @@ class ServerAnswers:
         )
 
 
-def shown_face(shown: Shown) -> Image:
-    """The picture for who asks for pictures: the face that is meant, with a margin, where there may be several."""
+def shown_face(shown: Shown, suite: Suite) -> pillow.Image:
+    """The picture for who asks for pictures, scaled to a square where the suite says so."""
     assert shown.picture is not None
-    image, sample = shown.picture, shown.sample
+    picture = pillow.fromarray(_cut(shown.picture, shown.sample))
+    return (
+        picture if suite.side is None else picture.resize((suite.side, suite.side), pillow.Resampling.BICUBIC)
+    )
+
+
+def encoded(picture: pillow.Image) -> ChatImage:
+    """As JPEG; equal pixels give equal bytes."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_QUALITY)
+    return ChatImage(buffer.getvalue())
+
+
+def _cut(image: Image, sample: Sample) -> Image:
+    """The face that is meant, with a margin, where there may be several."""
     if sample.box is None or sample.cropped:
         return image
     left, top, right, bottom = sample.box
@@ -237,13 +251,3 @@ def shown_face(shown: Shown) -> Image:
     rows = slice(max(0, int(top - margin)), min(height, int(bottom + margin) + 1))
     columns = slice(max(0, int(left - margin)), min(width, int(right + margin) + 1))
     return image[rows, columns]
-
-
-def encoded(image: Image, side: int | None) -> ChatImage:
-    """As JPEG, scaled to a square where the suite says so; equal pixels give equal bytes."""
-    picture = pillow.fromarray(image)
-    if side is not None:
-        picture = picture.resize((side, side), pillow.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY)
-    return ChatImage(buffer.getvalue())

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as pillow
-
 from mien.core.errors import BadConfig, require, weights_of_strangers
 from mien.evaluate.answering import Said, Shown, shown_face
 from mien.evaluate.suite import Suite
@@ -45,14 +43,13 @@ class HubAnswers:
     def _one(self, shown: Shown, suite: Suite) -> str:
         import torch
 
-        picture = pillow.fromarray(shown_face(shown))
-        if suite.side is not None:
-            picture = picture.resize((suite.side, suite.side), pillow.Resampling.BICUBIC)
         content = [{"type": "image"}, {"type": "text", "text": suite.asked}]
         prompt = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )
-        inputs = self.processor(text=[prompt], images=[picture], return_tensors="pt").to(self.model.device)
+        inputs = self.processor(text=[prompt], images=[shown_face(shown, suite)], return_tensors="pt").to(
+            self.model.device
+        )
         inputs = {
             key: one.to(self.model.dtype) if one.is_floating_point() else one for key, one in inputs.items()
         }

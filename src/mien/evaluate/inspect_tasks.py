@@ -12,7 +12,6 @@ the same rows: the same replies give the same numbers.
 from __future__ import annotations
 
 import atexit
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -93,9 +92,8 @@ def show(name: str, root: str | None = None, limit: int | None = None) -> Solver
         if isinstance(picture, MienError):
             state.metadata[_FAILED] = str(picture)
             return state
-        shown = encoded(shown_face(Shown(sample, (), picture)), suite.side)
-        url = f"data:{shown.media_type};base64,{base64.b64encode(shown.data).decode()}"
-        content = [ContentImage(image=url), ContentText(text=suite.asked)]
+        shown = encoded(shown_face(Shown(sample, (), picture), suite))
+        content = [ContentImage(image=shown.url), ContentText(text=suite.asked)]
         state.messages = [ChatMessageUser(content=content)]
         return await generate(state)
 

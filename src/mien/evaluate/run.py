@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -124,11 +125,11 @@ def evaluate(
         plan.journal.parent.mkdir(parents=True, exist_ok=True)
     with Journal(plan.journal) as journal, closing(asker):
         known = {key for key, entry in journal.entries().items() if entry.final}
-        waiting = [block for block in blocks if _key(block) not in known]
-        for block in blocks:
-            key = _key(block)
+        keyed = [(_key(block), block) for block in blocks]
+        waiting = deque(block for key, block in keyed if key not in known)
+        for key, block in keyed:
             if key not in known:
-                waiting = waiting[1:]
+                waiting.popleft()
                 answered = asker.rows(block, suites[block[0].suite], waiting[0] if waiting else ())
                 kept = [
                     Row(key, "row", number, json.dumps(row, ensure_ascii=False))

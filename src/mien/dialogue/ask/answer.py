@@ -322,7 +322,7 @@ def _array(inquiry: Inquiry, result: FaceResult) -> Answer:
             else str(reading.level if form == "level" else int(reading.presence))
         )
 
-    pairs = [f"{key}: {value(reading)}" for key, reading in result.aus.items()]
+    values = {key: value(reading) for key, reading in result.aus.items()}
     known = {key: reading for key, reading in result.aus.items() if reading.measured}
     labels = {
         "binary": lambda: Labels(au_presence={key: reading.presence for key, reading in known.items()}),
@@ -330,8 +330,9 @@ def _array(inquiry: Inquiry, result: FaceResult) -> Answer:
         "intensity": lambda: Labels(au_intensity={key: reading.intensity for key, reading in known.items()}),
     }[form]()
     if inquiry.json:
-        quoted = (f'"{pair.replace(": ", chr(34) + ": ")}' for pair in pairs)
-        return answered(f"{{{', '.join(quoted)}}}".replace(": nan", ": null"), labels)
+        fields = (f'"{key}": {"null" if one == "nan" else one}' for key, one in values.items())
+        return answered(f"{{{', '.join(fields)}}}", labels)
+    pairs = [f"{key}: {one}" for key, one in values.items()]
     return answered("\n".join(pairs) if inquiry.lines else f"[{', '.join(pairs)}]", labels)
 
 

@@ -52,6 +52,7 @@ _ABSENT = re.compile(rf"z[fu]*b?f*{_ONE}")
 _SUBJECT = re.compile(r"(?<=c)c[fsdx]*[bh]")
 _MORE = re.compile(r",?[jr]?[fdn]*[aV]")
 _DEGREES_DENIED = 3
+_ARTICLES = ("the", "his", "her", "their")
 """Denying a degree word that begins here or lower, alone behind "is not" ("not evident"), denies the thing itself."""
 
 
@@ -209,12 +210,7 @@ class _Walk:
         self.deny.start("not" if verbal else "no")
         # "The lack of a smile and the lowered brows": another thing begins with an article of its own.
         article = self.atoms[place + 1].value if place + 1 < self.last else None
-        self.deny.lack = str(self.atoms[place].value).endswith(" of") and article not in (
-            "the",
-            "his",
-            "her",
-            "their",
-        )
+        self.deny.lack = str(self.atoms[place].value).endswith(" of") and article not in _ARTICLES
 
     def supposition(self, _place: int) -> None:
         """ "May", "possibly"."""
@@ -300,7 +296,7 @@ class _Walk:
         elif deny.kind:
             opens = kinds[self.first : self.first + 2].lstrip("f")[:1] == "n"
             subject = kind == "j" and not deny.verb and opens
-            own = follows == "f" and self.atoms[place + 1].value in ("the", "his", "her", "their")
+            own = follows == "f" and self.atoms[place + 1].value in _ARTICLES
             lack = kind == "j" and own and deny.lack
             only = follows == "f" and self.atoms[place + 1].value in ("only", "just")
             other = kind == "," and (only or follows in tuple("tTigw"))

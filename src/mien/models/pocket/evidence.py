@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mien.core.aus import AU_SETS
+from mien.core.aus import AU_SETS, level_edge
 from mien.core.emotions import EMOTIONS
 from mien.layers.face_crop import FaceCropEncoder
 from mien.layers.landmark_mlp import LandmarkMLP
@@ -130,6 +130,7 @@ class PocketEvidence(nn.Module):
 
 
 def calibrated(raw: Tensor, rest: Tensor) -> Tensor:
-    """Intensities 0..1: linear from 0 to ``rest``, which gives 0.1, the lower edge of FACS level A; linear on to 1."""
-    above = 0.1 + (raw - rest) * (0.9 / (1.0 - rest))
-    return torch.where(raw < rest, raw * (0.1 / rest), above).clamp(0.0, 1.0)
+    """Intensities 0..1: linear from 0 to ``rest``, which gives the lower edge of FACS level A, 0.1; linear on to 1."""
+    edge = level_edge(1)
+    above = edge + (raw - rest) * ((1.0 - edge) / (1.0 - rest))
+    return torch.where(raw < rest, raw * (edge / rest), above).clamp(0.0, 1.0)

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
 
-from mien.core.aus import AU_SETS
+from mien.core.aus import AU_SETS, level_edge
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import FloatArray, Sample
 from mien.core.paths import written_whole
@@ -246,7 +246,9 @@ def _quarter(table: EvidenceArrays) -> EvidenceArrays:
 
 def _sharpness(net: PocketEvidence, units: PocketUnits, renders: EvidenceArrays) -> dict[str, float]:
     table = _unit_rows(net, _quarter(renders))
-    slopes = measurement.fit_sharpness(unit_readings(units, table), (table.target >= 0.1).astype(np.float32))
+    slopes = measurement.fit_sharpness(
+        unit_readings(units, table), (table.target >= level_edge(1)).astype(np.float32)
+    )
     return dict(zip(AU_SETS["pocket"], slopes, strict=True))
 
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mien.core.aus import AU_SETS, AUS
+from mien.core.aus import AU_SETS, AUS, level_edge
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadData
 from mien.core.nouns import FloatArray
@@ -263,7 +263,9 @@ def _calibrate(net: PocketUnits, stage: UnitsStage, table: UnitArrays) -> None:
         logits, _ = net.raw(torch.from_numpy(table.landmarks), torch.from_numpy(aus), seen)
         raw = torch.sigmoid(logits).numpy()
         for unit, key in enumerate(UNITS):
-            best = balanced_threshold(raw[table.rendered, unit], table.target[table.rendered, unit] >= 0.1)
+            best = balanced_threshold(
+                raw[table.rendered, unit], table.target[table.rendered, unit] >= level_edge(1)
+            )
             # What does not stir on real faces is not said to be there because a mesh alone is looked at.
             sure = stage.neutral_quantile if key in (*MOVED, *STIRRING) else stage.unsure_quantile
             still = float(np.quantile(raw[_at_rest(key, table.neutral, table.happy), unit], sure))
