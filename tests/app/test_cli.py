@@ -287,11 +287,21 @@ def test_verify_holds_a_text_against_a_face(mien: Mien, photos: list[Path], tmp_
     )
     assert done.returncode == 1 and "1 supported, 1 contradicted" in done.stdout, done.stderr
     rows = [{"text": "AU12 is strong.", "image": str(photos[0])}, {"text": "AU12", "image": "absent.jpg"}]
-    (tmp_path / "texts.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "texts.jsonl").write_text("\n".join(["{", *(json.dumps(row) for row in rows)]))
     several = mien("verify", tmp_path / "texts.jsonl", "--json")
     assert several.returncode == 1 and json.loads(several.stdout)["supported"] == 1
-    assert "texts.jsonl:2" in several.stderr
-    assert mien("verify", "AU12").returncode == 2
+    assert "texts.jsonl:1" in several.stderr and "texts.jsonl:3" in several.stderr
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "other.txt").write_bytes(b"AU12 \xff")
+    for nothing in (
+        ["AU12"],
+        ["AU12", "--image", "absent.jpg"],
+        ["absent.jsonl"],
+        [tmp_path / "empty.jsonl"],
+        [tmp_path / "other.txt", "--image", photos[0]],
+    ):
+        done = mien("verify", *nothing)
+        assert done.returncode == 2 and "Expected" in done.stderr, nothing
     assert mien("ask", photos[0], "How old is she?").returncode == 3
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -102,9 +104,24 @@ def test_a_cut_animation_gives_its_frames_and_then_the_error(tmp_path: Path) -> 
 
 def test_endless_animations_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.gif", pictures(6), duration=100)
-    monkeypatch.setattr(moving, "_MOST_PIXELS", 4 * 64 * 64)
+    monkeypatch.setattr(moving, "MOST_SECONDS", 4.5 * 64 * 64 / 40e6)
     frames = []
     with pytest.raises(BadInput, match="4 frames were read and more follow"):
         for frame in read_frames(path):
             frames.append(frame)
     assert len(frames) == 4
+
+
+@pytest.mark.slow
+def test_a_small_file_of_many_large_frames_ends_within_its_budget(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    pillow.linear_gradient("L").resize((3000, 3000)).save(file, "GIF")
+    data, trailer = file.getvalue()[:-1], file.getvalue()[-1:]
+    frame = data.rindex(b"\x21\xf9\x04") if b"\x21\xf9\x04" in data else data.index(b"\x2c", 13 + 3 * 256)
+    path = tmp_path / "a.gif"
+    path.write_bytes(data + 150 * data[frame:] + trailer)
+    spent = time.process_time()
+    with pytest.raises(BadInput, match="88 frames were read and more follow"):
+        for _ in read_frames(path):
+            pass
+    assert time.process_time() - spent < 25.0

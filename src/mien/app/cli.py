@@ -314,13 +314,14 @@ def verify(
 ) -> None:
     """Hold what a text says about a face against what is measured on it.
 
-    Exit status 0, or 1 when a row could not be verified (or is contradicted, with --fail-on-contradiction).
+    Exit status 0; 1 when some rows could not be verified (or are contradicted, with --fail-on-contradiction); 2 when
+    none could, as for a picture that is not there.
     """
     from mien.analyze.analyzer import Analyzer
     from mien.app.verify_command import run_verify
 
-    contradicted, failed = run_verify(text, image, Analyzer(model, threads=threads), as_json, cropped)
-    raise typer.Exit(1 if failed or (fail and contradicted) else 0)
+    rows, contradicted, failed = run_verify(text, image, Analyzer(model, threads=threads), as_json, cropped)
+    raise typer.Exit(2 if failed == rows else 1 if failed or (fail and contradicted) else 0)
 
 
 @app.command()

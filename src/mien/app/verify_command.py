@@ -15,7 +15,7 @@ from mien.annotate.pictures import PictureSize, encode_picture
 from mien.app.terminal import say, shown
 from mien.backends.chat import ChatMessage, ChatRequest
 from mien.backends.openai import OpenAITeacher
-from mien.core.errors import BadConfig, BadInput, MienError
+from mien.core.errors import BadConfig, BadInput, MienError, reason_of
 from mien.core.nouns import Verification
 from mien.core.objects import read_json
 from mien.face.decode.images import load_image
@@ -25,16 +25,21 @@ __all__ = ["ask_teacher", "run_verify"]
 
 def run_verify(
     text: str, image: str | None, analyzer: Analyzer, as_json: bool, cropped: bool = False
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Verify one text, a text file, or a JSON-lines file of ``{"text": …, "image": …}``; print what was found.
 
     Returns:
-        Contradicted statements, and rows that could not be verified (each is named on standard error).
+        Rows, contradicted statements, and rows that could not be verified (each is named on standard error).
+
+    Raises:
+        BadInput: no text, no picture, or a file that cannot be read.
     """
-    contradicted = failed = 0
+    rows = contradicted = failed = 0
     console, errors = Console(), Console(stderr=True)
-    for name, said, picture in _rows(text, image):
+    for name, row in _rows(text, image):
+        rows += 1
         try:
+            said, picture = row if isinstance(row, tuple) else _row(row, image)
             found = analyzer.verify(said, picture, cropped)
         except MienError as error:
             failed += 1
@@ -47,7 +52,7 @@ def run_verify(
             )
         else:
             _show(console, name, said, found)
-    return contradicted, failed
+    return rows, contradicted, failed
 
 
 def ask_teacher(
@@ -82,31 +87,49 @@ def ask_teacher(
     _show(Console(stderr=True), name, said, analyzer.verify(said, image, cropped))
 
 
-def _rows(text: str, image: str | None) -> Iterator[tuple[str, str, str]]:
+def _rows(text: str, image: str | None) -> Iterator[tuple[str, str | tuple[str, str]]]:
+    """The name of each row, and its line, or its text and picture."""
     path = Path(text)
-    if len(text) < 256 and path.suffix.lower() == ".jsonl" and path.is_file():
-        for number, line in enumerate(path.read_text("utf-8").split("\n"), start=1):
-            if line.strip():
-                yield _row(f"{path.name}:{number}", line, image)
-        return
+    is_name = len(text) < 256 and (len(text.split()) == 1 or path.is_file())
+    suffix = path.suffix.lower() if is_name else ""
+    if suffix in (".jsonl", ".txt", ".md"):
+        text = _read(path)
+    if suffix == ".jsonl":
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        yield from ((f"{path.name}:{number}", line) for number, line in lines)
+        if lines:
+            return
+    if not text.strip():
+        raise BadInput(got="an empty text", expected="statements about a face", fix="Write some")
     if image is None:
         raise BadInput(
             got="a text without a picture",
             expected="--image, or a .jsonl file with text and image in each line",
             fix="Add --image PHOTO",
         )
-    is_file = len(text) < 256 and path.suffix.lower() in (".txt", ".md") and path.is_file()
-    yield "text", path.read_text("utf-8") if is_file else text, image
+    yield "text", (text, image)
 
 
-def _row(name: str, line: str, image: str | None) -> tuple[str, str, str]:
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            got=f"{path}, which cannot be read ({reason_of(error)})",
+            expected="a text file in UTF-8",
+            fix="Check the path",
+        ) from error
+
+
+def _row(line: str, image: str | None) -> tuple[str, str]:
     try:
         row: Any = read_json(line)
-        return name, str(row["text"]), str(row.get("image") or image)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise BadInput(
-            got=f"{name}: {line[:60]!r}", expected='{"text": …, "image": …}', fix="Correct the line"
-        ) from error
+        said, picture = row["text"], row.get("image") or image
+    except (ValueError, KeyError, AttributeError, TypeError):
+        said = picture = None
+    if not (isinstance(said, str) and isinstance(picture, str)):
+        raise BadInput(got=f"{line[:60]!r}", expected='{"text": …, "image": …}', fix="Correct the line")
+    return said, picture
 
 
 def _show(console: Console, name: str, text: str, found: Verification) -> None:

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
     from mien.face.decode.images import ImageLimits
 
-__all__ = ["NAMELESS", "Cost", "check_cost", "decode_apart", "decoding_cost", "is_dear"]
+__all__ = ["MOST_SECONDS", "NAMELESS", "Cost", "check_cost", "decode_apart", "decoding_cost", "is_dear"]
 
 NAMELESS = "※picture※"
 """Stands in the errors of the other process where the picture's name belongs."""
 _MOST_MEMORY = 1_150_000_000
 """Bytes; with the nets and libraries a run stays below 1.5 GB."""
-_MOST_SECONDS = 20.0
+MOST_SECONDS = 20.0
+"""Of a processor, to decode one file of pictures."""
 _DEAR_SECONDS = 3.0
 """Estimates above this are decoded apart; no ordinary photo reaches it."""
 _STOPPED_AFTER = 15
@@ -90,7 +91,7 @@ def check_cost(cost: Cost, name: str) -> None:
     Raises:
         BadInput: more than about 20 s of the processor or 1.5 GB of memory.
     """
-    if cost.seconds > _MOST_SECONDS or cost.memory > _MOST_MEMORY:
+    if cost.seconds > MOST_SECONDS or cost.memory > _MOST_MEMORY:
         raise _too_dear(
             name, f"{cost.why}, some {cost.seconds:.0f} s and {cost.memory / 1e9:.1f} GB to decode"
         )
@@ -125,6 +126,6 @@ def decode_apart(data: bytes, name: str, limits: ImageLimits) -> Image:
 def _too_dear(name: str, what: str) -> BadInput:
     return BadInput(
         got=f"{name}, {what}",
-        expected=f"a picture that takes at most {_MOST_SECONDS:.0f} s of a processor and 1.5 GB of memory",
+        expected=f"a picture that takes at most {MOST_SECONDS:.0f} s of a processor and 1.5 GB of memory",
         fix="Save it again as an ordinary JPEG or PNG, or shrink it",
     )

@@ -12,7 +12,7 @@ from PIL import Image as pillow
 
 from mien.core.errors import BadInput
 from mien.core.nouns import Image
-from mien.face.decode.budget import check_cost, decoding_cost
+from mien.face.decode.budget import MOST_SECONDS, check_cost, decoding_cost
 from mien.face.decode.images import FAULTS, LIMITS, ImageLimits, decoding, opened_picture, to_rgb
 
 __all__ = ["VideoFrame", "may_move", "moving_frames", "moving_kind"]
@@ -24,8 +24,6 @@ _UNTIMED = 100.0
 """Milliseconds that a frame stands whose delay is 0, as browsers show it."""
 _MOST_TICKS = 100
 _MOST_FRAMES = 20_000
-_MOST_PIXELS = 1_500_000_000
-"""Of all frames together: what some 20 s of a processor decode."""
 _NEW_SUBFILE, _NO_PAGE = 254, 0b101
 """TIFF's kind of a page: bit 0 a smaller copy of another page, bit 2 a mask."""
 
@@ -82,16 +80,16 @@ def moving_frames(path: str | Path, limits: ImageLimits = LIMITS) -> Generator[V
     Raises:
         BadInput: no such picture; or, after the last readable frame, damage, or more frames than mien reads.
     """
-    time, pixels, index, tick = 0.0, 0, 0, math.inf
+    time, spent, index, tick = 0.0, 0.0, 0, math.inf
     with opened_picture(path, limits) as opened, decoding(str(path)):
         check_cost(decoding_cost(opened, b""), str(path))
         for place in _places(opened):
             opened.seek(place)
-            pixels += opened.width * opened.height
-            if index >= _MOST_FRAMES or (index and pixels > _MOST_PIXELS):
+            spent += decoding_cost(opened, b"").seconds  # estimates, so that every run ends at the same frame
+            if index >= _MOST_FRAMES or spent > MOST_SECONDS:
                 raise BadInput(
                     got=f"{path}, of which {index:,} frames were read and more follow",
-                    expected=f"at most {_MOST_FRAMES:,} frames and {_MOST_PIXELS:,} pixels in all",
+                    expected=f"at most {_MOST_FRAMES:,} frames that take some {MOST_SECONDS:.0f} s to decode",
                     fix="Keep the frames read so far, or convert the picture to a video",
                 )
             image = to_rgb(opened, str(path), limits)
