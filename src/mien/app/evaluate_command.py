@@ -35,7 +35,7 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         help="pocket, rules, a folder of a trained system or a model of transformers (with {fold} one per fold), or a "
-        "server's address such as http://localhost:8000/v1. 'suites' lists the suites.",
+        "server's address such as http://localhost:8000/v1. 'suites' lists the suites; 'lmms-eval' writes its tasks.",
         show_default=False,
     ),
 ]
@@ -104,8 +104,9 @@ def evaluate(
     Writes predictions.jsonl (every answer as given), result.json (figures) and run.json (how it was made).
     """
     if model == "suites":
-        _list_suites()
-        return
+        return _list_suites()
+    if model == "lmms-eval" and suite and out is not None:
+        return _write_tasks(suite, out, _roots(root or ()), limit)
     if not suite or out is None:
         raise BadConfig(
             got="no suite" if not suite else "no --out",
@@ -141,6 +142,16 @@ def evaluate(
 
 def score(
     runs: RunsArgument,
+    hub: Annotated[
+        Path | None,
+        typer.Option(
+            help="Clone of the model's repository: write .eval_results and the card's results there."
+        ),
+    ] = None,
+    hub_data: Annotated[
+        list[str] | None,
+        typer.Option(help="SUITE=OWNER/DATASET on the hub, with :TASK where it is named otherwise."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Compute all figures again from the answers of a run; needs no model and no picture."""
@@ -150,6 +161,12 @@ def score(
         result = score_run(out)
         if not quiet:
             _show(result, list(suites_of(out)[0].values()), out)
+        if hub is not None:
+            from mien.evaluate.hub_results import write_hub_results
+
+            named = dict(one.partition("=")[::2] for one in hub_data or ())
+            for place in write_hub_results(out, hub, named):
+                say(str(place))
 
 
 def compare(
@@ -248,6 +265,15 @@ def _list_suites() -> None:
 
     for name in suite_names():
         say(f"{name:<24}{open_suite(name).title}")
+
+
+def _write_tasks(suites: list[str], out: Path, roots: Mapping[str, Path], limit: int | None) -> None:
+    from mien.evaluate.lmms_tasks import write_tasks
+    from mien.evaluate.suite import open_suite
+
+    for name in suites:
+        root = roots.get(open_suite(name).data.dataset, roots.get(""))
+        say(f"{out}: {', '.join(write_tasks([name], out, root, limit))}")
 
 
 def _evaluated(

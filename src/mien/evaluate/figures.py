@@ -36,6 +36,7 @@ __all__ = [
     "label_codes",
     "label_measures",
     "label_of",
+    "numbers_of",
     "presence_codes",
     "read_columns",
     "score_answers",
@@ -349,6 +350,25 @@ def score_suite(suite: Suite, rows: Sequence[Row], by: Sequence[str] = ()) -> Fi
             for group in sorted(set(groups))
         }
     return result
+
+
+def numbers_of(told: Mapping[str, Any], undefined: bool = False) -> dict[str, Any]:
+    """Figures of a suite as ``reading/figure`` -> number, as other harnesses list them.
+
+    Args:
+        told: of `score_suite`.
+        undefined: keep those without a value here, as None.
+    """
+    found = {
+        f"{reading}/{name}": one.get("value") if isinstance(one, Mapping) and "value" in one else one
+        for reading, figures in told["readings"].items()
+        for name, one in figures.items()
+    }
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, int | float) or (undefined and value is None)
+    }
 
 
 def _group(row: Row, attribute: str) -> str:

@@ -12,10 +12,7 @@ the same rows: the same replies give the same numbers.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from inspect_ai import Task, task
@@ -28,10 +25,10 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from mien.core.errors import MienError
 from mien.core.nouns import Image
 from mien.evaluate.answering import Said, Shown, encoded, shown_face
-from mien.evaluate.figures import label_of, score_suite
+from mien.evaluate.figures import label_of, numbers_of, score_suite
 from mien.evaluate.forms import read, say
 from mien.evaluate.run import row_of
-from mien.evaluate.samples import Asked, asked_of
+from mien.evaluate.samples import Asked, items_of
 from mien.evaluate.suite import Suite, open_suite, suite_names
 from mien.face.decode.media import MediaReader
 from mien.work.loop import attempt
@@ -42,13 +39,6 @@ _FAILED = "mien_failed"
 _MEDIA = MediaReader()
 """Archives stay open between samples, of all tasks: a solver is never told that it is over."""
 atexit.register(_MEDIA.close)
-
-
-@cache
-def _items(name: str, root: str | None, limit: int | None) -> tuple[Suite, tuple[Asked, ...]]:
-    suite = open_suite(name)
-    found, _ = asked_of(suite, None if root is None else Path(root), limit)
-    return suite, tuple(replace(item, place=place) for place, item in enumerate(found))
 
 
 def suite_task(name: str, root: str | None = None, limit: int | None = None) -> Task:
@@ -62,7 +52,7 @@ def suite_task(name: str, root: str | None = None, limit: int | None = None) -> 
     Raises:
         BadConfig, BadData: as `mien eval`.
     """
-    suite, items = _items(name, root, limit)
+    suite, items = items_of(name, root, limit)
     return Task(
         dataset=MemoryDataset([_entry(suite, item) for item in items], name=suite.name),
         solver=show(name, root, limit),
@@ -84,7 +74,7 @@ def _entry(suite: Suite, item: Asked) -> Entry:
 @solver
 def show(name: str, root: str | None = None, limit: int | None = None) -> Solver:
     """Shows the face with the question; a picture that cannot be read is not asked about."""
-    suite, items = _items(name, root, limit)
+    suite, items = items_of(name, root, limit)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         sample = items[int(state.sample_id)].sample
@@ -109,25 +99,15 @@ def figures() -> Metric:
         if not kept:
             return {}
         rows = sorted((one["row"] for one in kept), key=lambda row: int(row["place"]))
-        told = score_suite(open_suite(kept[0]["suite"]), rows)
-        return {
-            f"{reading}/{figure}": value
-            for reading, found in told["readings"].items()
-            for figure, one in found.items()
-            if isinstance(value := _value(one), int | float)
-        }
+        return numbers_of(score_suite(open_suite(kept[0]["suite"]), rows))
 
     return measure
-
-
-def _value(figure: Any) -> Any:
-    return figure.get("value") if isinstance(figure, Mapping) else figure
 
 
 @scorer(metrics=[figures()])
 def answers(name: str, root: str | None = None, limit: int | None = None) -> Scorer:
     """Reads each answer as the suite does; a sample's own score is 1 where its published reading is right."""
-    suite, items = _items(name, root, limit)
+    suite, items = items_of(name, root, limit)
     how = next(iter(suite.readings.values()))
 
     async def score(state: TaskState, target: Target) -> Score:

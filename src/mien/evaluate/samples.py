@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from mien.core.objects import read_json
 from mien.data import open_dataset
 from mien.evaluate.answering import Answerer, Shown
 from mien.evaluate.forms import Value, truth_of
-from mien.evaluate.suite import Suite
+from mien.evaluate.suite import Suite, open_suite
 from mien.face.crop import canonical_crop
 from mien.face.decode.media import MediaReader, is_clip, split_media
 from mien.face.finder import FaceFinder
@@ -24,7 +25,7 @@ from mien.models.composite.frames import central_evidence, clip_evidence
 from mien.work.faces import face_of
 from mien.work.loop import attempt
 
-__all__ = ["Asked", "Faces", "asked_of", "refuse_leak"]
+__all__ = ["Asked", "Faces", "asked_of", "items_of", "refuse_leak"]
 
 _MOST_FRAMES = 16
 
@@ -72,6 +73,14 @@ def asked_of(suite: Suite, root: Path | None, limit: int | None = None) -> tuple
             fix="Choose a suite for these data, or data with these labels",
         )
     return found, left_out
+
+
+@cache
+def items_of(name: str, root: str | None, limit: int | None) -> tuple[Suite, tuple[Asked, ...]]:
+    """A suite and its numbered items, for a harness that asks for them one by one; arguments as `asked_of`."""
+    suite = open_suite(name)
+    found, _ = asked_of(suite, None if root is None else Path(root), limit)
+    return suite, tuple(replace(item, place=place) for place, item in enumerate(found))
 
 
 def refuse_leak(model: Path, suite: Suite, part: str) -> None:
