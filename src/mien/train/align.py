@@ -25,6 +25,7 @@ from mien.models.composite.encoders import encode_items
 from mien.models.composite.evidence_inputs import Inputs, evidence_inputs
 from mien.models.composite.facial_lm import EvidenceInput, FacialLM, FacialLMConfig
 from mien.models.composite.text_tower import OpenedTower
+from mien.train import processes
 from mien.train.data.augmented import augmented
 from mien.train.data.faces import Faces
 from mien.train.data.picture_changes import changed_frames
@@ -161,15 +162,13 @@ class ClassificationTask(nn.Module):
         rows = self.encoder(**items) if isinstance(items, Mapping) else self.encoder(items)
         logits = self.head(rows.mean(dim=1) if rows.ndim == 3 else rows).float()
         named = emotion.sum(dim=1) > 0.0
-        loss = logits.sum() * 0.0
-        if bool(named.any()):
-            shares = emotion[named] * self.get_buffer("weight")
-            spoken = functional.log_softmax(logits[named, : len(EMOTIONS)], dim=1)
-            loss = loss - (shares * spoken).sum(dim=1).mean()
         known = ~units.isnan()
-        if bool(known.any()):
-            told = logits[:, len(EMOTIONS) :][known]
-            loss = loss + functional.binary_cross_entropy_with_logits(told, units[known])
+        shares = emotion[named] * self.get_buffer("weight")
+        spoken = functional.log_softmax(logits[named, : len(EMOTIONS)], dim=1)
+        told = logits[:, len(EMOTIONS) :][known]
+        missed = functional.binary_cross_entropy_with_logits(told, units[known], reduction="sum")
+        # Means over the faces of all processes; what each adds is averaged over them.
+        loss = missed * _share(known) - (shares * spoken).sum() * _share(named)
         return {"loss": loss, "logits": logits}
 
 
@@ -184,6 +183,11 @@ def emotions_told(task: ClassificationTask, batches: FaceBatches) -> list[str]:
         likeliest = task.head(rows.mean(dim=1))[:, : len(EMOTIONS)].argmax(dim=1)
         told += [EMOTIONS[place] for place in likeliest.tolist()]
     return told
+
+
+def _share(counting: Tensor) -> Tensor:
+    """What one of those that count weighs in the mean over all processes, for a sum that is then averaged over them."""
+    return processes.count() / processes.summed(counting.sum()).clamp(min=1)
 
 
 class AlignmentTask(nn.Module):
@@ -252,8 +256,9 @@ class AlignmentTask(nn.Module):
         features = (rows.mean(dim=1) if rows.ndim == 3 else rows).float()
         text = self.text_features().float()
         named = emotion.sum(dim=1) > 0.0
-        label = emotion[named].argmax(dim=1)
-        loss = self.contrast(features[named], text[label], label)
+        # Every face is set against those of all processes.
+        label = processes.everyones_rows(emotion[named]).argmax(dim=1)
+        loss = self.contrast(processes.everyones_rows(features[named]), text[label], label)
         projected = functional.normalize(features @ self.contrast.projection, dim=1)
         return {"loss": loss, "logits": projected @ functional.normalize(text, dim=1).t()}
 

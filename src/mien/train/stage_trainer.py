@@ -5,9 +5,9 @@ A step whose loss or gradient is not finite ends the run before the optimiser mo
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -25,7 +25,9 @@ from mien.core.paths import let_read
 from mien.models.composite.adapters import trained_state
 from mien.models.composite.processing import IGNORED
 from mien.models.composite.systems import Stage
+from mien.train.processes import rank, share_batches
 from mien.train.resume import train_resumed
+from mien.train.visits import LEARNT, NAMES, PLACES, SEED, Epochs, Steps, Visited, loader
 
 __all__ = [
     "StageOptions",
@@ -37,7 +39,7 @@ __all__ = [
     "trained_state",
 ]
 
-_CHECKPOINT, _NAMES, _NAMED = "trained.safetensors", "item_names", 8
+_CHECKPOINT, _NAMED = "trained.safetensors", 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class StageOptions:
     seed: int = 1
     micro_batch: int | None = None
     save_steps: int = 200
+    workers: int = 0
+    """Processes beside the training one that prepare batches."""
     gradient_checkpointing: bool = False
     callbacks: tuple[TrainerCallback, ...] = ()
 
@@ -70,26 +74,25 @@ def parameter_groups(model: nn.Module, stage: Stage) -> list[dict[str, Any]]:
     ]
 
 
-def learnt_loss(logits: Tensor, labels: Tensor, kind: str, count: Tensor | int) -> tuple[Tensor, Tensor]:
+def learnt_loss(
+    logits: Tensor, targets: Tensor, counts: Sequence[int], kind: str, count: Tensor | int
+) -> tuple[Tensor, Tensor]:
     """A micro-batch's share of the loss of a step, and each item's own mean (B,), detached.
 
     Args:
-        logits: (B, T, V).
-        labels: (B, T), `IGNORED` where nothing is learnt; shifted here.
+        logits: (P, V) at the places that are learnt, item by item.
+        targets: (P,) what is learnt there.
+        counts: of such places, by item.
         kind: `Stage.loss`.
         count: of what counts alike (`counted`) in the whole step, over all micro-batches and processes.
     """
-    kept = labels[:, 1:] != IGNORED
-    # Only what is learnt is turned to float: of a long prompt that is little.
-    spent = functional.cross_entropy(
-        logits[:, :-1][kept].float(), labels[:, 1:][kept].to(logits.device), reduction="none"
-    )
-    each = kept.sum(dim=1)
-    item = kept.nonzero()[:, 0]
-    means = spent.new_zeros(len(kept)).index_add(0, item, spent / each[item])
+    spent = functional.cross_entropy(logits.float(), targets, reduction="none")
+    each = torch.tensor(counts).to(spent.device, non_blocking=True)
+    item = torch.repeat_interleave(each, output_size=len(targets))
+    means = spent.new_zeros(len(counts)).index_add(0, item, spent / each[item])
     if kind == "token":
         return spent.sum() / count, means.detach()
-    share = means.sum() if kind == "sample" else spent.mean()
+    share = means.sum() if kind == "sample" else spent.sum() / max(1, len(targets))
     return share / count, means.detach()
 
 
@@ -101,44 +104,12 @@ def counted(labels: Tensor, kind: str) -> Tensor:
     return kept.any(dim=1).sum() if kind == "sample" else kept.any().long()
 
 
-class _Visited:
-    """A collator whose random choices follow from seed, epoch and items alone; it names the items (`_NAMES`)."""
-
-    def __init__(
-        self, collator: Callable[[Sequence[Any]], Mapping[str, Any]], name: Callable[[Any], str], seed: int
-    ) -> None:
-        self.collator, self.name, self.seed, self.epoch = collator, name, seed, 0
-
-    def __call__(self, batch: Sequence[Any]) -> dict[str, Any]:
-        names = [self.name(item) for item in batch]
-        digest = hashlib.sha256("\n".join([f"{self.seed}/{self.epoch}", *names]).encode()).digest()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-            return {**self.collator(batch), _NAMES: names}
-
-
-class _Epochs(TrainerCallback):
-    """Turns data and collator to the epoch that begins, or goes on."""
-
-    def __init__(self, *turned: Any) -> None:
-        self.turned = turned
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The epoch that begins."""
-        epoch = int(state.epoch or 0)
-        for one in self.turned:
-            if isinstance(one, _Visited):
-                one.epoch = epoch
-            elif hasattr(one, "turn_to"):
-                one.turn_to(epoch)
-
-
 class StageTrainer(Trainer):
     """The stock Trainer with a stage's loss and parameter groups; what is frozen stays in evaluation mode."""
 
-    def __init__(self, stage: Stage, **settings: Any) -> None:
+    def __init__(self, stage: Stage, batches: DataLoader[Any], **settings: Any) -> None:
         super().__init__(**settings)
-        self.stage = stage
+        self.stage, self.batches = stage, batches
         # Of the step that runs: names, tokens and losses of each micro-batch.
         self._seen: list[tuple[Sequence[str], Sequence[int], Tensor]] = []
 
@@ -151,6 +122,10 @@ class StageTrainer(Trainer):
             )
         return made
 
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The process's own micro-batches, dealt by `Steps`: accelerate would repeat items to fill the last step."""
+        return self.batches
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -158,20 +133,29 @@ class StageTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        rest_frozen(model)
-        names = inputs.pop(_NAMES, ())
+        names, counts = inputs.pop(NAMES, ()), inputs.pop(LEARNT, ())
+        own = inputs.pop(SEED, 0)
         if "labels" not in inputs:
+            # Of all processes' rows together; see `share_batches`.
+            torch.manual_seed(self.args.seed * 1_000_003 + self.state.global_step)
             loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
             self._seen.append((names, [0] * len(names), loss.detach()))
             return (loss, outputs) if return_outputs else loss
-        labels = inputs.pop("labels")
-        outputs = model(**inputs)
+        torch.manual_seed(own)
+        labels, places = inputs.pop("labels"), inputs.pop(PLACES)
+        # Logits of what is learnt alone: of a long prompt that is little.
+        outputs = model(**inputs, places=places)
+        targets = labels.flatten()[places + 1]
         count = counted(labels, self.stage.loss) if num_items_in_batch is None else num_items_in_batch
-        loss, means = learnt_loss(outputs.logits, labels, self.stage.loss, count)
-        self._seen.append((names, (labels[:, 1:] != IGNORED).sum(dim=1).tolist(), means))
+        loss, means = learnt_loss(outputs.logits, targets, counts, self.stage.loss, count)
+        self._seen.append((names, counts, means))
         # Gradients are averaged over the processes, and the step's count is that of all of them.
         loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: transformers walks through all parameters for it, at every micro-batch."""
+        return 0
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         if not batch_samples or "labels" not in batch_samples[0]:
@@ -250,6 +234,23 @@ def rest_frozen(model: nn.Module) -> None:
             module.training = True
 
 
+@contextmanager
+def _arranged(model: nn.Module, alone: bool) -> Iterator[None]:
+    """What is frozen rests, once for the whole stage: the Trainer turns a model to training at every micro-batch.
+
+    An encoder that learns ``alone`` does so by the statistics of a step's whole batch, over all processes.
+    """
+    rest_frozen(model.train())
+    shared = share_batches(model) if alone else {}
+    model.train = lambda mode=True: model  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del model.train
+        for part, before in shared.items():
+            part.__class__ = before
+
+
 def run_stage(
     model: nn.Module,
     stage: Stage,
@@ -271,18 +272,29 @@ def run_stage(
     settings = _settings(stage, len(data), options)  # type: ignore[arg-type]
     if options.gradient_checkpointing:
         _recompute(model, True)
-    visited = _Visited(collator, name, options.seed)
+    visited = Visited(collator, name, options.seed)
+    steps = Steps(
+        len(data),  # type: ignore[arg-type]
+        stage.batch,
+        settings.per_device_train_batch_size,
+        options.seed,
+        max(1, settings.world_size),
+        rank(),
+        getattr(data, "length", None),
+        even=stage.objective != "language",
+    )
     trainer = StageTrainer(
         stage,
+        loader(data, steps, visited, options.workers, pinned=settings.dataloader_pin_memory),
         model=model,
         args=settings,
         train_dataset=data,
-        data_collator=visited,
-        callbacks=[*options.callbacks, _Epochs(data, visited)],
+        callbacks=[*options.callbacks, Epochs(data, steps, visited)],
     )
     # It prints the Trainer's own dictionaries; `mien.train.terminal` says the same in words.
     trainer.remove_callback(PrinterCallback)
-    train_resumed(trainer)
+    with _arranged(model, alone=stage.objective != "language"):
+        train_resumed(trainer)
     # Mixed precision wraps the forward of this very object; what follows the stage runs in its own precision.
     trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
     if options.gradient_checkpointing:
@@ -329,6 +341,8 @@ def _settings(stage: Stage, items: int, options: StageOptions) -> TrainingArgume
         save_steps=options.save_steps,
         save_total_limit=1,
         logging_steps=20,
+        # It would wait for the device at every micro-batch; `_require_finite` looks once a step.
+        logging_nan_inf_filter=False,
         report_to=[],
         log_level_replica="error",
         seed=options.seed,

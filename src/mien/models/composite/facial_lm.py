@@ -150,11 +150,7 @@ class FacialLMModel(_FacialPreTrained):
             self.encoders[name] = _keep_initialisation(make_encoder(entry["encoder"]))
             projector = make_projector(entry["projector"], entry["width"], text_config.hidden_size)
             self.projectors[name] = _keep_initialisation(projector)
-        self.language_model = (
-            language_model
-            if language_model is not None
-            else AutoModel.from_config(text_config, trust_remote_code=False)
-        )
+        self.language_model = language_model or AutoModel.from_config(text_config, trust_remote_code=False)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -361,6 +357,7 @@ class FacialLM(_FacialPreTrained, GenerationMixin):
         evidence: Mapping[str, EvidenceInput] | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
+        places: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Logits, and the loss when labels are given. Arguments as `FacialLMModel.forward`, and:
@@ -368,6 +365,7 @@ class FacialLM(_FacialPreTrained, GenerationMixin):
         Args:
             labels: (B, T), -100 where nothing is learnt; shifted inside.
             logits_to_keep: compute logits of the last so many positions only; 0 for all.
+            places: (P,) positions b * T + t; logits are then (P, V), of these alone.
         """
         outputs = self.model(
             input_ids=input_ids,
@@ -378,8 +376,10 @@ class FacialLM(_FacialPreTrained, GenerationMixin):
             evidence=evidence,
             **{key: value for key, value in kwargs.items() if key != "num_items_in_batch"},
         )
+        hidden = outputs.last_hidden_state
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(like_weights(outputs.last_hidden_state[:, keep], self.lm_head))
+        rows = hidden[:, keep] if places is None else hidden.flatten(0, 1)[places]
+        logits = self.lm_head(like_weights(rows, self.lm_head))
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)

@@ -1,0 +1,121 @@
+"""Two processes, as ``torchrun`` starts them, learn what one process learns of the same batches."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from mien.models.registry import SYSTEMS
+from mien.train.recipe import Recipe
+from mien.train.recipe_files import load_recipe
+from mien.train.runs import Run
+from mien.train.terminal import quiet_libraries
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*mtime may not be reliable.*")
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+class Losses(TrainerCallback):
+    """The loss of every step, of all processes together, as the Trainer tells it."""
+
+    def __init__(self, target: Path) -> None:
+        self.target, self.found = target, dict[str, list[float]]()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Have it told."""
+        control.should_log = True
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Note it."""
+        if logs and "loss" in logs and state.is_world_process_zero:
+            self.found.setdefault(Path(args.output_dir).name, []).append(logs["loss"])
+            self.target.write_text(json.dumps(self.found))
+
+
+def run(recipe: Recipe, folder: Path, processes: int, *more: str) -> subprocess.CompletedProcess[str]:
+    """A recipe trained by so many processes, with caches that all runs of a test share."""
+    folder.parent.mkdir(exist_ok=True)
+    place = folder.with_suffix(".recipe")
+    place.write_text(recipe.model_dump_json())
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [sys.executable, *(start if processes > 1 else []), __file__, str(place), str(folder),
+               str(folder.parent / "cache"), *more]  # fmt: skip
+    environment = {
+        **os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR",
+    }  # fmt: skip
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+
+
+def both(recipe: Recipe, folder: Path) -> tuple[Path, Path]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        Run(recipe, folder / "one", folder / "cache", [Losses(folder / "one.json")]).train()
+    finally:
+        torch.set_num_threads(threads)
+    done = run(recipe, folder / "two", 2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "one", folder / "two"
+
+
+def compare(one: Path, two: Path) -> None:
+    """Loss of each step, what each stage left, answers and figures."""
+    losses = [json.loads(folder.with_suffix(".json").read_text()) for folder in (one, two)]
+    assert losses[0].keys() == losses[1].keys()
+    for stage, expected in losses[0].items():
+        alone = stage.endswith(
+            "align"
+        )  # batch normalisation over few faces, and rates that Adam keeps at full size
+        assert losses[1][stage][0] == pytest.approx(expected[0], rel=1e-6)
+        assert losses[1][stage] == pytest.approx(expected, rel=1e-4 if alone else 1e-6), stage
+    for left in (one / "stages").glob("*.safetensors"):
+        theirs = load_file(two / "stages" / left.name)
+        for name, value in load_file(left).items():
+            # Adam turns the last digit of a gradient near zero into a whole step: of 1e-3, a few of them.
+            torch.testing.assert_close(theirs[name], value, atol=2e-3, rtol=1e-3, msg=name)
+            assert float((theirs[name] - value).float().abs().mean()) < 2e-5, name
+    for name in ("predictions.jsonl", "result.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+def tiny(system: str, data: Path, renders: Path, *changes: str) -> Recipe:
+    root = renders if system == "au-llava" else data
+    return load_recipe(system, "tiny", [f"data.0.root={root}", f"validation.0.root={root}", *changes])
+
+
+def test_two_processes_learn_what_one_does(tiny_data: Path, tiny_renders: Path, tmp_path: Path) -> None:
+    # 11 faces: the last step is short, and one process has an empty micro-batch in the end.
+    changes = ("data.0.limit=11", "stages.0.micro_batch=1", "stages.0.epochs=1")
+    compare(*both(tiny("emola", tiny_data, tiny_renders, *changes), tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_two_processes_learn_what_one_does_of_every_system(
+    system: str, tiny_data: Path, tiny_renders: Path, tmp_path: Path
+) -> None:
+    micro = [] if system == "facephi" else ["stages.0.micro_batch=4"]
+    micro += ["stages.1.micro_batch=4"] if system in ("expllm", "facephi") else []
+    micro += ["stages.2.micro_batch=4"] if system == "facephi" else []
+    compare(*both(tiny(system, tiny_data, tiny_renders, "data.0.limit=13", *micro), tmp_path))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    quiet_libraries()
+    written, target, kept = map(Path, sys.argv[1:4])
+    Run(
+        Recipe.model_validate_json(written.read_text()), target, kept, [Losses(target.with_suffix(".json"))]
+    ).train()
