@@ -1,11 +1,13 @@
-"""A million rows are listed in at most 10 s and 1 GB, lazily."""
+"""A million rows are listed in at most 1 GB, lazily, and in eight times what Python's own CSV reader takes."""
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -38,5 +40,9 @@ def test_a_million_rows(how: str, tmp_path: Path, repository: Path) -> None:
     )
     got = json.loads(done.stdout)
     assert got["rows"] == 1_000_000
-    assert got["cpu"] <= 10  # CPU seconds: what other jobs of the machine do does not count
+    # Seconds of the processor in both: what other jobs of the machine do does not count, nor how fast it is.
+    before = time.process_time()
+    with (tmp_path / "manifest.csv").open(newline="") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == 1_000_000
+    assert got["cpu"] <= 8 * (time.process_time() - before)
     assert got["mib"] <= (50 if how == "streamed" else 1000)

@@ -98,7 +98,10 @@ class _Header:
     def told(self, name: str, values: Mapping[str, Any]) -> str:
         """The cell of a column as text, ``""`` without the column."""
         column = self._at.get(name)
-        return "" if column is None else _text(column, values[column])
+        if column is None:
+            return ""
+        value = values[column]
+        return as_text(value) if type(value) is str else _text(column, value)
 
     def split(self, values: Mapping[str, Any]) -> str:
         """The split of a row; one that says nothing readable belongs to ``all``."""
@@ -152,7 +155,7 @@ def _groups(root: Path) -> Groups:
 def scan(split: str, root: Path) -> Iterator[Found]:
     """Samples and problems of one split; problems of unreadable rows come with every split."""
     folder, name = _place(root)
-    base, known = f"{folder}/", RowLabels()
+    files, known = _Files(f"{folder}/"), RowLabels()
     faceless = 0
     told: set[str] = set()
     reported: _Header | None = None
@@ -177,7 +180,7 @@ def scan(split: str, root: Path) -> Iterator[Found]:
             if not header.plain and as_truth(header.told("success", values)) is False:
                 faceless += 1
                 continue
-            sample = _sample(split, base, header, values, known)
+            sample = _sample(split, files, header, values, known)
         except ValueError as error:
             yield Problem(name, line, str(error))
             continue
@@ -190,18 +193,48 @@ def scan(split: str, root: Path) -> Iterator[Found]:
         )
 
 
-def _sample(split: str, base: str, header: _Header, values: Mapping[str, Any], known: RowLabels) -> Sample:
+class _Files:
+    """Where the files of a table lie: beside it, or where the user stands.
+
+    Folders are asked for once; in one that is not there no file is looked for.
+    """
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._there: dict[str, bool] = {}
+
+    def path(self, media: str) -> str:
+        """The path of a file that a table names; beside the table where there is none."""
+        beside = self._base + media
+        if self._has(beside):
+            return beside
+        if self._has(media) or media[:1] == "/" or (media[1:2] == ":" and os.path.isabs(media)):
+            return media
+        return self.path(media.replace("\\", "/")) if "\\" in media else beside
+
+    def has(self, media: str) -> bool:
+        """Whether a file lies beside the table."""
+        return self._has(self._base + media)
+
+    def _has(self, path: str) -> bool:
+        folder = path[: path.rfind("/") + 1] or "."
+        there = self._there.get(folder)
+        if there is None:
+            there = self._there[folder] = os.path.isdir(folder)
+        return there and os.path.lexists(path)
+
+
+def _sample(
+    split: str, files: _Files, header: _Header, values: Mapping[str, Any], known: RowLabels
+) -> Sample:
     media = values[str(header.media)]
     if media is None or media == "":
         raise ValueError("no media")
     if not isinstance(media, str) or "\0" in media:
         raise ValueError(f"media is {media!r:.60}, expected the name of a file")
-    if not os.path.lexists(base + media):
+    if media[0] == "'" and not files.has(media):
         media = unguarded(media)  # as mien writes a name that a spreadsheet would run
-    here = os.path.isabs(media) or (not os.path.lexists(base + media) and os.path.lexists(media))
-    path = media if here else base + media
-    if "\\" in media and not os.path.lexists(path):
-        path = base + media.replace("\\", "/")
+    path = files.path(media)
     subject, labels = header.told("subject", values) or None, known.of(values)
     if header.plain:
         return Sample(media, "manifest", split, path, labels, subject)

@@ -40,11 +40,14 @@ def as_text(value: object) -> str:
     Raises:
         ValueError: a list, an object or bytes.
     """
-    if value is None:
+    if type(value) is str:
+        text = value.strip()
+    elif value is None:
         return ""
-    if not isinstance(value, _PLAIN):
+    elif isinstance(value, _PLAIN):
+        text = str(value).strip()
+    else:
         raise ValueError(f"a {type(value).__name__}, expected a text or a number")
-    text = str(value).strip()
     return "" if len(text) <= _LONGEST and text.lower() in _MISSING else text
 
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from mien.core.errors import BadConfig, OutputFailed
+from mien.core.errors import BadConfig, OutputFailed, reason_of
+from mien.core.plain import printable
 
 __all__ = ["JOURNAL", "Entry", "Journal", "Row"]
 
@@ -306,7 +307,7 @@ class Journal:
 
     def _failed(self, error: Exception) -> OutputFailed:
         return OutputFailed(
-            got=f"{error} in the run's journal {self.path}",
+            got=f"{printable(reason_of(error))} in the run's journal {self.path}",
             expected="a sound SQLite file in a writable folder with free space",
             fix="Free some space or choose another --out; what was finished is safe, go on with --resume",
         )

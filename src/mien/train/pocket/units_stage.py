@@ -179,7 +179,7 @@ def real_targets(
         edge: quantile of those faces' scores that becomes FACS level A's lower edge.
     """
     target = np.array(own)
-    for unit, key in enumerate(UNITS):
+    for unit, key in enumerate(UNITS if len(own) else ()):
         still = _at_rest(key, neutral, happy)
         share = 0.0 if np.isnan(taught[still, unit]).all() else TAUGHT.get(key, 0.0)
         if share > 0.0:
@@ -197,9 +197,13 @@ def _at_rest(key: str, neutral: npt.NDArray[np.bool_], happy: npt.NDArray[np.boo
 
 
 def _scaled(scores: FloatArray, still: npt.NDArray[np.bool_], edge: float, least: float = 0.0) -> FloatArray:
-    """Scores -> 0..0.8: `still` faces' `edge` quantile, at least `least`, becomes 0.1, the strongest hundredth 0.7."""
+    """Scores -> 0..0.8: `still` faces' `edge` quantile, at least `least`, becomes 0.1, the strongest hundredth 0.7.
+
+    Where no face is known to be at rest, `edge` is that of all faces.
+    """
     known = ~np.isnan(scores)
-    start = max(float(np.quantile(scores[known & still], edge)), least)
+    rested = known & still
+    start = max(float(np.quantile(scores[rested if rested.any() else known], edge)), least)
     low, high = float(np.quantile(scores[known], 0.02)), float(np.quantile(scores[known], 0.99))
     knots = np.maximum.accumulate([low, start, high, float(scores[known].max())])
     knots += np.arange(4) * 1e-9
@@ -268,7 +272,8 @@ def _calibrate(net: PocketUnits, stage: UnitsStage, table: UnitArrays) -> None:
             )
             # What does not stir on real faces is not said to be there because a mesh alone is looked at.
             sure = stage.neutral_quantile if key in (*MOVED, *STIRRING) else stage.unsure_quantile
-            still = float(np.quantile(raw[_at_rest(key, table.neutral, table.happy), unit], sure))
+            rested = raw[_at_rest(key, table.neutral, table.happy), unit]
+            still = float(np.quantile(rested, sure)) if len(rested) else 0.0
             net.rest[way, unit] = float(np.clip(max(best, still), 0.02, 0.6))
 
 
