@@ -100,7 +100,7 @@ def _write_shard(job: Job, shard: int) -> int:
         for index in range(shard * SHARD, min((shard + 1) * SHARD, job.count))
         if not job.held_back or (index // IMAGES_PER_IDENTITY) % HOLD_BACK_EVERY == 0
     ]
-    if _complete(target, len(rows)):
+    if not rows or _complete(target, len(rows)):
         return 0
     samples = [draw_sample(job.data, job.size, job.seed, index) for index in rows]
     draft = target.with_name(f".{target.stem}.{os.getpid()}.npz")

@@ -32,7 +32,7 @@ from mien.models.composite.backbones import tower_fields
 from mien.models.composite.evidence_inputs import Inputs, bring_experts
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
 from mien.models.composite.processor import FacialProcessor
-from mien.models.composite.systems import System
+from mien.models.composite.systems import SPOKEN, System
 from mien.models.composite.text_tower import open_tokenizer_of
 from mien.models.formats.loading import quiet
 from mien.models.formats.model_folders import seal
@@ -116,7 +116,7 @@ def base_precision(recipe: Recipe, system: System) -> Precision:
     if recipe.precision is not None:
         return recipe.precision
     stages = [resolve_stage(system, run) for run in recipe.stages]
-    spoken = [stage for stage in stages if stage.objective == "language"]
+    spoken = [stage for stage in stages if stage.objective in SPOKEN]
     whole = any(trains_decoder(start) for stage in spoken for start in stage.trains)
     found = {stage.precision for stage in spoken}
     pretrained = not recipe.weights.keys().isdisjoint({"decoder", "model"})

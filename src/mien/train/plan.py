@@ -15,7 +15,7 @@ from mien.models.composite.assemble import NEW
 from mien.models.composite.encoders import make_encoder
 from mien.models.composite.evidence_inputs import Inputs, inherited_inputs
 from mien.models.composite.facial_lm import FacialLM, FacialLMConfig
-from mien.models.composite.systems import Stage, System, prepare
+from mien.models.composite.systems import SPOKEN, Stage, System, prepare
 from mien.models.formats.loading import model_folder, open_facial_config
 from mien.train.composite import configure
 from mien.train.recipe import Recipe, StageRun, resolve_stage
@@ -131,7 +131,7 @@ def stages_of(recipe: Recipe, system: System, config: FacialLMConfig) -> tuple[t
     found = []
     for run, stage in zip(runs, stages, strict=True):
         made = fitted(stage, names, usual)
-        if stage.objective != "language" and not (made.trains and run.encoder in (None, *config.evidence)):
+        if stage.objective not in SPOKEN and not (made.trains and run.encoder in (None, *config.evidence)):
             continue
         if not made.trains and made.lora is None:
             raise BadConfig(

@@ -17,7 +17,7 @@ from mien.face.decode.clips import FOLDER_RATE
 from mien.models.composite.systems import Stage, System
 from mien.train.values import read_stage
 
-__all__ = ["DataPart", "Evaluation", "Recipe", "StageRun", "resolve_stage"]
+__all__ = ["DataPart", "Evaluation", "Recipe", "Rewarding", "StageRun", "resolve_stage"]
 
 
 class _Part(BaseModel):
@@ -50,6 +50,23 @@ class DataPart(_Part):
     what `mien annotate conversations` writes (``items.jsonl``), or any LLaVA rows or Parquet of dialogues."""
 
 
+class Rewarding(_Part):
+    """A stage with the objective ``reward``: answers are drawn in groups, and the better ones made likelier."""
+
+    group: int = Field(default=4, ge=2)
+    """Answers per face and step, compared with one another."""
+    temperature: float = Field(default=1.0, gt=0.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    max_new_tokens: int = Field(default=120, ge=4)
+    """Of one answer; one that does not end earlier earns nothing."""
+    kl: float = Field(default=0.02, ge=0.0)
+    """Weight of the distance from where the stage began."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Of the parts of `mien.backends.audit.WEIGHTS`."""
+    shuffled: bool = False
+    """Judge each answer by another face's labels: the control that tells form from sight."""
+
+
 class StageRun(_Part):
     """One stage as it is to run."""
 
@@ -72,6 +89,8 @@ class StageRun(_Part):
     """Evidence whose encoder is aligned or classifies; the first one by default."""
     rare: float = Field(default=0.3, ge=0.0)
     """Classification: power of the inverse frequency that weighs an emotion; 0 for plain cross-entropy."""
+    reward: Rewarding = Rewarding()
+    """Where the objective is ``reward``; its ``batch`` counts answers."""
     unless: str | None = None
     """Left out where the recipe's weights bring this part."""
     save_steps: int = Field(default=200, ge=1)

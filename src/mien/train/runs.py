@@ -65,6 +65,7 @@ from mien.train.evaluation import predict
 from mien.train.label_calibration import calibrate_labels
 from mien.train.plan import check_pictures, planned, planned_inputs, rehearse, stages_of
 from mien.train.recipe import DataPart, Evaluation, Recipe, StageRun
+from mien.train.reward_stage import run_reward
 from mien.train.run_folder import claim
 from mien.train.stage_trainer import StageOptions, run_stage, trained_state
 from mien.train.supervised import run_supervised
@@ -251,6 +252,12 @@ class Run:
             run_supervised(
                 model, self.system, stage, chosen, faces, self.inputs, tokenizer, options,
                 cache=run.cache, augment=run.augment,
+            )  # fmt: skip
+        elif stage.objective == "reward":
+            chosen = items if run.tasks is None else items.only(run.tasks)
+            run_reward(
+                model, self.system, stage, chosen, faces, self.inputs, tokenizer, options, run.reward,
+                cache=run.cache > 0,
             )  # fmt: skip
         else:
             self._train_encoder(run, stage, model, tokenizer, faces, options)

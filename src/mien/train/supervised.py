@@ -23,7 +23,7 @@ from mien.train.data.faces import Faces
 from mien.train.data.instructions import InstructionCollator, Instructions
 from mien.train.stage_trainer import StageOptions, run_stage
 
-__all__ = ["cached_rows", "frozen_encoders", "run_supervised"]
+__all__ = ["cached_rows", "frozen_encoders", "reading_cached", "run_supervised"]
 
 _BATCH = 64
 
@@ -78,7 +78,7 @@ def _check_items(system: System, items: Sequence[Instruction], moving: bool) -> 
 
 
 @contextmanager
-def _read_from_cache(model: FacialLM, names: Sequence[str]) -> Iterator[None]:
+def reading_cached(model: FacialLM, names: Sequence[str]) -> Iterator[None]:
     """Encoders that hand through what they are given, for as long as it lasts."""
     encoders = model.model.encoders
     kept = {name: encoders[name] for name in names}
@@ -141,7 +141,7 @@ def run_supervised(
     collator = InstructionCollator(
         system, config, inputs, faces, tokenizer, 0 if pad_id is None else pad_id, augment, rows or None
     )
-    with _read_from_cache(model, names):
+    with reading_cached(model, names):
         run_stage(
             model,
             stage,

@@ -23,7 +23,7 @@ from mien.models.composite.facial_lm import FacialLMConfig
 from mien.models.composite.precision import freeze_in, learn_in_float32
 from mien.models.composite.processing import TEMPLATES, Encoded, Template, encode, lay_out
 
-__all__ = ["Arrays", "Builder", "Generation", "LabelTask", "Lora", "Stage", "System", "prepare"]
+__all__ = ["SPOKEN", "Arrays", "Builder", "Generation", "LabelTask", "Lora", "Stage", "System", "prepare"]
 
 Builder = Callable[..., Dialogue | None]
 """``builder(sample, rng, **options)``: one training item, or None where the sample lacks the label."""
@@ -51,7 +51,7 @@ class Stage:
     """Samples per optimiser step, over all devices and accumulation steps."""
     epochs: float | None
     lora: Lora | None = None
-    objective: Literal["language", "contrastive", "classification"] = "language"
+    objective: Literal["language", "contrastive", "classification", "reward"] = "language"
     rates: Mapping[str, float] = field(default_factory=dict)
     """Own learning rate of parameters by the beginning of their names."""
     schedule: Literal["cosine", "constant"] | None = "cosine"
@@ -70,6 +70,10 @@ class Stage:
     """Layout of this stage's dialogues where it is not the system's: one of
     `mien.models.composite.processing.TEMPLATES`."""
     data: str = ""
+
+
+SPOKEN = ("language", "reward")
+"""Objectives of stages whose model answers questions."""
 
 
 @dataclass(frozen=True, slots=True)
