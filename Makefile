@@ -54,7 +54,12 @@ check: style
 test: style
 	PYTHONHASHSEED=0 $(PY) -m pytest -q -n $(JOBS) --dist loadfile $(TEST_ARGS)
 
-test-slow: $(VENV)/.installed-test
+# Browser tests run where Chromium is installed too.
+$(VENV)/.installed-slow: $(PROJECT) | $(VENV)/.installed-test
+	$(INSTALL) -e '.[browser,docs]'
+	@touch $@ $(VENV)/.installed-docs
+
+test-slow: $(VENV)/.installed-slow
 	$(PY) -m pytest -q -m 'slow and not hours and not gpu' --durations=20 $(TEST_ARGS)
 
 $(VENV)/.installed-docs: $(PROJECT) | $(PY)

@@ -87,6 +87,7 @@ class PocketReader(AnswersByAsking):
 
     name = "pocket"
     aus: tuple[str, ...] = AU_SETS["pocket"]
+    sides = TOLD_SIDES
     grounded = True
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
