@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from mien.models.registry import SYSTEMS
+from mien.train import processes
 from mien.train.recipe import Recipe
 from mien.train.recipe_files import load_recipe
 from mien.train.runs import Run
@@ -44,13 +48,25 @@ class Losses(TrainerCallback):
             self.target.write_text(json.dumps(self.found))
 
 
-def run(recipe: Recipe, folder: Path, processes: int, *more: str) -> subprocess.CompletedProcess[str]:
+class Stops(TrainerCallback):
+    """One process is killed after so many steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """As a power cut would do it."""
+        if state.global_step == self.step and processes.rank() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(recipe: Recipe, folder: Path, number: int, *more: str) -> subprocess.CompletedProcess[str]:
     """A recipe trained by so many processes, with caches that all runs of a test share."""
     folder.parent.mkdir(exist_ok=True)
     place = folder.with_suffix(".recipe")
     place.write_text(recipe.model_dump_json())
-    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [sys.executable, *(start if processes > 1 else []), __file__, str(place), str(folder),
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(number)]
+    command = [sys.executable, *(start if number > 1 else []), __file__, str(place), str(folder),
                str(folder.parent / "cache"), *more]  # fmt: skip
     environment = {
         **os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR",
@@ -66,7 +82,7 @@ def both(recipe: Recipe, folder: Path) -> tuple[Path, Path]:
     finally:
         torch.set_num_threads(threads)
     done = run(recipe, folder / "two", 2)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[:3000]
     return folder / "one", folder / "two"
 
 
@@ -75,9 +91,8 @@ def compare(one: Path, two: Path) -> None:
     losses = [json.loads(folder.with_suffix(".json").read_text()) for folder in (one, two)]
     assert losses[0].keys() == losses[1].keys()
     for stage, expected in losses[0].items():
-        alone = stage.endswith(
-            "align"
-        )  # batch normalisation over few faces, and rates that Adam keeps at full size
+        # Batch normalisation over few faces, and steps that Adam keeps at full size.
+        alone = stage.endswith("align")
         assert losses[1][stage][0] == pytest.approx(expected[0], rel=1e-6)
         assert losses[1][stage] == pytest.approx(expected, rel=1e-4 if alone else 1e-6), stage
     for left in (one / "stages").glob("*.safetensors"):
@@ -95,7 +110,9 @@ def tiny(system: str, data: Path, renders: Path, *changes: str) -> Recipe:
     return load_recipe(system, "tiny", [f"data.0.root={root}", f"validation.0.root={root}", *changes])
 
 
-def test_two_processes_learn_what_one_does(tiny_data: Path, tiny_renders: Path, tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_does_whatever_its_phases_take(
+    tiny_data: Path, tiny_renders: Path, tmp_path: Path
+) -> None:
     # 11 faces: the last step is short, and one process has an empty micro-batch in the end.
     changes = ("data.0.limit=11", "stages.0.micro_batch=1", "stages.0.epochs=1")
     compare(*both(tiny("emola", tiny_data, tiny_renders, *changes), tmp_path))
@@ -112,10 +129,52 @@ def test_two_processes_learn_what_one_does_of_every_system(
     compare(*both(tiny(system, tiny_data, tiny_renders, "data.0.limit=13", *micro), tmp_path))
 
 
+@pytest.mark.slow
+def test_one_goes_on_where_one_of_two_was_killed(tiny_data: Path, tiny_renders: Path, tmp_path: Path) -> None:
+    recipe = tiny("emola", tiny_data, tiny_renders, "stages.0.micro_batch=4", "stages.0.save_steps=1")
+    Run(recipe, tmp_path / "one", tmp_path / "cache", [Losses(tmp_path / "one.json")]).train()
+    ended = run(recipe, tmp_path / "two", 2, "2")
+    assert ended.returncode != 0 and not (tmp_path / "two" / "model").exists()
+    assert "Signal 9" in ended.stderr and "DistBackendError" not in ended.stderr.split("Root Cause")[0]
+    held = json.loads((tmp_path / "two.json").read_text())["0-code"]
+    Run(recipe, tmp_path / "two", tmp_path / "cache", [Losses(tmp_path / "rest.json")]).train()
+    gone_on = json.loads((tmp_path / "rest.json").read_text())["0-code"]
+    expected = json.loads((tmp_path / "one.json").read_text())["0-code"]
+    assert [*held[: len(expected) - len(gone_on)], *gone_on] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_is_said_once(tmp_path: Path) -> None:
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*start, "-m", "mien.train", "emola", "--scale", "tiny", "--out", str(tmp_path / "run"),
+               f"data.0.root={tmp_path}"]  # fmt: skip
+    ended = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert ended.stderr.count("Error: Got") == 1 and "mien/train" not in ended.stderr, ended.stderr
+
+
+class Slow(Run):
+    """Phases in which one process works for longer than a collective of training may take."""
+
+    def _faces(self, parts: Any) -> Any:
+        time.sleep(7.0 * (1 - processes.rank()))
+        return super()._faces(parts)
+
+    def _validate(self, *given: Any) -> Any:
+        time.sleep(7.0 * processes.rank())
+        return super()._validate(*given)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     quiet_libraries()
     written, target, kept = map(Path, sys.argv[1:4])
-    Run(
-        Recipe.model_validate_json(written.read_text()), target, kept, [Losses(target.with_suffix(".json"))]
+    callbacks: list[TrainerCallback] = [Losses(target.with_suffix(".json"))]
+    if sys.argv[4:]:
+        callbacks.append(Stops(int(sys.argv[4])))
+    Slow(
+        Recipe.model_validate_json(written.read_text()), target, kept, callbacks, timedelta(seconds=5)
     ).train()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 
 from mien.core.errors import MienError
@@ -31,9 +32,22 @@ def main() -> int:
             renders=given.renders, data=given.data, cache=given.cache,
         )  # fmt: skip
     except MienError as error:
+        _end_unless_first()
         sys.stderr.write(f"Error: {error}\n")
         return 2
+    except Exception:
+        _end_unless_first()
+        raise
     return 0
+
+
+def _end_unless_first() -> None:
+    """Of several processes one says why they fail; what befalls the others mostly follows from it."""
+    from mien.train.processes import first_to_fail
+
+    if not first_to_fail():
+        time.sleep(2.0)  # until the other has spoken: torchrun ends it as soon as this one has ended
+        os._exit(2)
 
 
 if __name__ == "__main__":

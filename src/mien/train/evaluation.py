@@ -19,6 +19,7 @@ from mien.models.composite.systems import System
 from mien.train.data.drawn import Instruction, dialogue_about
 from mien.train.data.faces import Faces
 from mien.train.data.instructions import InstructionCollator
+from mien.train.processes import in_shares
 from mien.train.recipe import Evaluation
 
 __all__ = ["predict"]
@@ -57,15 +58,15 @@ def predict(
     pad_id = tokenizer.token_to_id("<pad>") or 0
     collator = InstructionCollator(system, model.config, inputs, faces, tokenizer, pad_id)
     readouts = Readouts(model, pad_id)
-    rows: list[Row] = []
-    for start in range(0, len(asked), wanted.batch):
-        batch = asked[start : start + wanted.batch]
+
+    def answered(batch: Sequence[tuple[int, tuple[Turn, ...]]]) -> list[Row]:
         said = _converse(readouts, collator, batch, wanted)
-        rows += [
+        return [
             _row(system, faces.samples[face], wanted, turns, texts)
             for (face, turns), texts in zip(batch, said, strict=True)
         ]
-    return rows
+
+    return in_shares(asked, wanted.batch, answered)
 
 
 def _spread(count: int, limit: int | None) -> list[int]:

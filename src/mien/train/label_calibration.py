@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from mien.metrics.calibration import Scaling, ece, fit_scaling, nll
 from mien.models.composite.facial_lm import FacialLM
 from mien.models.composite.readouts import calibrated
 from mien.train.data.faces import Faces
+from mien.train.processes import everyones, in_shares, rank
 
 __all__ = ["LEAST", "calibrate_labels"]
 
+_BATCH = 64
 LEAST = 100
 """Labelled faces that a fit needs at least; fewer leave the likelihoods as they are."""
 
@@ -44,8 +46,16 @@ def calibrate_labels(
     rows = [row for row, sample in enumerate(faces.samples) if sample.id in truths]
     if len(rows) < LEAST:
         return None
-    shown = [tuple(faces.evidence(frame) for frame in faces.frames(row)) for row in rows]
-    labels, scores = reader.label_scores(shown)
+    labels: list[str] = []
+
+    def scored(part: Sequence[int]) -> list[list[float]]:
+        shown = [tuple(faces.evidence(frame) for frame in faces.frames(row)) for row in part]
+        named, found = reader.label_scores(shown)
+        labels[:] = named
+        return [row.tolist() for row in found]
+
+    scores = np.asarray(in_shares(rows, _BATCH, scored))
+    labels = next(filter(None, everyones(labels)))
     right = [truths[faces.samples[row].id] for row in rows]
     known = np.asarray([place for place, label in enumerate(right) if label in labels])
     scores, targets = scores[known], np.asarray([labels.index(right[place]) for place in known])
@@ -53,7 +63,8 @@ def calibrate_labels(
     fitted = {"temperature": scaling.temperature, "bias": list(scaling.bias), "faces": len(targets[::2])}
     card = folder / "mien.json"
     about = {**json.loads(card.read_text(encoding="utf-8")), "calibration": fitted}
-    write_whole(card, json.dumps(about, indent=2, sort_keys=True) + "\n")
+    if not rank():
+        write_whole(card, json.dumps(about, indent=2, sort_keys=True) + "\n")
     return _figures(scores[1::2], targets[1::2], scaling)
 
 

@@ -1,14 +1,82 @@
-"""What processes of one training do together: sums, rows of all, batch normalisation, shares of a phase."""
+"""What processes of one training do together: sums, rows of all, batch normalisation, shares of a phase.
+
+Collectives of training have a short limit, so that a lost process is found soon. Between them lie phases that may take
+hours (finding faces, validation): who is done waits in a group of its own, with a limit of a month.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
+from accelerate import PartialState  # type: ignore[import-untyped]
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-__all__ = ["count", "everyones_rows", "rank", "share_batches", "summed"]
+__all__ = [
+    "LIMIT",
+    "begin",
+    "count",
+    "everyones",
+    "everyones_rows",
+    "filled_by_all",
+    "first_alone",
+    "first_to_fail",
+    "in_shares",
+    "meet",
+    "rank",
+    "share_batches",
+    "summed",
+]
+
+T = TypeVar("T")
+LIMIT = timedelta(minutes=15)
+"""For one collective of training: a process that answers later counts as lost."""
+_PHASE = timedelta(days=30)
+_waiting: list[Any] = []
+
+
+def _store() -> Any:
+    """The store of ``torchrun``, open before the processes have joined; None where it did not start this one."""
+    known = os.environ
+    if int(known.get("WORLD_SIZE", "1")) == 1 or "TORCHELASTIC_RUN_ID" not in known:
+        return None
+    store = distributed.TCPStore(  # type: ignore[attr-defined]
+        known["MASTER_ADDR"], int(known["MASTER_PORT"]), is_master=False, timeout=LIMIT
+    )
+    names = ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
+    return distributed.PrefixStore(  # type: ignore[attr-defined]
+        "/".join(["mien", *(known.get(name, "0") for name in names)]), store
+    )
+
+
+def first_to_fail() -> bool:
+    """Whether this process fails before any other: one says why, the others only end.
+
+    ``torchrun`` ends the others as soon as one has ended.
+    """
+    try:
+        store = _store()
+        return store is None or int(store.add("failed", 1)) == 1
+    except (RuntimeError, OSError):
+        return True
+
+
+def begin(limit: timedelta = LIMIT) -> torch.device:
+    """Join the processes that ``torchrun`` started, where it did; the device of this one."""
+    store = None if distributed.is_initialized() else _store()
+    if store is not None:
+        # Some machines load for minutes longer than others; joining has the limit of a collective.
+        store.set(f"here/{os.environ['RANK']}", "")
+        store.wait([f"here/{one}" for one in range(int(os.environ["WORLD_SIZE"]))], LIMIT)
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=limit)
+    _waiting[:] = [distributed.new_group(backend="gloo", timeout=_PHASE)] if count() > 1 else []
+    return torch.device(state.device)
 
 
 def count() -> int:
@@ -19,6 +87,61 @@ def count() -> int:
 def rank() -> int:
     """Which of them this is."""
     return int(distributed.get_rank()) if distributed.is_initialized() else 0
+
+
+def meet() -> None:
+    """Wait for all processes, however long it takes."""
+    if count() > 1:
+        distributed.all_reduce(torch.zeros(1), group=_waiting[0])
+
+
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """The first process does it before the others, which then find it done."""
+    if rank():
+        meet()
+    yield
+    if not rank():
+        meet()
+
+
+def everyones(value: T) -> list[T]:
+    """What each process has, as JSON can hold it, in their order; floats come to the last digit."""
+    if count() == 1:
+        return [value]
+    text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+    sizes = [torch.zeros(1, dtype=torch.long) for _ in range(count())]
+    distributed.all_gather(sizes, torch.tensor([len(text)]), group=_waiting[0])
+    longest = int(max(sizes))
+    padded = functional.pad(text, (0, longest - len(text)))
+    texts = [torch.zeros(longest, dtype=torch.uint8) for _ in sizes]
+    distributed.all_gather(texts, padded, group=_waiting[0])
+    return [json.loads(bytes(one[: int(size)].tolist())) for one, size in zip(texts, sizes, strict=True)]
+
+
+def in_shares(items: Sequence[Any], size: int, work: Callable[[Sequence[Any]], Sequence[T]]) -> list[T]:
+    """What ``work`` makes of all items, in their order; batches are the same however many processes share them.
+
+    Args:
+        items: any.
+        size: of a batch.
+        work: batch -> one result per item, as JSON can hold it.
+    """
+    starts = range(0, len(items), size)
+    own = {start: list(work(items[start : start + size])) for start in starts[rank() :: count()]}
+    if count() == 1:
+        return [one for start in starts for one in own[start]]
+    whole: dict[str, list[T]] = {}
+    for told in everyones({str(start): results for start, results in own.items()}):
+        whole |= told
+    return [one for start in starts for one in whole[str(start)]]
+
+
+def filled_by_all(rows: Tensor) -> Tensor:
+    """Rows of which each process filled its own, zeros elsewhere."""
+    if count() > 1:
+        distributed.all_reduce(rows, group=_waiting[0])
+    return rows
 
 
 def summed(value: Tensor) -> Tensor:

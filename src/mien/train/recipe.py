@@ -83,6 +83,8 @@ class StageRun(_Part):
     tasks: tuple[str, ...] | None = None
     """Those of the recipe's tasks that this stage learns; None for all."""
     gradient_checkpointing: bool = False
+    workers: int = Field(default=0, ge=0)
+    """Processes beside the training one that prepare batches; what is learnt is the same."""
     target: Literal["pair", "label"] = "label"
     """Target of the alignment; see `contrastive_loss`."""
     encoder: str | None = None

@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import timedelta
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState  # type: ignore[import-untyped]
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from transformers import TrainerCallback
@@ -41,6 +41,7 @@ from mien.models.composite.systems import Stage, System, prepare
 from mien.models.composite.text_tower import open_text_tower
 from mien.models.formats.loading import MODEL_FOLDER
 from mien.models.registry import open_system
+from mien.train import processes
 from mien.train.align import (
     AlignmentTask,
     ClassificationTask,
@@ -87,6 +88,7 @@ class Run:
         folder: of the run; a killed run goes on from it.
         cache: for landmarks; beside the run by default, so that runs in one place share it.
         callbacks: of the trainer, in every stage.
+        limit: for one collective of training, where several processes train.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Run:
         folder: Path,
         cache: Path | None = None,
         callbacks: Sequence[TrainerCallback] = (),
+        limit: timedelta = processes.LIMIT,
     ) -> None:
         self.recipe, self.folder, self.cache = recipe, folder, cache or folder.parent / "cache"
         self.system: System = open_system(recipe.system, recipe.scale)
@@ -106,21 +109,20 @@ class Run:
         self.inputs = planned_inputs(recipe, config)
         check_pictures(config, self.inputs)
         rehearse(config, self.stages)
-        self.process = PartialState(cpu=not torch.cuda.is_available())
+        self.device = processes.begin(limit)
 
     def train(self) -> Path:
         """Run every stage that is not done, validate, and write the model; returns the folder."""
-        with self.process.main_process_first():
+        with processes.first_alone():
             claim(self.folder, self.recipe)
         figures = json.loads(json.dumps([{"name": run.name, **asdict(stage)} for run, stage in self.stages]))
         record = RunRecord.start(
             {**self.recipe.model_dump(mode="json"), "stage_figures": figures}, seed=self.recipe.seed
         )
-        with self.process.main_process_first():
-            faces, rows = self._faces(self.recipe.data)
+        faces, rows = self._faces(self.recipe.data)
         items = self._items(faces, rows)
         for told in self.callbacks:
-            if isinstance(told, StageLine) and self.process.is_main_process:
+            if isinstance(told, StageLine) and not processes.rank():
                 told.tell_mix(items.counts())
         tokenizer = self._tokenizer(items)
         model = build_composite(self.recipe, self.system, tokenizer)
@@ -128,7 +130,7 @@ class Run:
         for place in range(len(self.stages)):
             if not self._left(place).is_file():
                 if self.recipe.bits is not None:
-                    quantise(model.model.language_model, self.recipe.bits, self.process.device)
+                    quantise(model.model.language_model, self.recipe.bits, self.device)
                 self._stage(place, model, tokenizer, faces, items)
                 if self.recipe.bits is None:
                     merge_adapters(model)
@@ -138,9 +140,8 @@ class Run:
                 for earlier in range(place):
                     self._take(earlier, model)
             self._take(place, model)
-        if self.process.is_main_process:
-            self._finish(record, model, tokenizer, faces, items)
-        self.process.wait_for_everyone()
+        self._finish(record, model, tokenizer, faces, items)
+        processes.meet()
         return self.folder
 
     def _check_stages(self) -> None:
@@ -209,7 +210,7 @@ class Run:
 
     def _tokenizer(self, items: Drawn) -> Tokenizer:
         path = self.folder / "tokenizer.json"
-        with self.process.main_process_first():
+        with processes.first_alone():
             if not path.is_file():
                 made = open_words(self.recipe, self.system, items)
                 with written_whole(path) as partial:
@@ -246,6 +247,7 @@ class Run:
             save_steps=run.save_steps,
             gradient_checkpointing=run.gradient_checkpointing,
             callbacks=self.callbacks,
+            workers=run.workers,
         )
         if stage.objective == "language":
             chosen = items if run.tasks is None else items.only(run.tasks)
@@ -261,12 +263,12 @@ class Run:
             )  # fmt: skip
         else:
             self._train_encoder(run, stage, model, tokenizer, faces, options)
-        if self.process.is_main_process:
+        if not processes.rank():
             if any(one.lora is not None for _, one in self.stages):
                 save_adapters(model, stage, self.folder / ADAPTERS / target.stem, self.recipe.weights)
             with written_whole(target) as partial:
                 save_file(trained_state(model), partial)
-        self.process.wait_for_everyone()
+        processes.meet()
 
     def _train_encoder(
         self,
@@ -299,17 +301,19 @@ class Run:
             options,
             name=lambda row: faces.samples[row].id,
         )
-        if isinstance(task, ClassificationTask) and self.process.is_main_process:
+        if isinstance(task, ClassificationTask):
             self._keep_head(self.folder / HEADS / options.folder.name, task, batches)
 
     def _keep_head(self, place: Path, task: ClassificationTask, batches: FaceBatches) -> None:
         """The classifier that the stage was: FacePhi tells how often it is right beside the decoder that reads it."""
+        held = self._faces(self.recipe.validation)[0] if self.recipe.validation else None
+        if processes.rank():
+            return
         place.parent.mkdir(exist_ok=True)
         with written_whole(place.with_name(f"{place.name}.safetensors")) as partial:
             save_file({name: value.contiguous() for name, value in task.head.state_dict().items()}, partial)
-        if not self.recipe.validation:
+        if held is None:
             return
-        held, _ = self._faces(self.recipe.validation)
         told = emotions_told(task, replace(batches, faces=held, augment=False))
         truths = [{"emotion": sample.labels.emotion} for sample in held.samples]
         rows: list[Row] = [
@@ -338,11 +342,16 @@ class Run:
     ) -> None:
         recipe = self.recipe
         most = max((one.max_new_tokens for one in recipe.evaluation), default=64)
-        write_model(self.folder, one_precision(model).eval(), tokenizer, recipe, self.inputs, most)
+        model = one_precision(model).eval()
+        if not processes.rank():
+            write_model(self.folder, model, tokenizer, recipe, self.inputs, most)
+        processes.meet()
         predictions: list[dict[str, Any]] = []
         results: dict[str, Any] = {"tasks": {}}
         if recipe.evaluation:
             predictions, results = self._validate(model, tokenizer, items)
+        if processes.rank():
+            return
         results |= self._classifiers()
         write_predictions(self.folder / "predictions.jsonl", predictions)
         text = json.dumps(

@@ -25,7 +25,7 @@ from mien.core.paths import let_read
 from mien.models.composite.adapters import trained_state
 from mien.models.composite.processing import IGNORED
 from mien.models.composite.systems import Stage
-from mien.train.processes import rank, share_batches
+from mien.train.processes import meet, rank, share_batches
 from mien.train.resume import train_resumed
 from mien.train.visits import LEARNT, NAMES, PLACES, SEED, Epochs, Steps, Visited, loader
 
@@ -294,6 +294,7 @@ def run_stage(
     # It prints the Trainer's own dictionaries; `mien.train.terminal` says the same in words.
     trainer.remove_callback(PrinterCallback)
     with _arranged(model, alone=stage.objective != "language"):
+        meet()
         train_resumed(trainer)
     # Mixed precision wraps the forward of this very object; what follows the stage runs in its own precision.
     trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)

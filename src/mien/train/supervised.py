@@ -21,6 +21,7 @@ from mien.train.data.drawn import Instruction
 from mien.train.data.face_facts import tells_places
 from mien.train.data.faces import Faces
 from mien.train.data.instructions import InstructionCollator, Instructions
+from mien.train.processes import count, filled_by_all, rank
 from mien.train.stage_trainer import StageOptions, run_stage
 
 __all__ = ["cached_rows", "frozen_encoders", "reading_cached", "run_supervised"]
@@ -44,20 +45,20 @@ def cached_rows(
 ) -> Tensor:
     """(views, F, rows, width) of an encoder, half precision: each frame as it is, then ``views - 1`` times changed.
 
-    The changes depend on the seed alone, so that the same view of two encoders is of the same changed face.
+    The changes depend on seed and place alone, so that the same view of two encoders is of the same changed face.
+    Several processes share the faces.
     """
-    config, encoder = model.config, model.model.encoders[name].eval()
-    torch.manual_seed(seed)
-    made = []
+    config, encoder, entry = model.config, model.model.encoders[name].eval(), model.config.evidence[name]
+    made = torch.zeros(views, len(faces.crops), entry["rows"], entry["width"], dtype=torch.half)
     for view in range(views):
         batches = FaceBatches(config, name, inputs, faces, augment=view > 0, mirror=mirror)
-        parts = []
-        for start in range(0, len(faces.crops), _BATCH):
+        for start in range(0, len(faces.crops), _BATCH)[rank() :: count()]:
+            torch.manual_seed((seed * 1_000_003 + view) * 1_000_003 + start)
             items = batches.read(range(start, min(start + _BATCH, len(faces.crops))))
             # An earlier stage may have left the encoder on an accelerator; batches are put together off it.
-            parts.append(encode_items(encoder, items).half().cpu())
-        made.append(torch.cat(parts))
-    return torch.stack(made)
+            rows = encode_items(encoder, items).half().cpu()
+            made[view, start : start + _BATCH] = rows.view(-1, *made.shape[2:])
+    return filled_by_all(made)
 
 
 def _check_items(system: System, items: Sequence[Instruction], moving: bool) -> None:

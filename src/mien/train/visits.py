@@ -143,7 +143,6 @@ def loader(data: Dataset[Any], steps: Steps, visited: Visited, workers: int, pin
         num_workers=workers,
         pin_memory=pinned,
         prefetch_factor=4 if workers else None,
-        multiprocessing_context="forkserver" if workers else None,
     )
 
 

@@ -37,6 +37,7 @@ SHARD = 256
 _FORMAT = "1"
 """Raised whenever the same pixels would give another face: part of every key."""
 _INDEX, _ERRORS = "faces.json", "errors.jsonl"
+_COUNTED = ("samples", "with_landmarks", "without_landmarks", "failed")
 _BATCH, _BATCH_PIXELS = 64, 16_000_000
 _AROUND = 0.5
 """A given box is widened by this share of its longer side before a face is looked for in it."""
@@ -160,16 +161,20 @@ def derive_faces(
     threads: int | None = None,
     resume: bool = True,
     on_shard: Callable[[int], None] | None = None,
+    share: tuple[int, int] = (0, 1),
+    meet: Callable[[], None] = lambda: None,
 ) -> FaceSummary:
     """Find the face of every sample and keep it in ``folder``; a sample that fails is noted, the rest goes on.
 
     Args:
         samples: with unique ids, always in the same order.
-        folder: of this one list of samples; made when absent. One process at a time.
+        folder: of this one list of samples; made when absent. One process at a time, or the ``share`` of each.
         crop_size: side of the canonical crop in px; None keeps none.
         threads: CPU threads of the nets.
         resume: False refuses a folder that holds shards already.
         on_shard: called with the number of samples done so far.
+        share: which process this is, from 0, of how many that work on the folder together.
+        meet: returns when all of them have called it.
 
     Raises:
         BadConfig: the folder is in use and ``resume`` is False, or ``crop_size`` is below 8.
@@ -185,40 +190,53 @@ def derive_faces(
         )
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    forget_killed(folder)
+    if share[0] == 0:
+        forget_killed(folder)
+    meet()
     settings = _Settings(front_end_version(), crop_size or 0)
-    work, stream = _Work(settings, threads), iter(samples)
-    tally, errors, digest, number = [0, 0, 0, 0], [], hashlib.sha256(), 0
+    work, stream, computed, done, number = _Work(settings, threads), iter(samples), 0, 0, 0
     while block := list(islice(stream, SHARD)):
-        path = folder / f"faces-{number:06d}.safetensors"
-        about = _kept(path, block, settings)
-        if about is None:
-            about = _write_shard(path, work.shard(block), settings)
-            tally[3] += 1
-        for one, key, error in zip(block, about["keys"], about["errors"], strict=True):
-            digest.update(f"{one.id}\0{key}\n".encode())
-            if error is not None:
-                errors.append(json.dumps({"id": one.id, "error": error}, ensure_ascii=False))
-        tally[0] += len(block)
-        tally[1] += about["with_landmarks"]
-        tally[2] += about["errors"].count(None) - about["with_landmarks"]
-        number += 1
+        path = _shard_path(folder, number)
+        if number % share[1] == share[0] and not _kept(path, block, settings):
+            _write_shard(path, work.shard(block), settings)
+            computed += 1
+        done, number = done + len(block), number + 1
         if on_shard is not None:
-            on_shard(tally[0])
-    for stale in sorted(folder.glob("faces-*.safetensors"))[number:]:
-        stale.unlink()
-    summary = FaceSummary(tally[0], tally[1], tally[2], len(errors), tally[3])
-    _write_index(folder, summary, settings, number, digest.hexdigest(), errors)
-    return summary
+            on_shard(done)
+    meet()
+    if share[0] == 0:
+        for stale in sorted(folder.glob("faces-*.safetensors"))[number:]:
+            stale.unlink()
+        _finish(folder, number, settings)
+    meet()
+    return FaceSummary(**_read_index(folder), computed=computed)
 
 
-def _write_index(
-    folder: Path, summary: FaceSummary, settings: _Settings, shards: int, digest: str, errors: list[str]
-) -> None:
-    counts = {name: count for name, count in asdict(summary).items() if name != "computed"}
-    index = {**asdict(settings), **counts, "shards": shards, "shard_size": SHARD, "hash": digest}
+def _shard_path(folder: Path, number: int) -> Path:
+    return folder / f"faces-{number:06d}.safetensors"
+
+
+def _finish(folder: Path, shards: int, settings: _Settings) -> None:
+    """Write the index and the errors of all shards, from what they say of themselves."""
+    counts, errors, digest = dict.fromkeys(_COUNTED, 0), [], hashlib.sha256()
+    for number in range(shards):
+        about = _read_about(_shard_path(folder, number))
+        for one, key, error in zip(about["ids"], about["keys"], about["errors"], strict=True):
+            digest.update(f"{one}\0{key}\n".encode())
+            if error is not None:
+                errors.append(json.dumps({"id": one, "error": error}, ensure_ascii=False))
+        counts["samples"] += len(about["ids"])
+        counts["with_landmarks"] += about["with_landmarks"]
+        counts["without_landmarks"] += about["errors"].count(None) - about["with_landmarks"]
+    counts["failed"] = len(errors)
+    index = {**asdict(settings), **counts, "shards": shards, "shard_size": SHARD, "hash": digest.hexdigest()}
     write_whole(folder / _ERRORS, "".join(f"{line}\n" for line in errors).encode())
     write_whole(folder / _INDEX, (json.dumps(index, indent=1) + "\n").encode())
+
+
+def _read_index(folder: Path) -> dict[str, int]:
+    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    return {name: int(index[name]) for name in _COUNTED}
 
 
 def _pixel_key(sample: Sample, image: Image | MienError, settings: _Settings) -> str:
@@ -233,19 +251,19 @@ def _pixel_key(sample: Sample, image: Image | MienError, settings: _Settings) ->
     return digest.hexdigest()[:32]
 
 
-def _kept(path: Path, block: Sequence[Sample], settings: _Settings) -> dict[str, Any] | None:
-    """What a finished shard says, when it fits these samples and their present pixels."""
+def _kept(path: Path, block: Sequence[Sample], settings: _Settings) -> bool:
+    """Whether a finished shard fits these samples and their present pixels."""
     if not path.exists():
-        return None
+        return False
     try:
         about = _read_about(path)
     except BadData:
-        return None
+        return False
     if about["settings"] != asdict(settings) or about["ids"] != [sample.id for sample in block]:
-        return None
+        return False
     pictures = iter_media(sample.media for sample in block)
     keys = (_pixel_key(one, image, settings) for one, image in zip(block, pictures, strict=True))
-    return about if all(now == then for now, then in zip(keys, about["keys"], strict=True)) else None
+    return all(now == then for now, then in zip(keys, about["keys"], strict=True))
 
 
 class _Work:
@@ -428,7 +446,7 @@ class FaceCache:
         return Rows([tensor_rows(file, (name,))[name] for file in files], shape).take(places)
 
     def _file(self, number: int) -> Path:
-        return self._folder / f"faces-{number:06d}.safetensors"
+        return _shard_path(self._folder, number)
 
     def _rows(self, number: int) -> Iterator[CachedFace]:
         names = ("boxes", "scores", "cropped", "landmarks", "sizes", "matrices", "crops")

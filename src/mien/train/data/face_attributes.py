@@ -7,6 +7,7 @@ from dataclasses import replace
 from mien.dialogue.say.attributes import read_attributes
 from mien.models.composite.evidence_inputs import Inputs, expert_words
 from mien.train.data.faces import Faces
+from mien.train.processes import in_shares
 
 __all__ = ["with_attributes"]
 
@@ -18,8 +19,9 @@ def with_attributes(faces: Faces, inputs: Inputs) -> Faces:
 
     They are guesses from one picture, and never a data set's group labels, which serve audits only.
     """
-    said: list[str] = []
-    for start in range(0, len(faces), _BATCH):
-        rows = range(start, min(start + _BATCH, len(faces)))
-        said += expert_words(inputs, [faces.evidence(faces.centre(row)) for row in rows])
+    said = in_shares(
+        range(len(faces)),
+        _BATCH,
+        lambda rows: expert_words(inputs, [faces.evidence(faces.centre(row)) for row in rows]),
+    )
     return replace(faces, attributes=tuple(map(read_attributes, said)))

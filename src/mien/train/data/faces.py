@@ -21,6 +21,7 @@ from mien.core.nouns import (
     CropTransform,
     Evidence,
     Face,
+    FaceResult,
     FloatArray,
     Image,
     Labels,
@@ -34,6 +35,7 @@ from mien.face.decode.media import is_clip
 from mien.train.data.clips import ClipFaces, ClipFrames
 from mien.train.data.landmark_cache import landmark_rows
 from mien.train.data.renders import read_renders
+from mien.train.processes import count, first_alone, in_shares, meet, rank
 from mien.train.recipe import DataPart
 from mien.work.faces import FaceCache, derive_faces, front_end_version
 from mien.work.rows import Rows, npy_rows, write_npy
@@ -160,7 +162,7 @@ def _stills(samples: Sequence[Sample], size: int, cache: Path, need_landmarks: b
     """Photos and face crops, found once; pictures without a usable face are left out and named in the cache."""
     listed = "\n".join(f"{sample.id}\t{sample.media}" for sample in samples)
     folder = cache / "faces" / hashlib.sha256(f"{size}\n{listed}".encode()).hexdigest()[:16]
-    derive_faces(samples, folder, crop_size=size)
+    derive_faces(samples, folder, crop_size=size, share=(rank(), count()), meet=meet)
     kept = FaceCache(folder)
     rows = [row for row, (face, mesh) in enumerate(kept.found()) if face and (mesh or not need_landmarks)]
     return Faces(
@@ -186,6 +188,9 @@ def _mixed(
         cache,
         need_landmarks,
     )
+    for sample in [one for one, moves in zip(samples, moving, strict=True) if moves][rank() :: count()]:
+        reader.read(sample)
+    meet()
     clips: list[ClipFrames] = []
     shown: list[Sample] = []
     for sample, moves in zip(samples, moving, strict=True):
@@ -251,9 +256,10 @@ def _renders(part: DataPart, size: int, cache: Path) -> Faces:
         name = f"render-{part.split}-{number:05d}"
         person = str(int(renders.identity[row]))
         samples.append(Sample(name, "renders", part.split, name, labels, subject=person))
-    landmarks = landmark_rows(renders.images, len(renders), cache / f"landmarks-renders-{part.split}")
-    known = [row for row in range(len(landmarks)) if not np.isnan(landmarks[row, 0, 0])]
-    crops, transforms = _framed(renders.images, landmarks, known, size, cache)
+    with first_alone():
+        landmarks = landmark_rows(renders.images, len(renders), cache / f"landmarks-renders-{part.split}")
+        known = [row for row in range(len(landmarks)) if not np.isnan(landmarks[row, 0, 0])]
+        crops, transforms = _framed(renders.images, landmarks, known, size, cache)
     return Faces(tuple(samples[row] for row in known), crops, landmarks.take(known), transforms)
 
 
@@ -293,26 +299,37 @@ def taught(faces: Faces, teacher: str, seed: int) -> Faces:
     narrator gets the raters' votes as the probabilities of the emotions.
     """
     reader = open_reader(teacher, threads=1)
-    samples: list[Sample] = []
-    for start in range(0, len(faces), _BATCH):
-        rows = range(start, min(start + _BATCH, len(faces)))
+
+    def told(rows: Sequence[int]) -> list[tuple[dict[str, Any], str | None]]:
         results = reader.measure([faces.evidence(faces.centre(row)) for row in rows])
-        for row, result in zip(rows, results, strict=True):
-            sample = faces.samples[row]
-            readings = {key: one for key, one in result.aus.items() if one.measured}
-            labels = sample.labels
-            if labels.au_intensity is None and readings:
-                labels = replace(
-                    labels,
-                    au_intensity={key: one.intensity for key, one in readings.items()},
-                    au_level={key: one.level for key, one in readings.items()},
-                    au_presence=labels.au_presence or {key: one.presence for key, one in readings.items()},
-                )
-            if labels.chain_of_thought is None and readings:
-                text = _told(labels, result.emotions, readings, random.Random(seed * 1_000_003 + row))
-                labels = replace(labels, chain_of_thought=text)
-            samples.append(replace(sample, labels=labels))
+        return [
+            _taught(faces.samples[row].labels, result, seed * 1_000_003 + row)
+            for row, result in zip(rows, results, strict=True)
+        ]
+
+    known = in_shares(range(len(faces)), _BATCH, told)
+    samples = []
+    for sample, (units, text) in zip(faces.samples, known, strict=True):
+        labels = sample.labels
+        if units:
+            given = labels.au_presence or units["au_presence"]
+            labels = replace(labels, **{**units, "au_presence": given})
+        samples.append(
+            replace(sample, labels=labels if text is None else replace(labels, chain_of_thought=text))
+        )
     return replace(faces, samples=tuple(samples))
+
+
+def _taught(labels: Labels, result: FaceResult, seed: int) -> tuple[dict[str, Any], str | None]:
+    """AUs by scale, where the labels have no intensities, and a chain of thought where they have none."""
+    readings = {key: one for key, one in result.aus.items() if one.measured}
+    units: dict[str, Any] = {}
+    if labels.au_intensity is None and readings:
+        for scale in ("intensity", "level", "presence"):
+            units[f"au_{scale}"] = {key: getattr(one, scale) for key, one in readings.items()}
+    if labels.chain_of_thought is not None or not readings:
+        return units, None
+    return units, _told(labels, result.emotions, readings, random.Random(seed))
 
 
 def _told(
