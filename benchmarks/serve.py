@@ -168,7 +168,7 @@ async def live(record: Record, address: str) -> None:
     sent: list[float] = []
     took: list[float] = []
     async with connect(
-        f"{address.replace('http', 'ws')}/v1/stream?fps={FPS}&drop=false", proxy=None
+        f"{address.replace('http', 'ws')}/v1/stream?fps={FPS}&drop=false", proxy=None, ping_interval=None
     ) as socket:
 
         async def receive() -> None:

@@ -11,6 +11,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import csv
 import io
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -278,3 +280,34 @@ def gallery(photos: list[Path]) -> Gallery:
         return paths
 
     return write
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's Chromium, with a camera that plays a test picture."""
+    driven = pytest.importorskip(
+        "playwright.sync_api", reason="no browser driver: pip install 'mien[browser]'"
+    )
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with driven.sync_playwright() as driver:
+        switches = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        opened = driver.chromium.launch(executable_path=program, args=switches)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def serious() -> Callable[[Any], list[str]]:
+    """What axe-core calls serious or critical on a page of the browser, opened with ``bypass_csp``."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install 'mien[browser]'")
+
+    def found(page: Any) -> list[str]:
+        broken = axe.Axe().run(page).response["violations"]
+        return [
+            f"{one['id']}: {node['html'][:120]}"
+            for one in broken if one["impact"] in ("serious", "critical") for node in one["nodes"]
+        ]  # fmt: skip
+
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +75,19 @@ def test_a_study_from_tables_to_results(study: Path) -> None:
     assert smiles.groupby("clip").size().eq(10).all() and smiles["duchenne"].eq(True).all()
     agreed = pd.read_csv(out / "agreement.csv").set_index("signal")
     assert agreed.loc["AU12", "kappa"] > 0.7
+    summary = pd.read_csv(out / "summary.csv")
     page = (out / "summary.html").read_text("utf-8")
     assert "http" not in page.replace("http-equiv", "") and "<script" not in page
-    assert page.count("<h2") == 4 and "p3" in page
+    assert page.count("<h2") == 6 and "p3" in page
+    # Each person and each condition has its own part, which the contents lead to.
+    targets = set(re.findall(r'href="#([\w-]+)"', page))
+    assert targets <= set(re.findall(r'id="([\w-]+)"', page))
+    assert {f"person-{n}" for n in range(1, 5)} | {"condition-1", "condition-2"} <= targets
+    film = page.split('id="condition-2"')[1].split("</section>")[0]
+    present = summary.query("condition == 'film' and signal == 'AU12_i' and measure == 'present'")[
+        "value"
+    ].mean()
+    assert f"{present:.0%}" in film and "p0, p1, p2, p3" in film
     counts = json.loads((out / "run.json").read_text())["counts"]
     assert counts["clips"] == 8 and counts["events"] == len(events)
     again = run(*words)

@@ -147,3 +147,32 @@ def test_other_sites_get_no_stream(connect: Callable[..., Any]) -> None:
         connect(origin="https://evil.example").__enter__()
     with connect("?fps=x") as socket:
         assert json.loads(socket.recv(timeout=30))["error"]["code"] == "400"
+
+
+def test_a_request_names_its_model_and_jobs_open_none_of_their_own(
+    start_server: Any, clip_file: Path, photo: bytes
+) -> None:
+    server = start_server("--also", "rules")
+    assert [one["id"] for one in server.client.get("/v1/models").json()["data"]] == ["pocket", "rules"]
+    said = {
+        name: server.client.post("/v1/analyze", params={"model": name}, content=photo).json()
+        for name in ("", "pocket", "rules")
+    }
+    assert [one["model"] for one in said.values()] == ["pocket", "pocket", "rules"]
+    assert said[""]["results"] == said["pocket"]["results"] != said["rules"]["results"]
+    missing = server.client.post("/v1/analyze", params={"model": "other"}, content=photo)
+    assert missing.status_code == 404 and "pocket, rules" in missing.text
+    before = resident(server)
+    for name in ("pocket", "rules"):
+        job = ended(server, sent(server, clip_file, format="jsonl", model=name))
+        assert job["state"] == "done", job
+        run = server.client.get(f"/v1/jobs/{job['id']}/files/run.json").json()
+        assert run["config"]["model"] == name
+    # The nets of the embedded model alone take some 60 MB.
+    assert resident(server) - before < 50e6
+
+
+def resident(server: Any) -> float:
+    """Bytes of a server in memory."""
+    lines = server.client.get("/metrics").text.splitlines()
+    return next(float(one.split()[-1]) for one in lines if one.startswith("process_resident_memory_bytes"))

@@ -41,6 +41,130 @@ def test_effect_sizes_are_the_published_ones() -> None:
     )
 
 
+# py-feat 2.0.3's own figures of the tables that its documentation comes with: twenty clips, ten of good news and ten of
+# bad news (Watson & Johnston, 2020). Mean of each clip by `extract_mean`; slope, standard error and t by `regress` on
+# +1 and -1. Numbers only.
+CLIP_MEANS = {
+    "AU06": [
+        0.769566886,
+        0.611725282,
+        0.696084784,
+        0.668920077,
+        0.890274941,
+        0.936330292,
+        0.942670449,
+        0.540019621,
+        0.563573694,
+        0.573266986,
+        0.008048644,
+        0.012177579,
+        0.058088052,
+        0.007086745,
+        0.012141989,
+        0.027590822,
+        0.036469488,
+        0.045871834,
+        0.021418049,
+        0.077545286,
+    ],
+    "AU12": [
+        0.995721716,
+        0.978899413,
+        0.98764509,
+        0.993411283,
+        0.997311147,
+        0.997468704,
+        0.997212099,
+        0.919014557,
+        0.988471055,
+        0.929655619,
+        0.256877525,
+        0.158507517,
+        0.502474389,
+        0.086891348,
+        0.185777792,
+        0.166001442,
+        0.296999077,
+        0.323351976,
+        0.24516871,
+        0.327305189,
+    ],
+    "AU25": [
+        0.606582708,
+        0.54927561,
+        0.828106527,
+        0.827924629,
+        0.759646153,
+        0.765481485,
+        0.781964865,
+        0.614326144,
+        0.766485961,
+        0.489509274,
+        0.316618022,
+        0.362396926,
+        0.322340291,
+        0.694544173,
+        0.546837364,
+        0.193364004,
+        0.671851005,
+        0.55013327,
+        0.549008955,
+        0.555804843,
+    ],
+}
+REGRESSED = {
+    "AU06": (0.3442997262907739, 0.025065738094808877, 13.735870253989388),
+    "AU12": (0.36177278603543345, 0.019074538834495683, 18.96626645469295),
+    "AU25": (0.11132022517172092, 0.03270123432895958, 3.404159734519192),
+}
+# AU12 in the frames of its clip 011, with mean, standard deviation and maximum.
+FRAMES = [
+    0.14808375,
+    0.20230937,
+    0.4897741,
+    0.36951512,
+    0.21964778,
+    0.06128805,
+    0.0618533,
+    0.0495927,
+    0.06400621,
+    0.068373814,
+    0.056025118,
+    0.08026673,
+    0.10769827,
+    0.13638522,
+    0.33318156,
+    0.5572525,
+    0.68479145,
+    0.9337504,
+]
+OF_FRAMES = {"mean": 0.2568775245555555, "sd": 0.25676014257041285}
+
+
+def test_figures_of_another_programs_tables_are_that_programs(faces: Made) -> None:
+    rows = [
+        {"person": f"{number:03}", "condition": "good" if number < 10 else "bad", "signal": key, "measure": "mean",
+         "value": value, "n": 1}
+        for key, values in CLIP_MEANS.items() for number, value in enumerate(values)
+    ]  # fmt: skip
+    found = contrasts(pd.DataFrame(rows)[::-1]).set_index("signal")
+    for key, (slope, _, t) in REGRESSED.items():
+        assert (found.loc[key, "first"], found.loc[key, "n_first"], found.loc[key, "n_second"]) == (
+            "bad",
+            10,
+            10,
+        )
+        assert found.loc[key, "difference"] == pytest.approx(2 * slope, abs=1e-6)
+        # Of two groups of ten: d = t sqrt(2/10), corrected for bias.
+        assert found.loc[key, "g"] == pytest.approx(t * np.sqrt(2 / 10) * (1 - 3 / 71), abs=1e-5, rel=1e-6)
+    table = faces(seconds=len(FRAMES) / 25, aus={"AU12": np.array(FRAMES)})
+    value = summarize(table.assign(person="a", clip="a"), by=["person"]).set_index(["signal", "measure"])[
+        "value"
+    ]
+    for measure, expected in OF_FRAMES.items():
+        assert value["AU12_i", measure] == pytest.approx(expected, abs=1e-6)
+
+
 def test_nothing_is_found_in_nothing() -> None:
     rng = np.random.default_rng(3)
     rows = pd.concat([

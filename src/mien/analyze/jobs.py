@@ -84,8 +84,14 @@ class Watch(Protocol):
         """These frames were stored, and so many items with them finished."""
 
 
-def run_job(options: JobOptions, watch: Watch) -> Summary:
-    """Analyse, write everything to ``options.out``, and return the summary."""
+def run_job(options: JobOptions, watch: Watch, analyzer: Analyzer | None = None) -> Summary:
+    """Analyse, write everything to ``options.out``, and return the summary.
+
+    Args:
+        options: what is asked for.
+        watch: is told how it gets on.
+        analyzer: one that is open already, with the model and cut-off of ``options``; None opens it.
+    """
     todo = _todo(options)
     folder = RunFolder(
         options.out,
@@ -96,7 +102,7 @@ def run_job(options: JobOptions, watch: Watch) -> Summary:
         replace=options.replace,
     )
     with folder:
-        analyzer, record = _opened(options), RunRecord.start(options.resolved())
+        analyzer, record = analyzer or _opened(options), RunRecord.start(options.resolved())
         folder.journal.check_settings(options.measuring(_identity(analyzer.reader, options.model)))
         _analyse(options, folder, todo.items, analyzer, watch)
         contents = _contents(options, analyzer.reader, todo.photos_only)

@@ -24,6 +24,10 @@ def serve_command(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     model: ModelOption = DEFAULT_MODEL,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="A further model, by name or folder; requests name the one they mean."),
+    ] = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = None,
     threads: ThreadsOption = None,
@@ -76,7 +80,7 @@ def serve_command(
     for bound in known:
         require_range(getattr(bounds, bound), f"--limit {bound}", 1)
     settings = Settings(
-        host=host, port=port, model=model, device=device, precision=precision, threads=threads,
+        host=host, port=port, model=model, also=tuple(also or ()), device=device, precision=precision, threads=threads,
         landmarks_only=landmarks_only, keys=read_keys(keys), rate=rate, hosts=frozenset(allow_host or ()),
         names=frozenset(name or ()), limits=bounds, jobs=jobs, ui=ui, mcp=mcp_http,
     )  # fmt: skip

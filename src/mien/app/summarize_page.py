@@ -10,7 +10,10 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mien.analyze.palette import STYLESHEET
+from mien.analyze.palette import ACCENT, EMOTION_COLOURS, STYLESHEET
+from mien.analyze.report_charts import Bar, bar_chart
+from mien.core.aus import AUS
+from mien.core.emotions import EMOTIONS
 from mien.core.paths import write_whole
 
 __all__ = ["write_page"]
@@ -18,6 +21,8 @@ __all__ = ["write_page"]
 _TEMPLATE = Path(__file__).with_name("summarize_page.html")
 _MOST_ROWS = 200
 _SHOWN = ("AU12_i", "AU06_i", "AU04_i")
+_BARS = 8
+"""Action Units of a person or condition: those seen longest."""
 
 
 def write_page(path: Path, table: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> None:
@@ -38,6 +43,7 @@ def write_page(path: Path, table: pd.DataFrame, found: Mapping[str, pd.DataFrame
             "events": len(found["events"]),
         },
         people=_people(found["summary"]),
+        parts={field: _parts(found["summary"], field, other) for field, other in _FIELDS},
         contrasts=_forest(found.get("contrasts", pd.DataFrame())),
         others={name: found[name].head(_MOST_ROWS) for name in ("synchrony", "agreement") if name in found},
         most=_MOST_ROWS,
@@ -60,6 +66,42 @@ def _people(summary: pd.DataFrame) -> list[dict[str, object]]:
             "lead": (leads.idxmax(), leads.max()) if leads.notna().any() else ("–", float("nan")),
         })  # fmt: skip
     return rows[:_MOST_ROWS]
+
+
+def _parts(summary: pd.DataFrame, field: str, other: str) -> list[dict[str, object]]:
+    """A person (or condition) after the other: what it is seen in, and its shares of time as charts."""
+    found = []
+    for name, rows in summary.groupby(field, sort=False):
+        # Within a person each clip counts once, over people each person.
+        units = rows.groupby([other, "signal", "measure"])["value"].mean()
+        value = units.groupby(["signal", "measure"]).mean()
+        seconds = rows.query("signal == 'face' and measure == 'seconds'")["value"].sum()
+        leads = {one: value.get((one, "leads"), float("nan")) for one in EMOTIONS}
+        shares = {key: value.get((f"{key}_i", "present"), float("nan")) for key in AUS}
+        longest = sorted((one for one in shares if shares[one] > 0), key=lambda one: -shares[one])[:_BARS]
+        charts = [
+            (
+                "Leads, share of time",
+                [_bar(one, leads[one], EMOTION_COLOURS[one]) for one in leads if leads[one] > 0],
+            ),
+            (
+                "Present, share of time",
+                [_bar(f"{one} {AUS[one].name}", shares[one], ACCENT) for one in longest],
+            ),
+        ]
+        found.append({
+            "name": str(name), "others": sorted({str(one) for one in rows[other] if str(one)}), "seconds": seconds,
+            "charts": [(title, bar_chart(bars, f"{name}: {title}")) for title, bars in charts if bars],
+        })  # fmt: skip
+    return [one for one in found if one["name"]][:_MOST_ROWS]
+
+
+def _bar(label: str, share: float, colour: str) -> Bar:
+    return Bar(label, min(share, 1.0), f"{share:.0%}", colour)
+
+
+_FIELDS = (("condition", "person"), ("person", "condition"))
+"""What has a part of the page, and what is told of it."""
 
 
 def _forest(contrasts: pd.DataFrame) -> list[dict[str, object]]:

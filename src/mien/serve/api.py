@@ -28,15 +28,15 @@ router = APIRouter()
 Json = Mapping[str, Any]
 
 
-def stamped(state: Shared, noun: Shown) -> Json:
+def stamped(state: Shared, noun: Shown, model: str = "") -> Json:
     """A noun as `mien` prints it, with what it is not."""
-    return {**noun.to_dict(), "model": state.engine.analyzer.reader.name, "notice": NOTICE}
+    return {**noun.to_dict(), "model": state.engine.name(model), "notice": NOTICE}
 
 
 def results(state: Shared, options: AnalyzeOptions, frames: list[FrameResult]) -> bytes:
     """The body of an answer: results in `FrameResult.to_dict`'s form, numbers rounded as in tables."""
     found = [rounded(shown_frame(frame, options.landmarks)).to_dict() for frame in frames]
-    body: dict[str, Any] = {"model": state.engine.analyzer.reader.name, "notice": NOTICE, "results": found}
+    body: dict[str, Any] = {"model": state.engine.name(options.model), "notice": NOTICE, "results": found}
     if all(frame.error is not None for frame in frames):
         body["error"] = {"message": frames[0].error, "type": "BadInput", "param": None, "code": "422"}
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
@@ -61,8 +61,9 @@ def one_source(given: Given) -> Source:
     return given.sources[0]
 
 
-def _lane(state: Shared, given: Given) -> Lane:
-    return state.engine.clips if given.moving else state.engine.photos
+def _lane(state: Shared, given: Given, words: bool = False) -> Lane:
+    engine = state.engine
+    return engine.clips if given.moving else engine.words if words else engine.photos
 
 
 def _sent(content: Json) -> bytes:
@@ -84,6 +85,7 @@ async def analyze(request: Request, query: Annotated[AnalyzeOptions, Query()]) -
         if given.moving and len(given.sources) > 1:
             raise Refused(400, got="a clip beside other media", expected="one clip, or pictures")
         how = options.how(state.settings.landmarks_only)
+        state.engine.name(options.model)
         made: list[FrameResult] = []
 
         def finish(frames: list[FrameResult]) -> bytes:
@@ -91,7 +93,7 @@ async def analyze(request: Request, query: Annotated[AnalyzeOptions, Query()]) -
             return results(state, options, frames)
 
         task = Task(finish, given.sources, how, state.settings.limits.clip_seconds)
-        content = await until_done(request, _lane(state, given), task)
+        content = await until_done(request, _lane(state, given, options.explain), task)
         return _answer(content, 422 if all(frame.error is not None for frame in made) else 200)
 
 
@@ -102,10 +104,10 @@ async def ask(request: Request) -> Response:
     async with state.intake.of(request) as given:
         options = checked(AskOptions, request.query_params, given.fields)
         call = partial(
-            state.engine.analyzer.ask, one_source(given), options.question, options.cropped,
+            state.engine.of(options.model).ask, one_source(given), options.question, options.cropped,
             options.landmarks_only or state.settings.landmarks_only, frames=options.frames, decoder=options.decoder,
         )  # fmt: skip
-        task = Task(lambda _: _sent(stamped(state, call())))
+        task = Task(lambda _: _sent(stamped(state, call(), options.model)))
         return _answer(await until_done(request, _lane(state, given), task))
 
 
@@ -116,17 +118,20 @@ async def verify(request: Request) -> Response:
     async with state.intake.of(request) as given:
         options = checked(VerifyOptions, request.query_params, given.fields)
         source, drop = one_source(given), options.landmarks_only or state.settings.landmarks_only
-        call = partial(state.engine.analyzer.verify, options.text, source, options.cropped, drop)
-        task = Task(lambda _: _sent(stamped(state, call())))
+        call = partial(state.engine.of(options.model).verify, options.text, source, options.cropped, drop)
+        task = Task(lambda _: _sent(stamped(state, call(), options.model)))
         return _answer(await until_done(request, _lane(state, given), task))
 
 
 @router.get("/v1/models")
 async def models(request: Request) -> Json:
-    """The model that answers, in the form of OpenAI's list."""
-    reader = shared(request).engine.analyzer.reader
-    one = {"id": reader.name, "object": "model", "created": 0, "owned_by": "mien"}
-    return {"object": "list", "data": [{**one, "emotions": list(EMOTIONS), "aus": list(reader.aus)}]}
+    """The models that answer, in the form of OpenAI's list."""
+    one = {"object": "model", "created": 0, "owned_by": "mien", "emotions": list(EMOTIONS)}
+    found = shared(request).engine.analyzers
+    return {
+        "object": "list",
+        "data": [{"id": name, **one, "aus": list(each.reader.aus)} for name, each in found.items()],
+    }
 
 
 @router.get("/healthz")

@@ -95,17 +95,20 @@ def shared_of(settings: Settings) -> Shared:
     """
     metrics, folder = Metrics(), own_folder()
     home = (settings.jobs or folder / "jobs").absolute()
-    if Path(settings.model).is_dir():
-        settings = replace(settings, model=str(Path(settings.model).absolute()))
+    settings = replace(settings, model=_whole(settings.model), also=tuple(map(_whole, settings.also)))
     with output_errors(home):
         home.mkdir(parents=True, exist_ok=True)
     engine, limits = Engine(settings, metrics), settings.limits
     os.chdir(home)
     longer = replace(limits, clip_bytes=limits.job_bytes, clip_seconds=limits.job_seconds)
     return Shared(
-        settings, engine, Intake(settings, folder), metrics, folder, Jobs(settings, home, engine.jobs),
+        settings, engine, Intake(settings, folder), metrics, folder, Jobs(settings, home, engine),
         Intake(replace(settings, limits=longer), folder),
     )  # fmt: skip
+
+
+def _whole(model: str) -> str:
+    return str(Path(model).absolute()) if Path(model).is_dir() else model
 
 
 def shared(request: Any) -> Shared:

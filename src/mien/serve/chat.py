@@ -144,7 +144,9 @@ async def complete(request: Request, options: ChatOptions) -> Response:
 def _task(request: Request, options: ChatOptions, question: str, source: Source | None) -> Task:
     """Answer in words, or fill a form from what is measured."""
     state = shared(request)
-    drop, analyzer = state.settings.landmarks_only, state.engine.analyzer
+    # Clients of OpenAI's name models that nobody here has: those mean the first.
+    model = options.model if options.model in state.engine.analyzers else state.engine.name("")
+    drop, analyzer = state.settings.landmarks_only, state.engine.of(model)
 
     def words() -> Answer:
         if source is None:
@@ -158,7 +160,7 @@ def _task(request: Request, options: ChatOptions, question: str, source: Source 
         return analyzer.ask(source, question, landmarks_only=drop)
 
     if options.response_format.type == "text":
-        return Task(lambda _: _body(state.engine.analyzer.reader.name, options, question, words()))
+        return Task(lambda _: _body(model, options, question, words()))
     if source is None:
         raise Refused(400, got="a form without a picture", expected="an image_url part with a data URL")
 
@@ -170,9 +172,9 @@ def _task(request: Request, options: ChatOptions, question: str, source: Source 
         schema = (options.response_format.json_schema or {}).get("schema")
         filled = fill(schema, shown[len(shown) // 2].faces[0], words)
         answer = Answer(json.dumps(filled, ensure_ascii=False), "answered")
-        return _body(state.engine.analyzer.reader.name, options, question, answer)
+        return _body(model, options, question, answer)
 
-    how = How(explain=False, landmarks_only=drop)
+    how = How(explain=False, landmarks_only=drop, model=model)
     return Task(form, [source], how, state.settings.limits.clip_seconds)
 
 

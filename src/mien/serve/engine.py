@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class How:
     smooth: bool = False
     part: Part = WHOLE
     cut_off: int = 1
+    model: str = ""
 
 
 class Task:
@@ -187,7 +189,7 @@ class Lane:
 
 
 class Engine:
-    """The analyzer and its lanes.
+    """The analyzers and their lanes.
 
     Args:
         settings: what the server was told.
@@ -195,14 +197,19 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.analyzer = Analyzer(
-            settings.model, settings.device, settings.threads, precision=settings.precision
-        )
+        self.analyzers: dict[str, Analyzer] = {}
+        self._given: dict[str, str] = {}
+        for name in (settings.model, *settings.also):
+            opened = Analyzer(name, settings.device, settings.threads, precision=settings.precision)
+            own = opened.reader.name if opened.reader.name not in self.analyzers else Path(name).name
+            self.analyzers[own], self._given[own] = opened, name
         self.metrics = metrics
         # With another cut-off it is the same analyzer: the nets are shared.
-        self.at = cache(self._at)
+        self._at = cache(self._with)
         depth = settings.limits.waiting
         self.photos = Lane("photos", self._read, depth, metrics, _TOGETHER)
+        # Words take several times as long as the measurement, and keep nobody waiting who wants that alone.
+        self.words = Lane("words", self._read, depth, metrics, _TOGETHER)
         self.clips = Lane("clips", self._read, depth, metrics)
         self.live = Lane("live", self._read, depth, metrics)
         self.jobs = Lane("jobs", self._read, settings.limits.jobs, metrics)
@@ -210,20 +217,43 @@ class Engine:
     def warm(self) -> None:
         """Load every net, so that the first request is as quick as the next."""
         grey = np.full((128, 128, 3), 128, np.uint8)
-        for cropped in (True, False):
-            for _ in self.analyzer.analyze([grey], cropped=cropped):
-                pass
         face = Face(np.asarray([0, 0, 128, 128], np.float32), 1.0)
-        size = self.analyzer.reader.crop_size
-        self.analyzer.reader.measure([Evidence(face, np.full((size, size, 3), 128, np.uint8))])
+        for analyzer in self.analyzers.values():
+            for cropped in (True, False):
+                for _ in analyzer.analyze([grey], cropped=cropped):
+                    pass
+            size = analyzer.reader.crop_size
+            analyzer.reader.measure([Evidence(face, np.full((size, size, 3), 128, np.uint8))])
 
     def close(self) -> None:
         """Stop all lanes; what runs is finished."""
-        for lane in (self.photos, self.clips, self.live, self.jobs):
+        for lane in (self.photos, self.words, self.clips, self.live, self.jobs):
             lane.close()
 
-    def _at(self, cut_off: int) -> Analyzer:
-        other = copy.copy(self.analyzer)
+    def name(self, model: str) -> str:
+        """Of a model that is served; ``""`` means the first.
+
+        Raises:
+            Refused: there is no such model (404).
+        """
+        if model and model not in self.analyzers:
+            raise Refused(404, got="the name of a model", expected=f"one of {', '.join(self.analyzers)}")
+        return model or next(iter(self.analyzers))
+
+    def given(self, model: str) -> str:
+        """A model as the server was told it: a name or a folder."""
+        return self._given[self.name(model)]
+
+    def of(self, model: str = "", cut_off: int = 1) -> Analyzer:
+        """The analyzer of a model.
+
+        Raises:
+            Refused: as `name`.
+        """
+        return self._at(self.name(model), cut_off)
+
+    def _with(self, name: str, cut_off: int) -> Analyzer:
+        other = copy.copy(self.analyzers[name])
         other.cut_off = cut_off
         return other
 
@@ -237,7 +267,7 @@ class Engine:
         found: dict[Task, list[FrameResult]] = {task: [] for task in tasks}
         owners = {f"{n}.{i}": (task, i) for n, task in enumerate(tasks) for i in range(len(task.sources))}
         sources = [replace(task.sources[i], name=name) for name, (task, i) in owners.items()]
-        groups = self.at(how.cut_off).analyze_groups(
+        groups = self.of(how.model, how.cut_off).analyze_groups(
             sources, cropped=how.cropped, explain=how.explain, landmarks_only=how.landmarks_only,
             smooth=how.smooth, part=how.part,
         )  # fmt: skip

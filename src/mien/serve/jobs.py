@@ -20,7 +20,7 @@ from mien.analyze.sources import Source
 from mien.core.errors import MienError
 from mien.core.nouns import FrameResult
 from mien.core.paths import write_whole
-from mien.serve.engine import Lane, Task
+from mien.serve.engine import Engine, Task
 from mien.serve.options import RunOptions
 from mien.serve.settings import Refused, Settings
 
@@ -69,11 +69,11 @@ class Jobs:
     Args:
         settings: what the server was told.
         folder: where each has a folder; also the working directory, so that tables name inputs without it.
-        lane: does them.
+        engine: does them, with its own analyzers.
     """
 
-    def __init__(self, settings: Settings, folder: Path, lane: Lane) -> None:
-        self._settings, self._folder, self._lane = settings, folder, lane
+    def __init__(self, settings: Settings, folder: Path, engine: Engine) -> None:
+        self._settings, self._folder, self._engine, self._lane = settings, folder, engine, engine.jobs
         self._jobs: dict[str, Job] = {}
         self._closing = False
         for note in sorted(folder.glob("*/job.json")):
@@ -91,6 +91,7 @@ class Jobs:
                 429, got=f"{len(self._jobs)} jobs", expected="fewer", fix="Delete one", retry_after=60
             )
         self._lane.room()
+        self._engine.name(options.model)
         home = self._folder / secrets.token_urlsafe(16).replace("-", "x")
         home.mkdir()
         inputs = [_put(source, home, number) for number, source in enumerate(sources)]
@@ -153,13 +154,15 @@ class Jobs:
     def _run(self, job: Job, resume: bool) -> None:
         chosen, told = job.options.model_dump(), self._settings
         job.state = "running"
-        options = JobOptions(
-            tuple(job.inputs), Path(job.id) / "out", resume=resume, model=told.model, device=told.device,
-            precision=told.precision, threads=told.threads,
-            **chosen | {"landmarks_only": chosen["landmarks_only"] or told.landmarks_only},
-        )  # fmt: skip
+        chosen["landmarks_only"] |= told.landmarks_only
         try:
-            summary = run_job(options, job)
+            analyzer = self._engine.of(chosen["model"], chosen["cut_off"])
+            chosen["model"] = self._engine.given(chosen["model"])
+            options = JobOptions(
+                tuple(job.inputs), Path(job.id) / "out", resume=resume, device=told.device,
+                precision=told.precision, threads=told.threads, **chosen,
+            )  # fmt: skip
+            summary = run_job(options, job, analyzer)
             job.state = "failed" if summary.status == 2 else "done"
             job.error = summary.errors[0].error if summary.errors else None
         except _Stopped:

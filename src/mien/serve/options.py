@@ -13,6 +13,7 @@ from mien.serve.engine import How
 __all__ = ["AnalyzeOptions", "AskOptions", "RunOptions", "VerifyOptions", "body_of"]
 
 Json = Mapping[str, Any]
+_MODEL: Any = Field("", max_length=200, description="One of `/v1/models`; the first unless told.")
 
 
 class AskOptions(BaseModel):
@@ -24,6 +25,7 @@ class AskOptions(BaseModel):
     landmarks_only: bool = Field(False, description="Drop the pixels once the landmarks are found.")
     frames: int | None = Field(None, ge=1, description="Most frames of a clip in one answer.")
     decoder: bool = Field(False, description="The language model's own answer, held against nothing.")
+    model: str = _MODEL
 
 
 class VerifyOptions(BaseModel):
@@ -33,6 +35,7 @@ class VerifyOptions(BaseModel):
     text: str = Field(max_length=100_000, description="What is said about the face.")
     cropped: bool = False
     landmarks_only: bool = False
+    model: str = _MODEL
 
 
 class AnalyzeOptions(BaseModel):
@@ -49,12 +52,13 @@ class AnalyzeOptions(BaseModel):
     end: float | None = Field(None, gt=0, description="Of clips only what comes before.")
     fps: float | None = Field(None, gt=0, le=1000, description="Of clips so many frames per second.")
     cut_off: int = Field(1, ge=1, le=5, description="FACS level from which an AU counts as present.")
+    model: str = _MODEL
 
     def how(self, landmarks_only: bool) -> How:
         """What decides the numbers; ``landmarks_only`` is the server's."""
         part = Part(self.every, self.start, self.end, self.fps)
         drop = self.landmarks_only or landmarks_only
-        return How(self.cropped, self.explain, drop, self.smooth, part, self.cut_off)
+        return How(self.cropped, self.explain, drop, self.smooth, part, self.cut_off, self.model)
 
 
 class RunOptions(AnalyzeOptions):

@@ -28,6 +28,8 @@ _HEAD_BYTES = 32_768
 _IDLE_SECONDS = 15
 _FRAME_BYTES = 16_000_000
 _BACKLOG = 512
+_SILENT_SECONDS = 120
+"""Of a stream: the answer to a ping stands behind the frames that were sent before it."""
 
 
 def serve(settings: Settings, ready: Callable[[str], None]) -> None:
@@ -46,7 +48,8 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     config = uvicorn.Config(
         app, http=_guarded(settings), ws="websockets-sansio", ws_max_size=_FRAME_BYTES, lifespan="on", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=int(settings.grace), h11_max_incomplete_event_size=_HEAD_BYTES, backlog=_BACKLOG,
+        ws_ping_timeout=_SILENT_SECONDS, timeout_graceful_shutdown=int(settings.grace),
+        h11_max_incomplete_event_size=_HEAD_BYTES, backlog=_BACKLOG,
     )  # fmt: skip
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

@@ -77,6 +77,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     model: str = DEFAULT_MODEL
+    also: tuple[str, ...] = ()
+    """Further models; a request names the one it means."""
     device: str = "cpu"
     precision: str | None = None
     threads: int | None = None

@@ -46,6 +46,7 @@ class StreamOptions(BaseModel):
     cropped: bool = False
     smooth: bool = False
     explain: bool = False
+    model: str = ""
     drop: bool = Field(True, description="Pass over frames that come while another is read.")
 
 
@@ -133,7 +134,7 @@ def _time(text: str) -> float | None:
 
 async def _answer(socket: WebSocket, frames: _Frames, options: StreamOptions) -> None:
     state = shared(socket)
-    session = state.engine.analyzer.session(
+    session = state.engine.of(options.model).session(
         options.fps, cropped=options.cropped, explain=options.explain, smooth=options.smooth,
         landmarks_only=options.landmarks_only or state.settings.landmarks_only, name="stream",
     )  # fmt: skip

@@ -65,11 +65,11 @@ class _Tools:
 
     async def ask(self, picture: Picture, question: str, cropped: bool = False) -> CallToolResult:
         """Answer a question about the faces, from what was measured; ``status`` is answered, declined or unparsed."""
-        return await self._call(picture, self._state.engine.analyzer.ask, question, cropped)
+        return await self._call(picture, self._state.engine.of().ask, question, cropped)
 
     async def verify(self, picture: Picture, text: str, cropped: bool = False) -> CallToolResult:
         """Hold what ``text`` says about the largest face against its measurement: each claim with its verdict."""
-        verify = self._state.engine.analyzer.verify
+        verify = self._state.engine.of().verify
         return await self._call(
             picture, lambda source, *more: verify(more[0], source, *more[1:]), text, cropped
         )

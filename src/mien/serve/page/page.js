@@ -12,7 +12,8 @@ const make = (tag, attributes = {}, ...inside) => {
 const COLOURS = { neutral: "#8a94a3", happiness: "#e0a100", sadness: "#3f78c9", surprise: "#b453c4", fear: "#6a55c9",
   disgust: "#4e9a3f", anger: "#d1453b", contempt: "#c27a2c" };
 const LETTERS = ["", "A", "B", "C", "D", "E"];
-const state = { media: null, file: null, frames: [], at: 0, face: 0, kept: null, film: null, live: null };
+const MOST_FILES = 500;
+const state = { media: null, file: null, files: [], frames: [], at: 0, face: 0, kept: null, film: null, live: null, writing: false };
 let tables = { contours: [], aus: {} };
 
 // -- asking -------------------------------------------------------------------------------------------------
@@ -33,6 +34,7 @@ function form(file, fields = {}) {
   const body = new FormData();
   body.append("file", file, file.name || "picture.jpg");
   for (const one of ["landmarks_only", "cropped"]) if ($(one).checked && !(one in fields)) fields[one] = "true";
+  if ($("model").value) fields.model = $("model").value;
   for (const [key, value] of Object.entries(fields)) body.append(key, value);
   return body;
 }
@@ -52,14 +54,43 @@ const guarded = (work) => async (...given) => {
 
 // -- taking in ----------------------------------------------------------------------------------------------
 
-const open = guarded(async (files) => {
-  const file = files[0];
+// Several files, or a folder: the first is shown, all can be chosen.
+async function take(files) {
+  const fit = files.filter((one) => /^(image|video)\//.test(one.type));
+  if (!fit.length && files.length) { fail(new Error(`Among ${files.length} files there is no picture or clip.`)); return; }
+  state.files = fit.slice(0, MOST_FILES);
+  $("files").replaceChildren(...(state.files.length > 1 ? state.files : []).map((file) => make("li", {},
+    make("button", { type: "button", onclick: () => open(file) }, file.name))));
+  await open(state.files[0] ?? null);
+  if (fit.length > MOST_FILES) say(`The first ${MOST_FILES} of ${fit.length} files are listed.`);
+}
+
+async function dropped(data) {
+  const entries = [...data.items].map((one) => one.webkitGetAsEntry?.()).filter(Boolean);
+  const found = [];
+  const walk = async (entry) => {
+    if (found.length > MOST_FILES) return;
+    if (entry.isFile) { found.push(await new Promise((done, failed) => entry.file(done, failed))); return; }
+    const reader = entry.createReader();
+    for (;;) {
+      const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+      if (!some.length) return;
+      for (const one of some) await walk(one);
+    }
+  };
+  const files = [...data.files];
+  for (const entry of entries) await walk(entry);
+  found.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  await take(found.length ? found : files);
+}
+
+const open = guarded(async (file) => {
   if (!file) return;
   stop();
+  [...$("files").children].forEach((one, place) => one.firstChild.setAttribute("aria-pressed", String(state.files[place] === file)));
   say(`Reading ${file.name || "the picture"} …`);
   const moving = file.type.startsWith("video/");
-  const fields = { landmarks: "true", explain: String($("explain").checked && !moving) };
-  const found = await (await ask("/v1/analyze", { method: "POST", body: form(file, fields) })).json();
+  const found = await (await ask("/v1/analyze", { method: "POST", body: form(file, { landmarks: "true" }) })).json();
   state.file = file;
   state.frames = found.results;
   state.at = 0;
@@ -75,8 +106,22 @@ const open = guarded(async (files) => {
   const faces = state.frames.reduce((most, one) => Math.max(most, one.faces.length), 0);
   say(faces ? `${several ? `${state.frames.length} frames, at most ` : ""}${faces} face${faces > 1 ? "s" : ""} found.`
     : "No face was found. Try a larger or more frontal picture.");
+  const wanted = faces && !moving && $("explain").checked;
+  state.writing = wanted;
   await show();
+  if (wanted) await explain(file, found.results);
 });
+
+// Words take longer than the measurement, which is shown meanwhile.
+async function explain(file, frames) {
+  try {
+    const fields = { landmarks: "true", explain: "true" };
+    const told = await (await ask("/v1/analyze", { method: "POST", body: form(file, fields) })).json();
+    if (state.frames === frames) state.frames = told.results;
+  } finally {
+    if (state.file === file) { state.writing = false; await show(); }
+  }
+}
 
 async function film(file) {
   const video = make("video", { muted: "", playsinline: "" });
@@ -215,7 +260,7 @@ function explanation(face) {
   $("measured").textContent = "";
   const told = face?.explanation;
   const place = $("explanation");
-  if (!told) { place.replaceChildren(make("p", { class: "quiet" }, "None was asked for.")); return; }
+  if (!told) { place.replaceChildren(make("p", { class: "quiet" }, state.writing ? "Being written …" : state.film ? "Clips are not explained; ask below." : "None was asked for.")); return; }
   const parts = [];
   let from = 0;
   for (const claim of [...told.claims].sort((a, b) => a.start - b.start)) {
@@ -267,13 +312,14 @@ function course() {
 }
 
 function moments() {
-  // Where another emotion begins to lead, at most twelve of them.
+  // Where another emotion begins to lead for a while, at most twelve of them.
+  const leads = state.frames.map((frame) => frame.faces[0]?.emotion ?? null);
   const found = [];
   let last = null;
-  state.frames.forEach((frame, place) => {
-    const now = frame.faces[0]?.emotion ?? null;
-    if (now !== null && now !== last) found.push(place);
-    last = now ?? last;
+  leads.forEach((now, place) => {
+    if (now === null || now === last || leads.slice(place, place + 5).some((one) => one !== now)) return;
+    found.push(place);
+    last = now;
   });
   const chosen = found.filter((_, number) => number % Math.ceil(found.length / 12 || 1) === 0);
   const items = chosen.map((place) => {
@@ -316,7 +362,7 @@ const camera = guarded(async () => {
   video.muted = true;
   video.srcObject = film;
   await video.play();
-  const query = new URLSearchParams({ landmarks: "true", landmarks_only: String($("landmarks_only").checked) });
+  const query = new URLSearchParams({ landmarks: "true", landmarks_only: String($("landmarks_only").checked), model: $("model").value });
   const protocols = $("key").value ? ["mien", `bearer.${$("key").value}`] : ["mien"];
   const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/v1/stream?${query}`, protocols);
   const still = document.createElement("canvas");
@@ -424,7 +470,7 @@ async function begin() {
   $("model").replaceChildren(...found.data.map((one) => make("option", {}, one.id)));
 }
 
-$("file").addEventListener("change", (event) => open(event.target.files));
+$("file").addEventListener("change", (event) => { take([...event.target.files]); event.target.value = ""; });
 $("camera").addEventListener("click", camera);
 $("scrub").addEventListener("input", (event) => scrub(Number(event.target.value)));
 $("ask").addEventListener("submit", question);
@@ -432,13 +478,13 @@ $("keep").addEventListener("click", keep);
 $("key").addEventListener("change", guarded(begin));
 document.querySelectorAll("[data-get]").forEach((one) => one.addEventListener("click", () => download(one.dataset.get)));
 for (const one of ["mesh", "boxes", "units", "redact"]) $(one).addEventListener("change", () => show());
-for (const one of ["landmarks_only", "cropped", "explain"]) $(one).addEventListener("change", () => { if (state.file && !state.live) open([state.file]); });
-document.addEventListener("paste", (event) => { if (event.clipboardData.files.length) open(event.clipboardData.files); });
+for (const one of ["landmarks_only", "cropped", "explain", "model"]) $(one).addEventListener("change", () => { if (state.file && !state.live) open(state.file); });
+document.addEventListener("paste", (event) => { if (event.clipboardData.files.length) take([...event.clipboardData.files]); });
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     $("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop") open(event.dataTransfer.files);
+    if (kind === "drop") guarded(dropped)(event.dataTransfer);
   });
 }
 guarded(begin)();
