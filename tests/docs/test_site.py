@@ -45,7 +45,9 @@ def test_the_citation_tells_the_version() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_the_site_builds_loads_nothing_from_elsewhere_and_axe_finds_nothing_serious(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")
     done = subprocess.run(
@@ -62,3 +64,12 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> Non
         assert loaded == [], page
     reference = (tmp_path / "site" / "api.html").read_text("utf-8")
     assert "Analyzer.analyze" in reference and "mien.study.summaries.contrasts" in reference
+    browser, serious = request.getfixturevalue("browser"), request.getfixturevalue("serious")
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page = browser.new_page(
+            bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 844}
+        )
+        for path in sorted(pages):
+            page.goto(path.as_uri())
+            assert serious(page) == [], (path, width)
+        page.close()

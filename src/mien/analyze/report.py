@@ -9,7 +9,7 @@ A killed job resumes by `ReportBuilder.count` for every stored result and `Repor
 card, in order, before it goes on with `add`: the file then has the same bytes as that of a job that was never killed.
 What is kept does not grow with the job: at most `MAX_CARDS` photo
 faces with pictures, `MAX_VIDEOS` videos with `MAX_TRACKS` faces each, curves of at most 600 points, one
-key frame per face and emotion.
+key frame per face and emotion, and at the apex of its strongest Action Units.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mien.analyze.palette import EMOTION_COLOURS, STYLESHEET
 from mien.analyze.report_cards import card_from, say_level
 from mien.analyze.report_charts import Bar, Track, bar_chart, clock, moments, timeline
 from mien.analyze.tally import Tally
-from mien.core.aus import LEVEL_LETTERS
+from mien.core.aus import AUS, LEVEL_LETTERS
 from mien.core.emotions import EMOTIONS
 from mien.core.nouns import FrameResult, Image
 from mien.core.paths import write_whole
@@ -53,7 +53,9 @@ _MOMENTS = 60
 _MANY = 6
 """Photos and videos from which the page has contents and a search."""
 # A later frame replaces a key frame only when it is clearer by this much, to spare pictures.
-_CLEARER = 0.02
+_CLEARER, _STRONGER = 0.02, 0.1
+_APEXES, _STRONG = 4, 0.5
+"""Action Units of a face that are shown at their apex: the strongest, from this intensity on."""
 _HERE = Path(__file__).parent
 
 
@@ -97,6 +99,32 @@ class _Video:
             del self.tracks[shortest]
             self.key_frames = {key: frame for key, frame in self.key_frames.items() if key[0] != shortest}
             self.dropped += 1
+
+    def clearer(
+        self, key: int, emotion: str, rank: float, strengths: Mapping[str, float | None],
+        by: float, stronger_by: float,
+    ) -> list[str]:  # fmt: skip
+        """What a frame shows better than all before: its emotion, and Action Units near their apex."""
+        best = self.key_frames.get((key, emotion))
+        names = [emotion] if best is None or rank > best.rank + by else []
+        apexes = self.apexes(key)
+        least = max(_STRONG, apexes[-1].rank + stronger_by if len(apexes) >= _APEXES else 0.0)
+        for name, strength in strengths.items():
+            known = self.key_frames.get((key, name))
+            needed = least if known is None else known.rank + stronger_by
+            if strength is not None and strength >= needed and (known is None or strength > known.rank):
+                names.append(name)
+        return names
+
+    def apexes(self, key: int) -> list[_KeyFrame]:
+        """Those of the Action Units of a face, the strongest first."""
+        found = [one for (track, name), one in self.key_frames.items() if track == key and name in AUS]
+        return sorted(found, key=lambda one: -one.rank)
+
+    def trim(self, key: int) -> None:
+        """Keep the strongest apexes of a face alone."""
+        for extra in self.apexes(key)[_APEXES:]:
+            self.key_frames = {at: one for at, one in self.key_frames.items() if one is not extra}
 
 
 class ReportBuilder:
@@ -170,11 +198,14 @@ class ReportBuilder:
             return
         video = self._videos.get(card["source"])
         for face in card["faces"] if video is not None else ():
-            key = _track_key(face["track"], face["number"]), face["emotion"]
+            key = _track_key(face["track"], face["number"])
             rank = _rank(face["emotions"][face["emotion"]], face["explanation"] is not None)
-            if video is not None and key[0] in video.tracks:
-                if key not in video.key_frames or rank > video.key_frames[key].rank:
-                    video.key_frames[key] = _KeyFrame(rank, card["time"], dict(face))
+            if video is not None and key in video.tracks:
+                strengths = {name: intensity for name, (intensity, *_) in face["aus"].items()}
+                for name in video.clearer(key, face["emotion"], rank, strengths, 0.0, 0.0):
+                    peak = rank if name == face["emotion"] else strengths[name]
+                    video.key_frames[key, name] = _KeyFrame(peak, card["time"], dict(face))
+                video.trim(key)
 
     def write(
         self, path: Path, provenance: Mapping[str, object], errors: Sequence[tuple[str, str]] = ()
@@ -238,9 +269,10 @@ class ReportBuilder:
             return ()
         chosen = []
         for index, face in enumerate(result.faces):
-            best = video.key_frames.get((_track_key(face.track, index), face.emotion)) if video else None
             rank = _rank(face.emotions[face.emotion], face.explanation is not None)
-            if best is None or rank > best.rank + _CLEARER:
+            strengths = {name: reading.intensity for name, reading in face.aus.items()}
+            key = _track_key(face.track, index)
+            if (video or _Video()).clearer(key, face.emotion, rank, strengths, _CLEARER, _STRONGER):
                 chosen.append(index)
         return tuple(chosen)
 
@@ -355,6 +387,11 @@ def _track_view(video: _Video, key: int, prefix: str) -> dict[str, Any]:
     ranked = sorted(track.top, key=lambda name: (-track.top[name], EMOTIONS.index(name)))
     steady = [name for name in ranked if track.top[name] >= max(3, 0.04 * track.frames)] or ranked[:1]
     frames = [video.key_frames[key, name] for name in steady[:_KEY_FRAMES] if (key, name) in video.key_frames]
+    said = {frame.time: [frame.face["emotion"]] for frame in frames}
+    for (own, name), frame in video.key_frames.items():
+        if own == key and name in AUS:
+            frames += [frame] if frame.time not in said else []
+            said.setdefault(frame.time, []).append(f"{name} {LEVEL_LETTERS[frame.face['aus'][name][1]]}")
     frames.sort(key=lambda frame: frame.time)
     return {
         "label": f"Face #{key}" if key >= 0 else f"Face {-key}",
@@ -367,9 +404,10 @@ def _track_view(video: _Video, key: int, prefix: str) -> dict[str, Any]:
                 "face": frame.face,
                 "at": clock(frame.time, tenths=True),
                 "where": f"at {clock(frame.time, tenths=True)}",
-                "id": f"{prefix}-face-{key}-{frame.face['emotion']}",
+                "label": ", ".join(said[frame.time]),
+                "id": f"{prefix}-face-{key}-{number}",
             }
-            for frame in frames
+            for number, frame in enumerate(frames, 1)
         ],
     }
 
