@@ -41,3 +41,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     # Files of the repository that are no pages: told by name, not linked.
     markdown = re.sub(r"\[([^\]]+)\]\((?:\.\./)*README\.md\)", f"[\\1]({up}index.md)", markdown)
     return re.sub(r"\[([^\]]+)\]\((?:\.\./)*(?:LICENSE|NOTICE|CLIP\.md)\)", r"\1", markdown)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """The theme's search is a dialog without a name."""
+    return output.replace(
+        'data-md-component="search" role="dialog"',
+        'data-md-component="search" role="dialog" aria-label="Search"',
+    )
