@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -35,14 +35,17 @@ from mien.core.paths import pocket_weights
 from mien.core.run_record import RunRecord
 from mien.face.decode.part import Part
 from mien.face.decode.video import probe
+from mien.work.cluster import cluster, run_shares, shares_of
 from mien.work.folder import RunFolder
 from mien.work.journal import Entry, Row
 from mien.work.loop import Shard, attempt, stamp
+from mien.work.merging import Part as Finished
 from mien.work.merging import join, read_part
 
-__all__ = ["JobOptions", "Summary", "Watch", "merge_runs", "run_job", "stream_job"]
+__all__ = ["JobOptions", "Summary", "Watch", "cluster_job", "merge_runs", "run_job", "stream_job"]
 
 _PASSED_OVER = "passed_over"
+_SHARES = "shares/"
 _PROBED = 100
 """Videos whose length is asked beforehand, for the time left."""
 
@@ -158,19 +161,80 @@ def merge_runs(runs: Sequence[Path], out: Path, *, replace: bool = False) -> Sum
     Overlays stay where they are.
     """
     parts = [read_part(run) for run in runs]
-    first = parts[0]
-    given = {key: value for key, value in first.asked.items() if key not in ("inputs", "overlay", "shard")}
-    passed_over = {key: why for part in parts for key, why in part.contents.pop(_PASSED_OVER, {}).items()}
+    given = {key: value for key, value in parts[0].asked.items() if key not in ("inputs", "overlay", "shard")}
     inputs = dict.fromkeys(str(one) for part in parts for one in part.asked["inputs"])
     options = JobOptions(**given, inputs=tuple(inputs), out=out)
     record = RunRecord.start(options.resolved())
     with RunFolder(out, options.outputs, options.asked, replace=replace) as folder:
-        names = join(folder, parts)
-        lists = {key: tuple(value) for key, value in first.contents.items() if isinstance(value, list)}
-        photos_only = all(part.contents["photos_only"] for part in parts)
-        contents = Contents(**{**first.contents, **lists, "photos_only": photos_only})
-        folder.journal.set_meta("contents", json.dumps(asdict(contents) | {_PASSED_OVER: passed_over}))
-        return compose(options, folder, file_stems(names), contents, record, passed_over)
+        return _joined(options, folder, parts, record)
+
+
+def _joined(options: JobOptions, folder: RunFolder, parts: Sequence[Finished], record: RunRecord) -> Summary:
+    passed_over = {key: why for part in parts for key, why in part.contents.pop(_PASSED_OVER, {}).items()}
+    names, first = join(folder, parts), parts[0]
+    lists = {key: tuple(value) for key, value in first.contents.items() if isinstance(value, list)}
+    photos_only = all(part.contents["photos_only"] for part in parts)
+    contents = Contents(**{**first.contents, **lists, "photos_only": photos_only})
+    folder.journal.set_meta("contents", json.dumps(asdict(contents) | {_PASSED_OVER: passed_over}))
+    return compose(options, folder, file_stems(names), contents, record, passed_over)
+
+
+def cluster_job(options: JobOptions, where: str, tell: Callable[[int, int], None]) -> Summary:
+    """As `run_job`, in shares on Ray; each keeps its own run below ``shares/``, and all are joined at the end.
+
+    Args:
+        options: one thread per share where they name no number.
+        where: see `mien.work.cluster.cluster`.
+        tell: called with the numbers of shares that are done, and of all.
+
+    Raises:
+        BadConfig: options that a run in shares does not have.
+    """
+    options = replace(options, threads=options.threads or 1)
+    for given in [name for name in ("overlay", "shard") if getattr(options, name) not in (False, "1/1")]:
+        raise BadConfig(got=f"--{given} with --ray", expected="one of them", fix=f"Leave --{given} out")
+    if "-" in (*options.inputs, str(options.out)):
+        raise BadConfig(
+            got="- with --ray", expected="paths that all machines see", fix="Name files and a folder"
+        )
+    names = [*options.outputs, _SHARES]
+    folder = RunFolder(
+        options.out, names, options.asked, options.inputs, resume=options.resume, replace=options.replace
+    )
+    with folder, cluster(where) as ray:
+        record = RunRecord.start(options.resolved())
+        folder.own_folder(_SHARES)
+        of = int(folder.journal.meta("shares") or shares_of(ray, options.threads or 1))
+        folder.journal.set_meta("shares", str(of))
+        tell(0, of)
+        share = partial(_share, replace(options, resume=True, replace=False))
+        made = run_shares(
+            ray,
+            share,
+            of,
+            threads=options.threads or 1,
+            device=options.device,
+            tell=lambda done: tell(done, of),
+        )
+        folder.journal.forget(folder.journal.entries())  # of a run that was joined before
+        return _joined(options, folder, [read_part(Path(one)) for one in made], record)
+
+
+def _share(options: JobOptions, shard: Shard) -> str:
+    """One share, in a folder of its own; gives the folder."""
+    out = options.out / _SHARES / f"{shard.number:05d}-of-{shard.of:05d}"
+    run_job(replace(options, out=out, shard=str(shard)), _Silent())
+    return str(out)
+
+
+class _Silent:
+    """Watches nothing."""
+
+    def begin(self, items: int, done: int, frames: int) -> None:
+        """See `Watch`."""
+
+    def advance(self, frames: Sequence[FrameResult], items: int) -> None:
+        """See `Watch`."""
 
 
 def _opened(options: JobOptions) -> Analyzer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -19,7 +20,7 @@ from mien.app.annotate.command import annotate_app
 from mien.app.data.command import data_app
 from mien.app.evaluate_command import add_evaluate
 from mien.app.models.transfer import add_transfer
-from mien.app.options import DeviceOption, ModelOption, PrecisionOption, ThreadsOption
+from mien.app.options import DeviceOption, ModelOption, PrecisionOption, RayOption, ThreadsOption
 from mien.app.runs_command import merge_command
 from mien.app.serve_command import serve_command
 from mien.app.summarize_command import summarize_command
@@ -193,6 +194,7 @@ def analyze(
     resume: ResumeOption = False,
     replace: ReplaceOption = False,
     shard: ShardOption = "1/1",
+    ray: RayOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Analyse faces: one table row per face, with emotions, Action Units, pose and, if asked, words.
@@ -201,8 +203,8 @@ def analyze(
     column means), run.json (how it was made), and errors.jsonl, overlay/ and report.html where there is something for
     them.
     """
-    from mien.analyze.jobs import JobOptions, run_job, stream_job
-    from mien.app.progress import ProgressWatch
+    from mien.analyze.jobs import JobOptions, cluster_job, run_job, stream_job
+    from mien.app.progress import ProgressWatch, tell_shares
     from mien.app.summary import show_summary
 
     options = JobOptions(
@@ -212,8 +214,13 @@ def analyze(
     )  # fmt: skip
     streams = str(out) == "-"
     try:
-        with ProgressWatch(quiet) as watch:
-            summary = stream_job(options, _standard_output(), watch) if streams else run_job(options, watch)
+        if ray is not None:
+            summary = cluster_job(options, ray, partial(tell_shares, quiet))
+        else:
+            with ProgressWatch(quiet) as watch:
+                summary = (
+                    stream_job(options, _standard_output(), watch) if streams else run_job(options, watch)
+                )
     except KeyboardInterrupt:
         say("Interrupted. What was finished is safe: run the same command with --resume to go on.", err=True)
         raise typer.Exit(_INTERRUPTED) from None

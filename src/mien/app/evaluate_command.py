@@ -9,13 +9,14 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mien.app.annotate.options import ReplyTokensOption
-from mien.app.options import DeviceOption, PrecisionOption, ThreadsOption
+from mien.app.options import DeviceOption, PrecisionOption, RayOption, ThreadsOption
 from mien.app.terminal import say
 from mien.core.errors import BadConfig
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mien.backends.chat import Teacher
     from mien.evaluate.answering import Answerer
     from mien.evaluate.suite import Suite
+    from mien.work.loop import Shard
 
 __all__ = ["add_evaluate"]
 
@@ -97,6 +99,7 @@ def evaluate(
     threads: ThreadsOption = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = None,
+    ray: RayOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Ask a model the questions of a suite and score the answers; a killed run goes on with the same command.
@@ -123,21 +126,41 @@ def evaluate(
         key_env, workers, timeout, rpm, max_requests, max_cost, price_in, price_out, retries, reply_tokens
     )
     groups = tuple(one for one in by.split(",") if one)
-    result = _evaluated(
-        config,
-        server,
-        suite,
-        out,
-        _roots(root or ()),
-        limit,
-        shard,
-        groups,
-        landmarks_only,
-        threads,
-        quiet,
-        judge_key_env,
-    )
+    work = partial(
+        _evaluated, config, server, suite, out, _roots(root or ()), limit, by=groups, landmarks_only=landmarks_only,
+        judge_key_env=judge_key_env,
+    )  # fmt: skip
+    if ray is None:
+        result = work(shard=shard, threads=threads, quiet=quiet)
+    else:
+        result = _on_cluster(work, ray, shard, threads or 1, device, quiet, out)
     raise typer.Exit(1 if any(one["failed"] for one in result.get("suites", {}).values()) else 0)
+
+
+def _on_cluster(
+    work: Callable[..., Any], where: str, shard: str, threads: int, device: str, quiet: bool, out: Path
+) -> dict[str, Any]:
+    """The shares of a run on Ray, then its figures."""
+    from mien.app.progress import tell_shares
+    from mien.evaluate.run import score_run, shares_in, suites_of
+    from mien.work.cluster import cluster, run_shares, shares_of
+
+    if shard != "1/1":
+        raise BadConfig(got="--shard with --ray", expected="one of them", fix="Leave --shard out")
+    with cluster(where) as ray:
+        of = shares_in(out) or max(2, shares_of(ray, threads))
+        share = partial(_share, work, threads)
+        run_shares(
+            ray, share, of, threads=threads, device=device, tell=lambda done: tell_shares(quiet, done, of)
+        )
+    result = score_run(out)
+    if not quiet:
+        _show(result, list(suites_of(out)[0].values()), out)
+    return result
+
+
+def _share(work: Callable[..., Any], threads: int, shard: Shard) -> None:
+    work(shard=str(shard), threads=threads, quiet=True)
 
 
 def score(
@@ -278,7 +301,7 @@ def _write_tasks(suites: list[str], out: Path, roots: Mapping[str, Path], limit:
 
 def _evaluated(
     config: dict[str, Any], server: _Server, names: list[str], out: Path, roots: dict[str, Path], limit: int | None,
-    shard: str, by: tuple[str, ...], landmarks_only: bool, threads: int | None, quiet: bool,
+    *, shard: str, by: tuple[str, ...], landmarks_only: bool, threads: int | None, quiet: bool,
     judge_key_env: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Run the suites and print what came of it."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["DeviceOption", "ModelOption", "PrecisionOption", "ThreadsOption"]
+__all__ = ["DeviceOption", "ModelOption", "PrecisionOption", "RayOption", "ThreadsOption"]
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="Name of a model (see `mien models list`) or a run folder.")
@@ -26,3 +26,10 @@ PrecisionOption = Annotated[
         help="Numbers of a trained system: fp32, bf16 or fp16.", show_default="as its file has them"
     ),
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="WHERE",
+        help="Do it in shares on Ray: local, local:4 (cores), auto, or the host:port of a cluster.", show_default=False,
+    ),
+]  # fmt: skip

@@ -21,11 +21,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mien.app.terminal import give_up, shown
+from mien.app.terminal import give_up, say, shown
 from mien.core.nouns import FrameResult
 from mien.work.loop import Pace
 
-__all__ = ["ProgressWatch", "clock"]
+__all__ = ["ProgressWatch", "clock", "tell_shares"]
 
 _LINE_SECONDS = 10.0
 
@@ -126,3 +126,9 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def tell_shares(quiet: bool, done: int, of: int) -> None:
+    """Say how many shares of a run on a cluster are done."""
+    if not quiet:
+        say(f"{done}/{of} shares done", err=True)

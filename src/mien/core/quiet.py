@@ -8,10 +8,11 @@ switches of libraries that may be loaded after it.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["SWITCHES", "no_telemetry"]
+__all__ = ["SWITCHES", "no_telemetry", "ray_to_itself"]
 
 SWITCHES: Mapping[str, str] = MappingProxyType(
     {
@@ -30,3 +31,9 @@ def no_telemetry() -> None:
     """Set the switches for this process and those that it starts."""
     for name, value in SWITCHES.items():
         os.environ.setdefault(name, value)
+
+
+def ray_to_itself() -> None:
+    """Let a Ray that this process starts listen on the loopback device alone, to who knows a secret of its own."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # its word for all ports on that device
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))

@@ -30,7 +30,7 @@ from mien.evaluate.suite import Suite
 from mien.work.journal import JOURNAL, Entry, Journal, Row
 from mien.work.loop import Shard, attempt
 
-__all__ = ["BLOCK", "Plan", "evaluate", "read_rows", "row_of", "score_run", "suites_of"]
+__all__ = ["BLOCK", "Plan", "evaluate", "read_rows", "row_of", "score_run", "shares_in", "suites_of"]
 
 BLOCK = 32
 """Items that are answered together: always the same ones, so that a resumed run gives the same numbers."""
@@ -204,6 +204,15 @@ def _begin(out: Path, settings: Mapping[str, Any], items: Sequence[Asked]) -> Ru
     return record
 
 
+def shares_in(out: Path) -> int:
+    """Into how many shares the run in a folder is divided; 0 without a run."""
+    return _shares(RunRecord.read(out / _RECORD)) if (out / _RECORD).is_file() else 0
+
+
+def _shares(record: RunRecord) -> int:
+    return int(record.config.get("shards") or 1)  # type: ignore[arg-type]
+
+
 def _mark(shard: Shard) -> str:
     return "" if shard.of == 1 else f"-{shard.number:04d}-of-{shard.of:04d}"
 
@@ -325,7 +334,7 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
         BadData: no finished predictions, a shard is missing, or a line is damaged.
     """
     paths = sorted(out.glob("predictions*.jsonl"))
-    expected = int(RunRecord.read(out / _RECORD).config.get("shards") or 1)  # type: ignore[arg-type]
+    expected = _shares(RunRecord.read(out / _RECORD))
     if len(paths) != expected:
         raise BadData(
             got=f"{out} with {len(paths)} of {expected} finished prediction files",

@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from mien.app.data.options import OptionOption
+from mien.app.options import RayOption
 
 __all__ = ["RULES", "Job", "ReplyTokensOption", "with_job"]
 
@@ -61,6 +62,7 @@ class Job:
         False
     )
     shard: Annotated[str, typer.Option(help="Do the i-th of n shares only, such as 2/8.")] = "1/1"
+    ray: RayOption = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing: print the plan and what it would cost.")
     ] = False
@@ -87,7 +89,13 @@ def with_job(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def merged(**values: Any) -> None:
-        command(Job(**{field.name: values.pop(field.name) for field in fields(Job)}), **values)
+        job = Job(**{field.name: values.pop(field.name) for field in fields(Job)})
+        if job.ray is None:
+            command(job, **values)
+            return
+        from mien.app.annotate.shares import annotate_shares
+
+        annotate_shares(command.__name__, job, values)
 
     required = [one for one in shared if one.default is inspect.Parameter.empty]
     optional = [one for one in shared if one.default is not inspect.Parameter.empty]
