@@ -118,7 +118,10 @@ class StageTrainer(Trainer):
         if made is None:
             groups = parameter_groups(model or self.model, self.stage)
             made = self.optimizer = torch.optim.AdamW(
-                groups, lr=self.stage.learning_rate, betas=self.stage.betas
+                groups,
+                lr=self.stage.learning_rate,
+                betas=self.stage.betas,
+                fused=not self.args.use_cpu or None,
             )
         return made
 
@@ -152,10 +155,6 @@ class StageTrainer(Trainer):
         # Gradients are averaged over the processes, and the step's count is that of all of them.
         loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
-
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Not counted: transformers walks through all parameters for it, at every micro-batch."""
-        return 0
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         if not batch_samples or "labels" not in batch_samples[0]:
