@@ -391,7 +391,7 @@ def _track_view(video: _Video, key: int, prefix: str) -> dict[str, Any]:
     for (own, name), frame in video.key_frames.items():
         if own == key and name in AUS:
             frames += [frame] if frame.time not in said else []
-            said.setdefault(frame.time, []).append(f"{name} {LEVEL_LETTERS[frame.face['aus'][name][1]]}")
+            said.setdefault(frame.time, []).append(name)
     frames.sort(key=lambda frame: frame.time)
     return {
         "label": f"Face #{key}" if key >= 0 else f"Face {-key}",

@@ -333,5 +333,5 @@ def _axis(start: float, span: float, top: float, stripe: float) -> list[str]:
         x = _LEFT + number * step / span * _PLOT
         parts.append(f'<line class="grid faint" x1="{x:.1f}" x2="{x:.1f}" y1="{stripe:g}" y2="{top:g}"/>')
         label = clock(start + number * step, tenths=step < 1)
-        parts.append(text_at(round(x, 1), top + 12, label, "middle", "tick"))
+        parts.append(text_at(round(x, 1), top + 12, label, "middle", "tick odd" if number % 2 else "tick"))
     return parts
