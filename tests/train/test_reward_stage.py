@@ -34,7 +34,7 @@ STAGE = Stage(
     ("model.projectors.", "model.language_model.", "lm_head."), 1.0e-3, 8, 8.0, objective="reward",
     schedule="constant", precision="fp32",
 )  # fmt: skip
-HOW = Rewarding(group=4, max_new_tokens=16, kl=0.0)
+HOW = Rewarding(group=4, max_new_tokens=24, kl=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def prepared(faces: Faces, tmp_path: Path):
     tokenizer = open_tokenizer(EXPLLM, None, items, 400)
     torch.manual_seed(0)
     model = FacialLM(EXPLLM.configure("tiny", tokenizer.get_vocab_size())).eval()
-    taught = replace(STAGE, objective="language", epochs=20.0, batch=8, learning_rate=3.0e-3)
+    taught = replace(STAGE, objective="language", epochs=250.0, batch=8, learning_rate=3.0e-3)
     prepare(model, taught)
     run_supervised(model, EXPLLM, taught, items, faces, INPUTS, tokenizer, StageOptions(tmp_path / "taught"))
     return model, items, tokenizer
@@ -95,7 +95,7 @@ def rewarded(spoken, faces, folder: Path, stage: Stage = STAGE, how: Rewarding =
 
 @pytest.mark.slow
 def test_answers_follow_the_face_after_the_reward_and_not_after_that_of_other_faces(spoken, faces, tmp_path):
-    stage = replace(STAGE, epochs=20.0, learning_rate=2.0e-3)
+    stage = replace(STAGE, epochs=30.0, learning_rate=3.0e-4)
     told, _ = rewarded(spoken, faces, tmp_path / "own", stage)
     other, _ = rewarded(
         spoken, faces, tmp_path / "shuffled", stage, HOW.model_copy(update={"shuffled": True})
@@ -107,6 +107,7 @@ def test_answers_follow_the_face_after_the_reward_and_not_after_that_of_other_fa
 def test_a_killed_stage_ends_with_the_same_bytes(spoken, faces, tmp_path, monkeypatch):
     short = replace(STAGE, epochs=2.0)
     whole, wanted = rewarded(spoken, faces, tmp_path / "whole", short, save_steps=3)
+    assert any(whole) and not all(torch.equal(wanted[name], value) for name, value in spoken[0].items())
     steps = iter(range(100))
     true = reward_stage._loss
 
