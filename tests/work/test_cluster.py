@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.core.errors import BadConfig
+from mien.core.errors import BackendFailed, BadConfig
 from mien.work.cluster import cluster
 
 Gallery = Callable[[Path, int], list[Path]]
@@ -45,6 +46,14 @@ def below(pid: int) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("where", ["", " ", "local:0", "local:x", "local:-1"])
 def test_a_cluster_that_is_none_is_refused_before_ray_is_loaded(where: str) -> None:
     with pytest.raises(BadConfig, match="host:port"), cluster(where):
+        pass
+
+
+def test_an_address_at_which_nobody_is_takes_no_minutes() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(BackendFailed, match=f"nobody at 127.0.0.1:{port}"), cluster(f"127.0.0.1:{port}"):
         pass
 
 

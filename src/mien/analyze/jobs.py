@@ -198,10 +198,12 @@ def cluster_job(options: JobOptions, where: str, tell: Callable[[int, int], None
             got="- with --ray", expected="paths that all machines see", fix="Name files and a folder"
         )
     names = [*options.outputs, _SHARES]
-    folder = RunFolder(
-        options.out, names, options.asked, options.inputs, resume=options.resume, replace=options.replace
-    )
-    with folder, cluster(where) as ray:
+    given = {"resume": options.resume, "replace": options.replace}
+    # A cluster that is not there leaves no folder behind.
+    with (
+        cluster(where) as ray,
+        RunFolder(options.out, names, options.asked, options.inputs, **given) as folder,
+    ):
         record = RunRecord.start(options.resolved())
         folder.own_folder(_SHARES)
         of = int(folder.journal.meta("shares") or shares_of(ray, options.threads or 1))

@@ -6,6 +6,7 @@ A share resumes from the journal in its own folder, so one that is started again
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,7 @@ _MOST_DEATHS = 20
 _PER_PLACE = 4
 """Shares per process that fits into the cluster: the last ones then end at about the same time."""
 _STARTS = 3
+_KNOCK_SECONDS = 5.0
 _MOST_SHARES = 100_000
 _STORE_BYTES = 80 * 2**20
 """Of Ray's shared memory: shares exchange a few numbers, all else goes through files."""
@@ -49,6 +51,8 @@ def cluster(where: str) -> Iterator[Any]:
         )
     if name == "local":
         ray_to_itself()
+    elif cores.isdecimal():
+        _knock(name, int(cores))
     ray: Any = require("ray", extra="cluster", purpose="work on a Ray cluster")
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     with TemporaryDirectory(prefix="mien-", ignore_cleanup_errors=True) as folder:
@@ -70,6 +74,18 @@ def cluster(where: str) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _knock(host: str, port: int) -> None:
+    """Ray itself would try for minutes."""
+    try:
+        socket.create_connection((host, port), _KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise BackendFailed(
+            got=f"nobody at {host}:{port} ({reason_of(error)})",
+            expected="the address of a Ray cluster that runs",
+            fix="Start it (`ray start --head`), or use --ray local",
+        ) from error
 
 
 def shares_of(ray: Any, threads: int) -> int:
