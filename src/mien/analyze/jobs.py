@@ -198,11 +198,11 @@ def cluster_job(options: JobOptions, where: str, tell: Callable[[int, int], None
             got="- with --ray", expected="paths that all machines see", fix="Name files and a folder"
         )
     names = [*options.outputs, _SHARES]
-    given = {"resume": options.resume, "replace": options.replace}
+    ways = {"resume": options.resume, "replace": options.replace}
     # A cluster that is not there leaves no folder behind.
     with (
         cluster(where) as ray,
-        RunFolder(options.out, names, options.asked, options.inputs, **given) as folder,
+        RunFolder(options.out, names, options.asked, options.inputs, **ways) as folder,
     ):
         record = RunRecord.start(options.resolved())
         folder.own_folder(_SHARES)
