@@ -27,7 +27,7 @@ from mien.train.pocket.units_stage import UnitsStage
 
 # The older exporter writes the graphs that the runtime reads; tracing notes where shapes are taken as fixed.
 pytestmark = [
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
 ]
