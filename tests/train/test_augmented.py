@@ -141,7 +141,7 @@ def test_a_cached_prior_is_that_of_its_cached_picture(marked: Faces) -> None:
     faces = marked.take(range(4))
     model = FacialLM(EMOLA.configure("tiny", 400)).eval()
     views = cached_rows(model, "prior", INPUTS, faces, 2, seed=5)
-    torch.manual_seed(5)
+    torch.manual_seed((5 * 1_000_003 + 1) * 1_000_003)
     changed = augmented(faces, [(row,) for row in range(4)], [True] * 4)
     expected = evidence_inputs(model.config, INPUTS, changed, names=["image", "prior"])
     torch.testing.assert_close(views[1, :, 0].float(), expected["prior"], atol=2e-3, rtol=2e-3)

@@ -52,7 +52,7 @@ STEPS = {
 }  # fmt: skip
 RATES = {"point-llm": 3e-3, "llama-vid": 4e-3}
 """Of those that need more steps: one learns a transformer of points from nothing, one sees means of patches alone."""
-ALIGNED = 150
+ALIGNED = 300
 INPUTS = Inputs(crop_size=28, image_size=28, norm="imagenet", face_map=4)
 
 
