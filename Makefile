@@ -60,7 +60,7 @@ $(VENV)/.installed-slow: $(PROJECT) | $(VENV)/.installed-test
 	@touch $@ $(VENV)/.installed-docs
 
 test-slow: $(VENV)/.installed-slow
-	$(PY) -m pytest -q -m 'slow and not hours and not gpu' --durations=20 $(TEST_ARGS)
+	$(PY) -m pytest -q -n $(JOBS) --dist loadfile -m 'slow and not hours and not gpu' --durations=20 $(TEST_ARGS)
 
 $(VENV)/.installed-docs: $(PROJECT) | $(PY)
 	$(INSTALL) -e '.[docs]'

@@ -49,3 +49,8 @@ def on_post_page(output: str, **_: Any) -> str:
         'data-md-component="search" role="dialog"',
         'data-md-component="search" role="dialog" aria-label="Search"',
     )
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """The page of what is not found is made of a template."""
+    return on_post_page(output_content)

@@ -320,10 +320,12 @@ def _clear(net: PocketEvidence, model: FacialLM, recipe: PocketRecipe, out: Path
 
 
 def _expression(net: PocketEvidence, recipe: PocketRecipe, tables: Tables, out: Path) -> PocketExpression:
-    encoder = FaceCropEncoder(net.config.crop_widths)
-    classifier = ExpressionClassifier(encoder, recipe.expression.dropout)
+    def untrained() -> ExpressionClassifier:
+        return ExpressionClassifier(FaceCropEncoder(net.config.crop_widths), recipe.expression.dropout)
+
     path = out / "expression.safetensors"
-    if not _restore(classifier, path):
+    if not path.is_file():
+        classifier = untrained()
         start_from(classifier, net)
         real = real_table(tables.samples, EXPRESSION_SIZE, out / "cache")
         shares = draw_shares(tables.samples, real.emotion, recipe.expression)
@@ -331,7 +333,10 @@ def _expression(net: PocketEvidence, recipe: PocketRecipe, tables: Tables, out: 
             classifier, recipe.expression, real.crops, real.emotion, shares, out
         )
         _save(classifier, path)
-    return PocketExpression(classifier)
+    # What was trained lies otherwise in memory than what is read, and so rounds otherwise: a resumed run reads.
+    read = untrained()
+    _restore(read, path)
+    return PocketExpression(read)
 
 
 def _belief(
