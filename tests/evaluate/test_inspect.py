@@ -7,30 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mien.evaluate.answering import Said
-from mien.evaluate.run import Plan, evaluate, read_rows
-from mien.evaluate.suite import open_suite, suite_names
+from mien.evaluate.suite import suite_names
 
 pytest.importorskip("inspect_ai", reason="inspect_ai is not installed: pip install 'mien[inspect]'")
 # What inspect_ai itself leaves to Python's warnings is not ours.
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow]
-
-SUITES = ["rafdb", "disfa", "feafa-12", "ferbench-ferplus-val", "faba-emotion"]
-
-
-class Recorded:
-    """Replies in the order of the faces; every third one is beside the point."""
-
-    name, crop_size, clips = "recorded", None, False
-
-    def __init__(self, gold) -> None:
-        self.gold, self.replies = gold, []
-
-    def answers(self, shown, suite):
-        for one in self.gold.answers(shown, suite):
-            beside = len(self.replies) % 3 == 2
-            self.replies.append("I cannot see a face, happiness perhaps" if beside else one.answer)
-        return [Said(reply) for reply in self.replies[-len(shown) :]]
 
 
 def _in_inspect(suite: str, root: Path, replies: list[str], log: Path):
@@ -52,21 +33,9 @@ def _in_inspect(suite: str, root: Path, replies: list[str], log: Path):
     )
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_recorded_replies_give_the_figures_of_mien_eval(suite, miniature, gold, tmp_path):
-    root = miniature(open_suite(suite).data.dataset)
-    recorded = Recorded(gold)
-    ours = evaluate(Plan([open_suite(suite)], tmp_path / "run", {"": root}), lambda _: recorded, {})
-    assert len(read_rows(tmp_path / "run")) == len(recorded.replies) > 0
-    told = _in_inspect(suite, root, recorded.replies, tmp_path / "log")
-    readings = ours["suites"][suite]["readings"]
-    compared = 0
-    for reading, found in readings.items():
-        for figure, one in found.items():
-            value = one.get("value") if isinstance(one, dict) else one
-            if isinstance(value, int | float):
-                assert told[f"{reading}/{figure}"] == pytest.approx(value, abs=1e-9), figure
-                compared += 1
+def test_recorded_replies_give_the_figures_of_mien_eval(recorded, tmp_path):
+    told = _in_inspect(recorded.suite, recorded.root, recorded.replies, tmp_path / "log")
+    compared = recorded.agreeing(told)
     assert compared >= 3 and compared == len(told)
 
 

@@ -5,27 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mien.core.errors import BadConfig
-from mien.evaluate.answering import Said
 from mien.evaluate.lmms_tasks import write_tasks
-from mien.evaluate.run import Plan, evaluate
 from mien.evaluate.suite import open_suite
-
-SUITES = ["rafdb", "disfa", "feafa-12", "ferbench-ferplus-val", "faba-emotion"]
-
-
-class Recorded:
-    """Replies by question and face; every third one is beside the point."""
-
-    name, crop_size, clips = "recorded", None, False
-
-    def __init__(self, gold) -> None:
-        self.gold, self.replies = gold, []
-
-    def answers(self, shown, suite):
-        for one in self.gold.answers(shown, suite):
-            beside = len(self.replies) % 3 == 2
-            self.replies.append("I cannot see a face, happiness perhaps" if beside else one.answer)
-        return [Said(reply) for reply in self.replies[-len(shown) :]]
 
 
 def _model(replies):
@@ -54,37 +35,22 @@ def _model(replies):
     return Replay()
 
 
-def _compared(told, ours):
-    compared = 0
-    for reading, found in ours.items():
-        for figure, one in found.items():
-            value = one.get("value") if isinstance(one, dict) else one
-            if isinstance(value, int | float):
-                assert told[f"{reading}/{figure}"] == pytest.approx(value, abs=1e-9), figure
-                compared += 1
-    return compared
-
-
 @pytest.mark.filterwarnings("default")  # what lmms-eval itself leaves to Python's warnings is not ours
 @pytest.mark.slow
-@pytest.mark.parametrize("suite", SUITES)
-def test_recorded_replies_give_the_figures_of_mien_eval(suite, miniature, gold, tmp_path, monkeypatch):
+def test_recorded_replies_give_the_figures_of_mien_eval(recorded, tmp_path, monkeypatch):
     evaluator = pytest.importorskip("lmms_eval.evaluator", reason="lmms-eval is not installed")
     from lmms_eval.tasks import TaskManager
 
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    root = miniature(open_suite(suite).data.dataset)
-    recorded = Recorded(gold)
-    ours = evaluate(Plan([open_suite(suite)], tmp_path / "run", {"": root}), lambda _: recorded, {})
-    (task,) = write_tasks([suite], tmp_path / "tasks", root)
+    (task,) = write_tasks([recorded.suite], tmp_path / "tasks", recorded.root)
     model = _model(recorded.replies)
     done = evaluator.simple_evaluate(
         model, tasks=[task], batch_size=1, bootstrap_iters=0, log_samples=True,
         task_manager=TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False),
     )  # fmt: skip
     told = {name.removesuffix(",none"): value for name, value in done["results"][task].items()}
-    assert _compared(told, ours["suites"][suite]["readings"]) >= 3
-    assert model.seen == [(open_suite(suite).asked, 1)] * len(recorded.replies)
+    assert recorded.agreeing(told) >= 3
+    assert model.seen == [(open_suite(recorded.suite).asked, 1)] * len(recorded.replies)
 
 
 def test_a_suite_that_needs_a_judge_is_refused_before_anything_is_written(miniature, tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,11 +65,17 @@ def _digest(folder: Path) -> dict[str, str]:
 def test_second_call_finds_every_stage_done_and_writes_the_same_nets(
     bundle: Path, tiny_data: Path, tiny_renders: Path
 ) -> None:
-    before = _digest(bundle)
+    def written() -> tuple[dict[str, str], dict[str, Any], float]:
+        about = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+        nets = {name: digest for name, digest in _digest(bundle).items() if name != "bundle.json"}
+        return nets, about, about["emotion_calibration"].pop("temperature")
+
+    *before, temperature = written()
     train_pocket(RECIPE, tiny_renders, bundle.parent, tiny_data)
-    # Still wrong: bundle.json's calibrations are fitted on nets as they lie in memory, and are not the same bytes.
-    del before["bundle.json"]
-    assert len(before) > 5 and before.items() <= _digest(bundle).items()
+    *after, again = written()
+    assert len(before[0]) > 5 and after == before
+    # Still wrong: fitted twice on the same nets, it is not the same to the last digit.
+    assert again == pytest.approx(temperature, rel=1e-4)
 
 
 @pytest.mark.slow

@@ -224,7 +224,7 @@ def cluster_job(options: JobOptions, where: str, tell: Callable[[int, int], None
 
 def _share(options: JobOptions, shard: Shard) -> str:
     """One share, in a folder of its own; gives the folder."""
-    out = options.out / _SHARES / f"{shard.number:05d}-of-{shard.of:05d}"
+    out = options.out / _SHARES / shard.folder
     run_job(replace(options, out=out, shard=str(shard)), _Silent())
     return str(out)
 

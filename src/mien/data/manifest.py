@@ -205,10 +205,12 @@ class _Files:
 
     def path(self, media: str) -> str:
         """The path of a file that a table names; beside the table where there is none."""
+        if media[:1] == "/" or (media[1:2] == ":" and os.path.isabs(media)):
+            return media
         beside = self._base + media
         if self._has(beside):
             return beside
-        if self._has(media) or media[:1] == "/" or (media[1:2] == ":" and os.path.isabs(media)):
+        if self._has(media):
             return media
         return self.path(media.replace("\\", "/")) if "\\" in media else beside
 

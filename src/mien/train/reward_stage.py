@@ -45,7 +45,7 @@ from mien.train.data.faces import Faces
 from mien.train.data.instructions import InstructionCollator
 from mien.train.recipe import Rewarding
 from mien.train.stage_trainer import StageOptions, parameter_groups, trained_state
-from mien.train.supervised import cached_rows, frozen_encoders, reading_cached
+from mien.train.supervised import cached_encoders, cached_rows, reading_cached
 
 __all__ = ["labelled_face", "run_reward"]
 
@@ -249,8 +249,7 @@ def run_reward(
     _check(stage, how)
     system = system.laid_out(stage.template)
     pad = tokenizer.token_to_id("<pad>") or 0
-    names = frozen_encoders(model) if cache else []
-    names += [name for name, one in model.model.encoders.items() if cache and not list(one.parameters())]
+    names = cached_encoders(model) if cache else []
     rows = {name: cached_rows(model, name, inputs, faces, 1, options.seed) for name in names}
     collator = InstructionCollator(system, model.config, inputs, faces, tokenizer, pad, cached=rows or None)
     truths = _truths(faces, [item.face for item in items], how.shuffled, options.seed)

@@ -24,7 +24,7 @@ from mien.train.data.instructions import InstructionCollator, Instructions
 from mien.train.processes import count, filled_by_all, rank
 from mien.train.stage_trainer import StageOptions, run_stage
 
-__all__ = ["cached_rows", "frozen_encoders", "reading_cached", "run_supervised"]
+__all__ = ["cached_encoders", "cached_rows", "frozen_encoders", "reading_cached", "run_supervised"]
 
 _BATCH = 64
 
@@ -37,6 +37,17 @@ def frozen_encoders(model: FacialLM) -> list[str]:
         if learning and not any(learning):
             names.append(name)
     return names
+
+
+def cached_encoders(model: FacialLM) -> list[str]:
+    """Evidence that is encoded beforehand, where an encoder is frozen.
+
+    What has no parameters (EmoLA's prior) is among it: it has to change with the picture that it belongs to.
+    """
+    names = frozen_encoders(model)
+    return names and names + [
+        name for name, one in model.model.encoders.items() if not list(one.parameters())
+    ]
 
 
 @torch.no_grad()
@@ -125,7 +136,7 @@ def run_supervised(
     """
     config: FacialLMConfig = model.config
     system = system.laid_out(stage.template)
-    names = frozen_encoders(model) if cache else []
+    names = cached_encoders(model) if cache else []
     if cache and (not names or isinstance(augment, str)):
         raise BadConfig(
             got="a cache for encoders that learn, or with a published list of changes",
@@ -133,9 +144,6 @@ def run_supervised(
             fix="Write cache: 0",
         )
     _check_items(system, items, bool(augment))
-    if names:
-        # What has no parameters (EmoLA's prior) has to change with the picture that it belongs to.
-        names += [name for name, one in model.model.encoders.items() if not list(one.parameters())]
     mirror = not any(tells_sides(item.turns) for item in items)
     rows = {name: cached_rows(model, name, inputs, faces, cache, options.seed, mirror) for name in names}
     pad_id = tokenizer.token_to_id("<pad>")

@@ -25,7 +25,7 @@ NAMES, SEED, LEARNT, PLACES = "item_names", "dropout_seed", "learnt", "places"
 b * T + t before them, all found before anything is on a device."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Steps(Sampler[list[int]]):
     """The micro-batches of one process. Within a step items of like length stand together, the longest first.
 
@@ -41,7 +41,7 @@ class Steps(Sampler[list[int]]):
         process: which one this is.
         length: of an item, to put alike ones together; None leaves them as drawn.
         even: spread a short step over all processes, where they exchange rows of encoders: none of them is then empty.
-        state: the epoch.
+        epoch: whose order is drawn next.
     """
 
     items: int
@@ -52,14 +52,11 @@ class Steps(Sampler[list[int]]):
     process: int = 0
     length: Callable[[int], int] | None = None
     even: bool = False
-    state: list[int] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "state", [0])
+    epoch: int = 0
 
     def turn_to(self, epoch: int) -> None:
         """The epoch whose order is drawn next."""
-        self.state[0] = epoch
+        self.epoch = epoch
 
     def _shares(self, count: int) -> int:
         """Micro-batches of each process in a step of ``count`` items."""
@@ -70,7 +67,7 @@ class Steps(Sampler[list[int]]):
         return whole * self._shares(self.batch) + self._shares(rest)
 
     def __iter__(self) -> Iterator[list[int]]:
-        drawn = torch.Generator().manual_seed(self.seed * 1_000_003 + self.state[0])
+        drawn = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.items, generator=drawn).tolist()
         for start in range(0, self.items, self.batch):
             step = order[start : start + self.batch]

@@ -152,6 +152,11 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
 
+    @property
+    def folder(self) -> str:
+        """Name of its own folder among those of the other shares."""
+        return f"{self.number:05d}-of-{self.of:05d}"
+
     def takes(self, place: int) -> bool:
         """Whether the item at this place (from 0) belongs to the shard."""
         return place % self.of == self.number - 1

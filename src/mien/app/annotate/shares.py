@@ -57,11 +57,9 @@ def annotate_shares(engine: str, job: Job, options: Mapping[str, Any]) -> None:
 
 def _share(engine: str, job: Job, options: dict[str, Any], shard: Shard) -> tuple[str, int]:
     """Name of the share's folder, and its exit status."""
-    name = f"{shard.number:05d}-of-{shard.of:05d}"
+    out = job.out / "shares" / shard.folder
     try:
-        getattr(commands, engine).__wrapped__(
-            replace(job, out=job.out / "shares" / name, shard=str(shard)), **options
-        )
+        getattr(commands, engine).__wrapped__(replace(job, out=out, shard=str(shard)), **options)
     except typer.Exit as ended:
-        return name, ended.exit_code
-    return name, 0
+        return shard.folder, ended.exit_code
+    return shard.folder, 0

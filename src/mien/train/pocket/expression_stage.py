@@ -117,6 +117,8 @@ def run_expression_stage(
         shown.set_postfix(loss=round(sum(losses) / len(losses), 4))
     averaged = average.module
     assert isinstance(averaged, ExpressionClassifier)
+    # As weights lie that are read from a file: else those of a run that goes on round otherwise.
+    averaged.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return averaged.eval()
 
 

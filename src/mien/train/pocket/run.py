@@ -320,12 +320,10 @@ def _clear(net: PocketEvidence, model: FacialLM, recipe: PocketRecipe, out: Path
 
 
 def _expression(net: PocketEvidence, recipe: PocketRecipe, tables: Tables, out: Path) -> PocketExpression:
-    def untrained() -> ExpressionClassifier:
-        return ExpressionClassifier(FaceCropEncoder(net.config.crop_widths), recipe.expression.dropout)
-
+    encoder = FaceCropEncoder(net.config.crop_widths)
+    classifier = ExpressionClassifier(encoder, recipe.expression.dropout)
     path = out / "expression.safetensors"
-    if not path.is_file():
-        classifier = untrained()
+    if not _restore(classifier, path):
         start_from(classifier, net)
         real = real_table(tables.samples, EXPRESSION_SIZE, out / "cache")
         shares = draw_shares(tables.samples, real.emotion, recipe.expression)
@@ -333,10 +331,7 @@ def _expression(net: PocketEvidence, recipe: PocketRecipe, tables: Tables, out: 
             classifier, recipe.expression, real.crops, real.emotion, shares, out
         )
         _save(classifier, path)
-    # What was trained lies otherwise in memory than what is read, and so rounds otherwise: a resumed run reads.
-    read = untrained()
-    _restore(read, path)
-    return PocketExpression(read)
+    return PocketExpression(classifier)
 
 
 def _belief(
