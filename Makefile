@@ -21,6 +21,9 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet --no-compile
 PROJECT := pyproject.toml constraints.txt
 LINTED := src tests tools benchmarks
 
+# Tests start many processes: each would compile torch and transformers anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow check style docs bench clean
 .DELETE_ON_ERROR:
 
