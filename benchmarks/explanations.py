@@ -40,7 +40,8 @@ SUPPORTED_BAR, SECONDS_BAR, SHOWN_SECONDS_BAR = 0.95, 0.4, 0.15
 SAME_BAR, VERIFIED_BAR, LONG_BAR, LONG, QUESTION = 0.15, 500.0, 50.0, 32_000, 5_000
 CERTAIN = re.compile(
     r"\bclearly\b|agree well|little room|no other label|certainty (?:of this reading )?is high|good certainty"
-    r"|far behind|firm one|margin .* is wide|much less probable",
+    r"|far behind|firm one|margin .* is wide|much less probable|great distance|leads by far|hardly change|clearer cases"
+    r"|alone at the top|what little is left|needs to be weighed|Little speaks",
     re.IGNORECASE,
 )
 """Words of the narrator that may stand only where the top probability is .8 or more."""

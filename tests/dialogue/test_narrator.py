@@ -11,12 +11,12 @@ from mien.core.aus import AU_SETS, AUS
 from mien.core.emotions import EMOTIONS
 from mien.core.errors import BadInput
 from mien.core.nouns import AuReading
-from mien.dialogue.read.claims import read_claims
+from mien.dialogue.read.claims import read_claims, split_sentences
 from mien.dialogue.read.emotion import read_emotion
 from mien.dialogue.say import verdicts
 from mien.dialogue.say.interactions import INTERACTIONS
 from mien.dialogue.say.movements import MOVEMENTS
-from mien.dialogue.say.narrator import MAX_WORDS, MIN_WORDS, certainty, compose, narrate
+from mien.dialogue.say.narrator import _HERE, MAX_WORDS, MIN_WORDS, _opened, certainty, compose, narrate
 from mien.dialogue.say.wording import ATTRIBUTES, movement_clauses, say_absence, say_pair
 from mien.metrics.faithfulness import audit
 
@@ -132,6 +132,27 @@ def test_interactions_say_all_of_their_aus_and_only_these(group):
         claims = read_claims(sentence)
         assert {(claim.au, claim.present) for claim in claims} == intended, sentence
         assert not any(claim.level for claim in claims), sentence
+
+
+@pytest.mark.parametrize("group", INTERACTIONS, ids=lambda group: "+".join(group.present))
+def test_an_opening_adverbial_changes_no_claim(group):
+    intended = {(au, True) for au in group.present} | {(au, False) for au in group.absent}
+    said = {
+        _opened(sentence, _HERE, random.Random(seed)) for sentence in group.sentences for seed in range(20)
+    }
+    assert len(said) > len(group.sentences) or all(
+        _opened(one, _HERE, random.Random(1)) == one for one in said
+    )
+    for sentence in said:
+        assert {(claim.au, claim.present) for claim in read_claims(sentence)} == intended, sentence
+
+
+def test_two_hundred_like_faces_share_few_sentences():
+    aus = {"AU06": AuReading.of(0.6), "AU12": AuReading.of(0.8), "AU25": AuReading.of(0.5)}
+    emotions = {**dict.fromkeys(EMOTIONS, 0.01), "happiness": 0.93}
+    texts = [narrate(aus, emotions, random.Random(seed)).text.replace("\n", " ") for seed in range(200)]
+    counts = Counter(one for text in texts for one in {text[a:b] for a, b in split_sentences(text)})
+    assert counts.most_common(1)[0][1] <= 0.15 * len(texts), counts.most_common(3)
 
 
 def test_tables_cover_every_au():

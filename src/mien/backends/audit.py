@@ -35,6 +35,11 @@ DENIABLE: frozenset[str] = frozenset(("AU06", "AU12", "AU25", "AU26"))
 _MOST_DENIALS = 2
 _UNEVEN, _TURNED = 0.2, 15.0
 """Difference of the sides' intensities, and degrees, from which they are told."""
+_MORE = ("more marked", "stronger", "clearer")
+_TURNS = (
+    "The head is turned about {} degrees", "The face is turned some {} degrees", "The head points about {} degrees",
+    "The head is turned by some {} degrees", "The face points some {} degrees",
+)  # fmt: skip
 _STRONG = 2
 """Level from which a movement has to be named."""
 _ODD = re.compile(
@@ -76,9 +81,10 @@ class Grounding:
     def ended(self) -> Explanation:
         """The whole explanation; its claims carry their verdicts."""
         result, part = self._result, self._part
-        draft = compose(result.aus, result.emotions, _rng(result))
+        rng = _rng(result)
+        draft = compose(result.aus, result.emotions, rng)
         part.add(draft.observations)
-        part.sentences += _circumstances(result)
+        part.sentences += _circumstances(result, rng)
         meant = [said.text for said in draft.interpretation if not said.meanings or _denies(said) <= DENIABLE]
         if not any(said.meanings for said in draft.interpretation):
             group = _Part(result, part.denials)
@@ -89,7 +95,7 @@ class Grounding:
         return replace(text, claims=audit(read_claims(text.text), result.aus))
 
 
-def _circumstances(result: FaceResult) -> list[str]:
+def _circumstances(result: FaceResult, rng: random.Random) -> list[str]:
     """What limits the view, where it was measured: a turned head, hidden regions; and sides that differ."""
     said = []
     uneven = {
@@ -100,10 +106,12 @@ def _circumstances(result: FaceResult) -> list[str]:
     if uneven:
         key = max(uneven, key=lambda one: abs(uneven[one]))
         side = "left" if uneven[key] > 0 else "right"
-        said.append(f"The {ATTRIBUTES[key]} {MOVEMENTS[key][0].be} more marked on the person's {side} side.")
+        verb = MOVEMENTS[key][0].be
+        said.append(f"The {ATTRIBUTES[key]} {verb} {rng.choice(_MORE)} on the person's {side} side.")
     pose = result.face.pose
     if pose is not None and abs(pose.yaw) >= _TURNED:
-        said.append(f"The head is turned to the person's {'left' if pose.yaw > 0 else 'right'}.")
+        turned = rng.choice(_TURNS).format(f"{round(abs(pose.yaw), -1):.0f}")
+        said.append(f"{turned} to the person's {'left' if pose.yaw > 0 else 'right'}.")
     for region in result.hidden:
         verb, what = ("is", "it") if region == "mouth" else ("are", "them")
         name = "brows" if region == "brow" else region
@@ -140,7 +148,8 @@ class _Part:
             wrong = any(claim.verdict != "supported" for claim in claims)
             refused = refused or wrong
             named = {claim.au for claim in claims}
-            if wrong or not named or named & self.told or _odd(sentence) or emotions_named(sentence):
+            twice = len(claims) > len(named)
+            if wrong or twice or not named or named & self.told or _odd(sentence) or emotions_named(sentence):
                 continue
             denied = {claim.au for claim in claims if not claim.present}
             if denied - DENIABLE or (denied and self.denials >= _MOST_DENIALS):

@@ -27,7 +27,8 @@ INTERACTIONS: tuple[Interaction, ...] = (
     Interaction(("AU06", "AU12"), (), ("happiness",), (
         "The raised cheeks and the raised lip corners form a smile that reaches the eyes.",
         "A smile that reaches the eyes joins the raised cheeks.",
-        "With the cheeks raised and the lip corners pulled up, the smile reaches the eyes.",
+        "The cheeks are raised and the lip corners are pulled up, so that the smile reaches the eyes.",
+        "The raised cheeks carry the smile up to the eyes.",
         "The smile and the raised cheeks support each other.",
         "The raised cheeks make the smile look complete.",
         "The smile is matched by the raised cheeks below the eyes.",
@@ -57,6 +58,7 @@ INTERACTIONS: tuple[Interaction, ...] = (
     Interaction(("AU12", "AU04"), (), (), (
         "The smile and the lowered brows point in different directions.",
         "The lowered brows do not match the smile.",
+        "The lowered brows tell something else than the smile.",
     )),
     Interaction(("AU01", "AU04"), ("AU02",), ("sadness", "fear"), (
         "The raised inner brows and the lowered brows form a slope, while the outer brows are not raised.",
@@ -79,6 +81,7 @@ INTERACTIONS: tuple[Interaction, ...] = (
         "The raised brows, the widened eyes and the dropped jaw open the whole face.",
         "The dropped jaw, the raised brows and the raised upper eyelids are the full pattern of a startled look.",
         "The raised brows and the widened eyes above the dropped jaw open the face at once.",
+        "The raised brows, the raised upper eyelids and the dropped jaw come together as one.",
     )),
     Interaction(("AU01", "AU02", "AU05"), (), ("surprise", "fear"), (
         "The raised brows and the widened eyes give the upper face an open look.",
@@ -143,6 +146,8 @@ INTERACTIONS: tuple[Interaction, ...] = (
     Interaction(("AU25", "AU26"), (), (), (
         "The dropped jaw and the parted lips leave the mouth loose.",
         "The parted lips go along with the dropped jaw.",
+        "The parted lips and the dropped jaw belong together.",
+        "The dropped jaw takes the parted lips with it.",
     )),
     Interaction(("AU17", "AU24"), (), (), (
         "The pressed lips and the raised chin close the lower face firmly.",
@@ -151,6 +156,8 @@ INTERACTIONS: tuple[Interaction, ...] = (
     Interaction(("AU06", "AU07"), (), (), (
         "The raised cheeks and the tightened eyelids frame the eyes.",
         "The tightened eyelids and the raised cheeks act around the eyes.",
+        "The raised cheeks push against the tightened eyelids.",
+        "The tightened eyelids go along with the raised cheeks.",
     )),
     Interaction(("AU43",), (), (), (
         "The closed eyes leave the upper face with little to read.",

@@ -33,6 +33,14 @@ _SMILE = 0.3
 """Intensity 0..1 of AU12 from which a smile belies an opposite label."""
 _SHUT = 4
 """Level of AU43 from which eyes are closed."""
+_HERE = ("Here", "In this face", "In this picture", "As measured")
+_BROADLY = ("All in all", "On the whole", "By and large", "Put together")
+_LASTLY = ("In sum", "In short", "In the end", "Everything considered", "On balance")
+_ADVERBIAL = re.compile(
+    r"(?:All of|Although|As|By|Both|Each|Everything|From|In|On|Overall|Seen|So|Taken|What|Whichever|With|Without)\b"
+    r"|.*\b(?:therefore|here)\b"
+)
+"""Sentences that open with an adverbial already, or hold one that would say it twice."""
 _REGION_ORDER = ("brow", "eye", "nose", "cheek", "mouth", "chin", "jaw")
 
 
@@ -66,6 +74,13 @@ def certainty(emotions: Mapping[str, float]) -> str:
     if best - second < 0.15:
         return "close"
     return "sure" if best >= 0.8 else "likely"
+
+
+def _opened(text: str, openers: tuple[str, ...], rng: random.Random) -> str:
+    """Half of the sentences after an adverbial, so that like faces are not told in the same words."""
+    if rng.random() < 0.5 or _ADVERBIAL.match(text):
+        return text
+    return f"{rng.choice(openers)}, {text[:1].lower()}{text[1:]}"
 
 
 def _ranked(emotions: Mapping[str, float]) -> list[str]:
@@ -141,7 +156,7 @@ def _groups(
         used |= set(group.present)
         meanings = tuple((key, True, None) for key in group.present)
         meanings += tuple((key, False, None) for key in group.absent)
-        sentences.append(Said(rng.choice(group.sentences), meanings))
+        sentences.append(Said(_opened(rng.choice(group.sentences), _HERE, rng), meanings))
     return sentences
 
 
@@ -179,7 +194,7 @@ def _apt(texts: tuple[str, ...], present: Iterable[str]) -> tuple[str, ...]:
     """Those that what moves does not belie: nothing "moves" at rest, and two halves agree only where both move."""
     halves = {AUS[key].region in ("mouth", "chin", "jaw", "nose") for key in present}
     wrong = (
-        r"What moves|these signs|signs agree"
+        r"The movements of|What moves|these signs|signs agree"
         if not halves
         else r"Upper and lower"
         if len(halves) < 2
@@ -207,8 +222,8 @@ def _interpretation(
     links = _apt(links, present) + (
         verdicts.STILL if sure == "sure" and not present and leading == "neutral" else ()
     )
-    sentences.append(Said(_fill(rng.choice(links), leading, second, rng, link=True)))
-    return sentences
+    link = _fill(rng.choice(links), leading, second, rng, link=True)
+    return [*sentences, Said(_opened(link, _BROADLY, rng))]
 
 
 def _unmeasured_draft(emotions: Mapping[str, float], rng: random.Random) -> Draft:
@@ -262,7 +277,7 @@ def compose(aus: Mapping[str, AuReading], emotions: Mapping[str, float], rng: ra
     observations = _movements(present, rng) if present else [Said(rng.choice(verdicts.QUIET))]
     interpretation = _interpretation(present, absent, emotions, rng)
     template = rng.choice(kept(verdicts.CONCLUSIONS[certainty(emotions)]))
-    conclusion = Said(_fill(template, leading, second, rng))
+    conclusion = Said(_opened(_fill(template, leading, second, rng), _LASTLY, rng))
     draft = _shrink(Draft(tuple(observations), tuple(interpretation), (conclusion,)))
     denied = {au for said in interpretation for au, here, _ in said.meanings if not here}
     more = _absences(absent, leading, rng, denied)
