@@ -169,6 +169,7 @@ def served(folder: Path) -> Image.Image | None:
                 page.goto(f"{said.split()[-1]}/ui/")
                 page.set_input_files("#file", ROOT / PORTRAIT)
                 page.wait_for_selector("#result:not([hidden])")
+                page.wait_for_selector("text=Being written", state="detached")
                 page.evaluate("scrollTo(0, 0)")
                 page.screenshot(path=folder / "page.png")
                 browser.close()
