@@ -58,7 +58,7 @@ class Analyzer:
     Args:
         model: a model's name (``mien models list``), a run folder, or an opened `Reader`.
         device: ``"cpu"``; trained systems also run on ``"cuda"``, ``"cuda:1"`` … and ``"mps"``.
-        threads: threads for the nets; None takes all cores.
+        threads: threads within one net, two of which run at once; None takes half of the cores, at most 4.
         cut_off: FACS level 1..5 from which an AU counts as present (DISFA's protocol takes 2).
         precision: of a trained system: ``"fp32"``, ``"bf16"`` or ``"fp16"``; None for that of its file.
 
@@ -72,9 +72,7 @@ class Analyzer:
         cut_off: int = 1, precision: str | None = None,
     ) -> None:  # fmt: skip
         if threads is not None:
-            require_range(
-                threads, "threads", 1, _MAX_THREADS, whole=True, fix="Leave it out to use all cores"
-            )
+            require_range(threads, "threads", 1, _MAX_THREADS, whole=True, fix="Leave it out")
             threads = int(threads)
         check_cut_off(cut_off)
         if not isinstance(model, str | Path) and (device != "cpu" or precision is not None):

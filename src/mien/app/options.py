@@ -12,7 +12,7 @@ ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="Name of a model (see `mien models list`) or a run folder.")
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option(help="Threads for the nets.", show_default="all cores", min=1)
+    int | None, typer.Option(help="Threads for the nets.", show_default="half of the cores, at most 4", min=1)
 ]
 DeviceOption = Annotated[
     str,

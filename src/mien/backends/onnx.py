@@ -36,6 +36,7 @@ from mien.core.paths import pocket_weights
 from mien.dialogue.read.au_arrays import read_array, slots
 from mien.dialogue.read.cot import read_explanation
 from mien.dialogue.say.questions import classify_question
+from mien.face.nets import thread_count
 from mien.metrics.calibration import softmax
 from mien.models.pocket.inputs import HIDDEN_REGIONS, SIDED, TOLD_SIDES, batch_inputs, grey_inputs
 from mien.models.pocket.prompt import ANSWER_END, TOLD_ROWS, prompt
@@ -82,7 +83,7 @@ class PocketReader(AnswersByAsking):
 
     Args:
         folder: an exported model.
-        threads: ONNX Runtime threads; None lets it choose.
+        threads: within one operator; None takes half of the cores, at most 4.
     """
 
     name = "pocket"
@@ -126,8 +127,7 @@ class PocketReader(AnswersByAsking):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        if self.threads is not None:
-            options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = thread_count(self.threads)
         options.log_severity_level = 3
         # Idle threads would otherwise spin: on two cores that doubled the processor time of a camera's frame.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -166,7 +166,7 @@ class FaceTracker:
         seen = [track.face for track in self._tracks if not track.lost]
         new = [
             face
-            for face in self.finder.detect(frame.image, tiles=tiles)
+            for face in self.finder.detect(frame.image, tiles, seen)
             if all(box_overlap(face.box, other.box) <= _SAME_PLACE for other in seen)
         ]
         for face in self._come_back(new, frame):

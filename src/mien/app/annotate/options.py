@@ -56,7 +56,7 @@ class Job:
     timeout: Annotated[float, typer.Option(help="Longest silence of the server in seconds.", min=0.1)] = 120.0
     stream: Annotated[bool, typer.Option("--stream", help="Read replies in pieces (slow models).")] = False
     threads: Annotated[
-        int | None, typer.Option(help="Threads for measuring faces (default: all cores).", min=1)
+        int | None, typer.Option(help="Threads for measuring faces (default: half of the cores).", min=1)
     ] = None
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = (
         False
