@@ -85,3 +85,11 @@ def test_a_second_replace_is_seen(text: str) -> None:
 def test_a_second_level_is_seen(text: str) -> None:
     assert FIVES.search(text) and fives(ast.parse(text))
     assert not fives(ast.parse("x = 5 + y; level == 3; n > 2"))
+
+
+def test_nets_are_opened_in_one_place() -> None:
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "src").rglob("*.py")}
+    opening = re.compile(r"\b(?:onnxruntime\.InferenceSession|SessionOptions)\(")
+    assert [name for name, text in texts.items() if opening.search(text)] == [
+        "src/mien/face/onnx_sessions.py"
+    ]

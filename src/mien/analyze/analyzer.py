@@ -30,6 +30,7 @@ from mien.dialogue.read.claims import read_claims, withhold
 from mien.face.decode.clips import middle
 from mien.face.decode.part import WHOLE, Part
 from mien.face.finder import FaceFinder
+from mien.face.onnx_sessions import front_end_device
 from mien.face.quality import judge
 from mien.metrics.faithfulness import audit
 from mien.models.composite.frames import central_evidence, clip_evidence
@@ -57,7 +58,7 @@ class Analyzer:
 
     Args:
         model: a model's name (``mien models list``), a run folder, or an opened `Reader`.
-        device: ``"cpu"``; trained systems also run on ``"cuda"``, ``"cuda:1"`` … and ``"mps"``.
+        device: see `mien.backends.base.open_reader`. Faces are found there too, where the installed ONNX Runtime can.
         threads: threads within one net, two of which run at once; None takes half of the cores, at most 4.
         cut_off: FACS level 1..5 from which an AU counts as present (DISFA's protocol takes 2).
         precision: of a trained system: ``"fp32"``, ``"bf16"`` or ``"fp16"``; None for that of its file.
@@ -91,7 +92,9 @@ class Analyzer:
             load_model(model, threads, device, precision) if isinstance(model, str | Path) else model
         )
         self.cut_off = int(cut_off)
-        self.source = FaceSource(FaceFinder(threads=threads), self.reader.crop_size)
+        self.source = FaceSource(
+            FaceFinder(threads=threads, device=front_end_device(device)), self.reader.crop_size
+        )
 
     def analyze(
         self, sources: Sources, cropped: bool = False, explain: bool = False, landmarks_only: bool = False,

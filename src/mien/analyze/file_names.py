@@ -25,12 +25,19 @@ def file_stems(names: Iterable[str]) -> dict[str, str]:
     It would not do where Windows does not allow it, or where two are alike but for case or the Unicode form of
     letters, which macOS and Windows take for one file.
     """
-    cleaned = {name: _clean(PurePath(name).stem) for name in names}
-    alike = Counter(_key(stem) for stem in cleaned.values())
+    own = {name: _stem(name) for name in names}
+    cleaned = {name: _clean(stem) for name, stem in own.items()}
+    alike = Counter(map(_key, cleaned.values()))
     return {
-        name: stem if stem == PurePath(name).stem and alike[_key(stem)] == 1 else _hashed(stem, name)
+        name: stem if stem == own[name] and alike[_key(stem)] == 1 else _hashed(stem, name)
         for name, stem in cleaned.items()
     }
+
+
+def _stem(name: str) -> str:
+    """As `PurePath.stem`, of which a million take five seconds more."""
+    base = os.path.basename(name.rstrip("/"))
+    return base if base.endswith(".") else os.path.splitext(base)[0]
 
 
 def part_stem(stem: str, item: str, source: str) -> str:
@@ -43,7 +50,7 @@ def _hashed(stem: str, name: str) -> str:
 
 
 def _key(stem: str) -> str:
-    return unicodedata.normalize("NFC", stem).casefold()
+    return (stem if stem.isascii() else unicodedata.normalize("NFC", stem)).casefold()
 
 
 def _clean(stem: str) -> str:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Protocol
@@ -50,31 +50,39 @@ _PROBED = 100
 """Videos whose length is asked beforehand, for the time left."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Todo:
     """What a run is to read."""
 
     items: list[_Item]
     """Those of its shard."""
     inputs: list[str]
-    """Paths of all."""
+    """Names of all."""
     photos_only: bool
     part: Part
     """Of videos."""
     passed_over: dict[str, str]
 
+    @cached_property
+    def stems(self) -> dict[str, str]:
+        """Items -> names of their pictures and tables, without suffix; asked for when one is written."""
+        stems = file_stems(self.inputs)
+        return {item.source.name: stems[item.source.name] for item in self.items}
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass
 class _Item:
     source: Source
     place: int
     """In the list of all items, shards included."""
     block: int
     """Items that may be read together, and are in one shard: numbers depend a little on what is read together."""
-    stamp: str
-    """What tells that the file is the same as before."""
-    stem: str
-    """Name of its pictures, without suffix."""
+
+    @cached_property
+    def stamp(self) -> str:
+        """What tells that the file is the same as before; taken before it is read."""
+        data = self.source.payload
+        return sha256(data).hexdigest() if isinstance(data, bytes) else stamp(str(data))
 
 
 class Watch(Protocol):
@@ -107,11 +115,10 @@ def run_job(options: JobOptions, watch: Watch, analyzer: Analyzer | None = None)
     with folder:
         analyzer, record = analyzer or _opened(options), RunRecord.start(options.resolved())
         folder.journal.check_settings(options.measuring(_identity(analyzer.reader, options.model)))
-        _analyse(options, folder, todo.items, analyzer, watch)
+        _analyse(options, folder, todo, analyzer, watch)
         contents = _contents(options, analyzer.reader, todo.photos_only)
         folder.journal.set_meta("contents", json.dumps(asdict(contents) | {_PASSED_OVER: todo.passed_over}))
-        stems = {item.source.name: item.stem for item in todo.items}
-        return compose(options, folder, stems, contents, record, todo.passed_over)
+        return compose(options, folder, todo.stems, contents, record, todo.passed_over)
 
 
 def stream_job(options: JobOptions, file: IO[bytes], watch: Watch) -> Summary:
@@ -281,14 +288,12 @@ def _todo(options: JobOptions) -> _Todo:
 
 
 def _plan(options: JobOptions, passed_over: dict[Path, str]) -> list[_Item]:
-    own = Path(
-        os.path.realpath(options.out / "overlay")
-    )  # of links that point at each other it makes no error
+    # Of links that point at each other it makes no error.
+    ours = _Inside(os.path.realpath(options.out / "overlay"))
     sources: dict[str, Source] = {}
     given = [sys.stdin.buffer if one == "-" else one for one in options.inputs]
     for source in expand(given, passed_over):
-        place = source.payload if isinstance(source.payload, Path) else ""
-        if own not in Path(os.path.realpath(place)).parents:
+        if not (isinstance(source.payload, str) and ours.holds(source.payload)):
             sources.setdefault(source.name, source)
     if not sources:
         raise BadInput(
@@ -296,20 +301,32 @@ def _plan(options: JobOptions, passed_over: dict[Path, str]) -> list[_Item]:
             expected="pictures, videos or landmark files, or folders of pictures and videos",
             fix="Check the paths",
         )
-    stems = file_stems(sources)
     listed, blocks = list(sources.values()), _blocks(list(sources.values()), options.batch_size)
+    ends = [one != other for one, other in zip(blocks, [*blocks[1:], -1], strict=True)]
     return [
-        _Item(
-            replace(source, closes=blocks[place + 1 : place + 2] != [blocks[place]]), place, blocks[place],
-            _stamp(source), stems[source.name],
-        )
-        for place, source in enumerate(listed)
-    ]  # fmt: skip
+        _Item(replace(source, closes=True) if last else source, place, block)
+        for place, (source, block, last) in enumerate(zip(listed, blocks, ends, strict=True))
+    ]
 
 
-def _stamp(source: Source) -> str:
-    data = source.payload
-    return sha256(data).hexdigest() if isinstance(data, bytes) else stamp(str(data))
+class _Inside:
+    """Tells files below a folder from others; links are followed, and each folder is asked about once."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder, self._known, self._there = folder, dict[str, bool](), os.path.isdir(folder)
+
+    def holds(self, path: str) -> bool:
+        if not self._there:
+            return False
+        if os.path.islink(path):
+            return self._below(os.path.dirname(os.path.realpath(path)))
+        parent = os.path.dirname(path)
+        if parent not in self._known:
+            self._known[parent] = self._below(os.path.realpath(parent))
+        return self._known[parent]
+
+    def _below(self, folder: str) -> bool:
+        return folder == self._folder or folder.startswith(os.path.join(self._folder, ""))
 
 
 def _blocks(sources: Sequence[Source], size: int) -> list[int]:
@@ -327,10 +344,8 @@ def _blocks(sources: Sequence[Source], size: int) -> list[int]:
 # -- work ----------------------------------------------------------------------------------------------
 
 
-def _analyse(
-    options: JobOptions, folder: RunFolder, items: Sequence[_Item], analyzer: Analyzer, watch: Watch
-) -> None:
-    journal = folder.journal
+def _analyse(options: JobOptions, folder: RunFolder, todo: _Todo, analyzer: Analyzer, watch: Watch) -> None:
+    journal, items = folder.journal, todo.items
     journal.forget_unfinished()
     finished = journal.entries()
     waiting = {
@@ -347,7 +362,7 @@ def _analyse(
     overlays = folder.own_folder("overlay/") if options.overlay else options.out
     failing: set[str] = set()
     frames = Counter[str]()
-    stems = {name: item.stem for name, item in waiting.items()}
+    stems = todo.stems if options.overlay else {}
     with closing(groups), Pictures(overlays, stems, drawing, builder) as pictures:
         for group in groups:
             results, rows = [], list[Row]()
@@ -365,7 +380,7 @@ def _groups(
     options: JobOptions, analyzer: Analyzer, items: Sequence[_Item]
 ) -> Generator[list[AnalysedFrame]]:
     return analyzer.analyze_groups(
-        [item.source for item in items],
+        (item.source for item in items if item.stamp),  # the stamp is taken now, before the file is read
         cropped=options.cropped, explain=options.explain, landmarks_only=options.landmarks_only,
         batch_size=options.batch_size, smooth=options.smooth, part=options.part,
         keep_images=(options.overlay or options.report) and not options.landmarks_only,
@@ -416,7 +431,7 @@ def _expected_frames(items: Sequence[_Item], part: Part) -> int:
     total, probed = 0, 0
     for item in items:
         frames = 1
-        if item.source.kind == "video" and isinstance(item.source.payload, Path) and probed < _PROBED:
+        if item.source.kind == "video" and isinstance(item.source.payload, str) and probed < _PROBED:
             probed += 1
             about = attempt(partial(probe, str(item.source.payload)), item.source.name)
             if not isinstance(about, MienError):  # else the analysis will report it

@@ -15,7 +15,15 @@ import numpy.typing as npt
 from PIL import Image as pillow
 
 from mien.core.errors import BadInput, MienError
-from mien.face.decode.images import ImageSource, is_address, kind_of_bytes, list_media, media_kind
+from mien.face.decode.images import (
+    USUAL_PICTURES,
+    ImageSource,
+    is_address,
+    kind_of_bytes,
+    list_media,
+    media_kind,
+    suffix_of,
+)  # fmt: skip
 from mien.face.decode.moving import may_move, moving_kind
 from mien.face.landmark_files import LANDMARK_SUFFIXES
 
@@ -154,15 +162,21 @@ def on_disk(source: Source) -> Iterator[Source]:
             raise type(error)(got=got, expected=expected, fix=fix) from error
 
 
-def shown_path(path: Path) -> str:
+def shown_path(path: str | Path) -> str:
     """A path as text that can be stored, also where its name is not UTF-8."""
-    return str(path).encode(errors="backslashreplace").decode()
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace").decode()
+    return text
 
 
-def _from_path(path: Path) -> Source:
+def _from_path(path: str) -> Source:
     name = shown_path(path)
-    if path.suffix.lower() in LANDMARK_SUFFIXES:
+    usual = path.endswith(USUAL_PICTURES)
+    if not usual and suffix_of(path) in LANDMARK_SUFFIXES:
         return Source(name, "landmarks", path)
     # A file of no known kind is opened as a picture, whose reader says what is wrong with it.
-    kind = media_kind(path) or "image"
+    kind = "image" if usual else media_kind(path) or "image"
     return Source(name, "video" if kind == "image" and moving_kind(path) else kind, path)

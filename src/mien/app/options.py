@@ -17,7 +17,7 @@ ThreadsOption = Annotated[
 DeviceOption = Annotated[
     str,
     typer.Option(
-        help="Where a trained system runs: cpu, cuda, cuda:1, mps. The embedded model knows cpu only."
+        help="Where the nets run: cpu, cuda, cuda:1, auto; the embedded model's also coreml, dml, a trained one's mps."
     ),
 ]
 PrecisionOption = Annotated[

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, cast, runtime_checkable
 from mien.backends import DEFAULT_MODEL
 from mien.core.errors import BadConfig, require
 from mien.core.nouns import Answer, Evidence, Explanation, FaceResult, Region, Turn
+from mien.face.onnx_sessions import providers_for
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -161,8 +162,8 @@ def open_reader(
     Args:
         name_or_dir: a key of `READERS`, or the path of a model folder with one of `FOLDER_FILES`.
         threads: CPU threads; None leaves the choice to the reader.
-        device: ``"cpu"``; trained systems also run on ``"cuda"``, ``"cuda:1"`` … and ``"mps"``, or with their decoder
-            in a vLLM server at ``"http://host:8000/v1"``.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` … or ``"auto"``; of the embedded model also ``"coreml"`` and
+            ``"dml"``; of trained systems ``"mps"``, or a vLLM server for their decoder, ``"http://host:8000/v1"``.
         precision: of a trained system: ``"fp32"``, ``"bf16"`` or ``"fp16"``; None for that of its file.
 
     Raises:
@@ -190,10 +191,11 @@ def open_reader(
     opened = cast(Callable[..., Reader], getattr(import_module(module), factory))
     if module in _NEEDS:
         return opened(folder=folder, threads=threads, device=device, precision=precision)
-    if device != "cpu" or precision is not None:
+    if precision is not None:
         raise BadConfig(
-            got=f"device {device!r}, precision {precision!r} for model {name_or_dir!r}",
-            expected="device 'cpu' and no precision: only trained systems run on other devices",
-            fix="Leave them out, or pass the folder of a trained system",
+            got=f"precision {precision!r} for model {name_or_dir!r}",
+            expected="no precision: only trained systems run in another",
+            fix="Leave it out, or pass the folder of a trained system",
         )
-    return opened(folder=folder, threads=threads)
+    providers_for(device)
+    return opened(folder=folder, threads=threads, device=device)

@@ -36,7 +36,7 @@ from mien.core.paths import pocket_weights
 from mien.dialogue.read.au_arrays import read_array, slots
 from mien.dialogue.read.cot import read_explanation
 from mien.dialogue.say.questions import classify_question
-from mien.face.nets import thread_count
+from mien.face.onnx_sessions import open_session
 from mien.metrics.calibration import softmax
 from mien.models.pocket.inputs import HIDDEN_REGIONS, SIDED, TOLD_SIDES, batch_inputs, grey_inputs
 from mien.models.pocket.prompt import ANSWER_END, TOLD_ROWS, prompt
@@ -53,13 +53,13 @@ _BATCH = 32
 _T = TypeVar("_T")
 
 
-def open_pocket(folder: Path | None = None, threads: int | None = None) -> PocketReader:
+def open_pocket(folder: Path | None = None, threads: int | None = None, device: str = "cpu") -> PocketReader:
     """The embedded model, or another of its kind in `folder`.
 
     Raises:
         MissingWeights: a file is absent, differs from its checksum, or does not give numbers.
     """
-    reader = PocketReader(folder or pocket_weights(), threads)
+    reader = PocketReader(folder or pocket_weights(), threads, device)
     if folder is not None:
         reader.try_out()
     return reader
@@ -84,6 +84,7 @@ class PocketReader(AnswersByAsking):
     Args:
         folder: an exported model.
         threads: within one operator; None takes half of the cores, at most 4.
+        device: see `mien.face.onnx_sessions.providers_for`.
     """
 
     name = "pocket"
@@ -91,8 +92,8 @@ class PocketReader(AnswersByAsking):
     sides = TOLD_SIDES
     grounded = True
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
-        self.folder, self.threads = folder, threads
+    def __init__(self, folder: Path, threads: int | None = None, device: str = "cpu") -> None:
+        self.folder, self.threads, self.device = folder, threads, device
         self.bundle = verify_bundle(folder)
         self.crop_size: int = self.bundle["crop_size"]
         self.second_tries = 0
@@ -124,15 +125,7 @@ class PocketReader(AnswersByAsking):
     # ---- the nets
 
     def _session(self, name: str) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = thread_count(self.threads)
-        options.log_severity_level = 3
-        # Idle threads would otherwise spin: on two cores that doubled the processor time of a camera's frame.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = str(self.folder / name)
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return open_session(self.folder / name, self.threads, self.device)
 
     @cached_property
     def _evidence(self) -> Any:

@@ -213,6 +213,6 @@ def _au_list(result: FaceResult) -> Answer:
     return Answer("\n".join(lines) or "No Action Unit is present.", "answered", labels=labels)
 
 
-def open_rules(folder: Path | None = None, threads: int | None = None) -> RulesReader:
-    """The rules reader; it has no weights and needs no threads, so both arguments are without effect."""
+def open_rules(folder: Path | None = None, threads: int | None = None, device: str = "cpu") -> RulesReader:
+    """The rules reader; it has no nets, so all arguments are without effect."""
     return RulesReader()

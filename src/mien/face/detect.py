@@ -173,7 +173,8 @@ class FaceDetector:
     """Face detector for images of any size.
 
     Args:
-        threads: CPU threads; None takes the machine's cores, at most 4.
+        threads: CPU threads; None takes half of the cores, at most 4.
+        device: see `mien.face.onnx_sessions.providers_for`.
         min_score: candidates below this score (0..1) are not looked at again.
         min_face: the smallest face to look for, side of the box in px.
         max_tiles: bound on the tiles of one image. 4000 x 3000 px take 51 tiles and give faces from about 58 px;
@@ -183,14 +184,19 @@ class FaceDetector:
     """
 
     def __init__(
-        self, threads: int | None = None, min_score: float = 0.4, min_face: float = 20.0, max_tiles: int = 96
+        self,
+        threads: int | None = None,
+        min_score: float = 0.4,
+        min_face: float = 20.0,
+        max_tiles: int = 96,
+        device: str = "cpu",
     ) -> None:
         if not 0.0 < min_score <= 1.0 or min_face <= 0 or max_tiles < 0:
             raise BadConfig(
                 got=f"min_score={min_score}, min_face={min_face}, max_tiles={max_tiles}",
                 expected="min_score in (0, 1], min_face > 0 and max_tiles >= 0",
             )
-        self.threads = threads
+        self.threads, self.device = threads, device
         self.min_score = min_score
         self.min_face = min_face
         self.max_tiles = max_tiles
@@ -226,7 +232,7 @@ class FaceDetector:
     def _search(self, net: _Net, image: NDArray[np.uint8], windows: list[_Window]) -> Array:
         """Rows (box, keypoints, score, trust) in px of the image from a batch of windows."""
         crops = np.stack([_cut(image, window, net.side) for window in windows])
-        scores, boxes = run_net(open_net(net.file, self.threads), crops)
+        scores, boxes = run_net(open_net(net.file, self.threads, device=self.device), crops)
         found = [np.zeros((0, 18), dtype=np.float32)]
         for window, score, box in zip(windows, scores, boxes, strict=True):
             rows = _average_overlapping(_decode(net, score, box, self.min_score))
@@ -282,7 +288,7 @@ class FaceDetector:
         for start in range(0, len(boxes), _BATCH):
             windows = [self._around(box, zoom) for box in boxes[start : start + _BATCH]]
             crops = np.stack([_cut(image, window, net.side) for window in windows])
-            outputs = zip(*run_net(open_net(net.file, self.threads), crops), strict=True)
+            outputs = zip(*run_net(open_net(net.file, self.threads, device=self.device), crops), strict=True)
             for number, (window, (logits, raw)) in enumerate(zip(windows, outputs, strict=True), start):
                 seen = _decode(net, logits, raw, _FAINT)
                 origin = np.array([window.x, window.y] * 2, dtype=np.float32)
@@ -302,7 +308,7 @@ class FaceDetector:
         middle = np.array([low, low, high, high], dtype=np.float32)
         scores = np.zeros(len(crops), dtype=np.float32)
         for number, (logits, raw) in enumerate(
-            zip(*run_net(open_net(net.file, self.threads), crops), strict=True)
+            zip(*run_net(open_net(net.file, self.threads, device=self.device), crops), strict=True)
         ):
             seen = _decode(net, logits, raw, _FAINT)
             scores[number] = seen[_overlaps(middle, seen)[0] > _MERGE_IOU, -1].max(initial=0.0)

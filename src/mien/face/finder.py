@@ -72,19 +72,22 @@ class FaceFinder:
     """Faces of photos, face crops and given landmarks.
 
     Args:
-        threads: CPU threads of the nets; None takes the machine's cores, at most 4.
+        threads: CPU threads of the nets; None takes half of the cores, at most 4.
+        device: of the nets, see `mien.face.onnx_sessions.providers_for`.
         max_faces: at most this many faces per picture, the largest ones.
         min_presence: 0..1; the mesh's belief below which a candidate is no face.
     """
 
-    def __init__(self, threads: int | None = None, max_faces: int = 100, min_presence: float = 0.5) -> None:
+    def __init__(
+        self, threads: int | None = None, max_faces: int = 100, min_presence: float = 0.5, device: str = "cpu"
+    ) -> None:
         if max_faces < 1 or not 0.0 < min_presence <= 1.0:
             raise BadConfig(
                 got=f"max_faces={max_faces}, min_presence={min_presence}",
                 expected="max_faces >= 1 and min_presence in (0, 1]",
             )
-        self.detector = FaceDetector(threads)
-        self.mesh = FaceMesh(threads)
+        self.detector = FaceDetector(threads, device=device)
+        self.mesh = FaceMesh(threads, device)
         self.max_faces = max_faces
         self.min_presence = min_presence
 

@@ -140,11 +140,12 @@ class FaceMesh:
     """Landmarks for squares of an image.
 
     Args:
-        threads: CPU threads; None takes the machine's cores, at most 4.
+        threads: CPU threads; None takes half of the cores, at most 4.
+        device: see `mien.face.onnx_sessions.providers_for`.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads
+    def __init__(self, threads: int | None = None, device: str = "cpu") -> None:
+        self.threads, self.device = threads, device
 
     def landmarks(self, image: NDArray[np.uint8], rois: list[Roi], retry: bool = True) -> list[MeshResult]:
         """The mesh of every square, in the order given.
@@ -169,7 +170,7 @@ class FaceMesh:
         results = []
         for start in range(0, len(crops), _BATCH):
             batch = np.stack(crops[start : start + _BATCH])
-            points, presence = run_net(open_net("face_mesh.onnx", self.threads), batch)
+            points, presence = run_net(open_net("face_mesh.onnx", self.threads, device=self.device), batch)
             for row, sure, roi in zip(points, presence, rois[start : start + _BATCH], strict=True):
                 results.append(MeshResult(_project(row, roi), float(sure)))
         return results

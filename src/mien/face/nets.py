@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,17 +15,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.core.errors import BadConfig, MissingWeights
+from mien.core.errors import MissingWeights
+from mien.face.onnx_sessions import open_session, thread_count
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["WEIGHTS", "open_net", "read_manifest", "run_net", "thread_count"]
+__all__ = ["WEIGHTS", "open_net", "read_manifest", "run_net"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 _REPAIR = "Reinstall mien, or run tools/convert_mediapipe.py to write the file again"
-# The nets are small: beyond this many threads, handing work around costs more than it saves.
-_MOST_THREADS = 4
 
 
 def read_manifest(folder: Path = WEIGHTS) -> dict[str, Any]:
@@ -68,48 +66,23 @@ def _checked_bytes(name: str, folder: Path) -> bytes:
     return data
 
 
-def thread_count(threads: int | None) -> int:
-    """Threads within one operator; by default half of the cores, at most 4.
-
-    Faces of the next pictures are found while these are read, so two nets run at once. Measured on two cores: one
-    thread each is as fast as two, for photos, clips and camera frames, with 30 % less processor time.
-
-    Raises:
-        BadConfig: a number below 1.
-    """
-    if threads is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(max(cores // 2, 1), _MOST_THREADS)
-    if threads < 1:
-        raise BadConfig(
-            got=f"threads={threads}", expected="a whole number >= 1, or None", fix="Leave threads out"
-        )
-    return threads
-
-
 @cache
-def _session(name: str, threads: int, folder: Path) -> InferenceSession:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Idle threads would otherwise spin and take the core from decoding and drawing.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    data = _checked_bytes(name, folder)
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+def _session(name: str, threads: int, folder: Path, device: str) -> InferenceSession:
+    return open_session(_checked_bytes(name, folder), threads, device)
 
 
-def open_net(name: str, threads: int | None = None, folder: Path = WEIGHTS) -> InferenceSession:
+def open_net(
+    name: str, threads: int | None = None, folder: Path = WEIGHTS, device: str = "cpu"
+) -> InferenceSession:
     """A session for one file of ``weights/``; the same arguments give the same session.
 
     Args:
         name: file name, e.g. ``"face_mesh.onnx"``.
         threads: CPU threads within one operator; None takes half of the cores, at most 4.
         folder: where the file and its manifest lie.
+        device: see `mien.face.onnx_sessions.providers_for`.
     """
-    return _session(name, thread_count(threads), folder)
+    return _session(name, thread_count(threads), folder, device)
 
 
 def run_net(session: InferenceSession, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

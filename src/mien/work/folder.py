@@ -176,12 +176,17 @@ class RunFolder:
         self.journal.set_meta("state", "complete")
 
 
+_PICTURES = (".jpg", ".jpeg", ".png")
+"""No run writes such a file over an input."""
+
+
 def _check_inputs(out: Path, names: Sequence[str], inputs: Iterable[str]) -> None:
     outputs = {os.path.realpath(out / name) for name in names}
     files = {os.path.basename(name) for name in outputs}
     for item in inputs:
-        real = os.path.realpath(item)
-        if os.path.basename(real) in files and real in outputs:
+        # To ask where each of a million really lies takes a minute.
+        suspect = os.path.basename(item) in files or (not item.endswith(_PICTURES) and os.path.islink(item))
+        if suspect and os.path.realpath(item) in outputs:
             raise BadConfig(
                 got=f"{item} to read, which the run would write over",
                 expected="an --out in which no input has the name of an output",

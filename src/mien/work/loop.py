@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import traceback
 from collections import deque
@@ -169,7 +170,7 @@ def stamp(path: str | Path) -> str:
     modification time are seen (on POSIX; Windows keeps no such time).
     """
     try:
-        status = Path(path).stat()
+        status = os.stat(path)
     except (OSError, ValueError):
         return "absent"
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Literal
 
@@ -32,6 +33,7 @@ __all__ = [
     "FAULTS",
     "LIMITS",
     "MIN_SIDE",
+    "USUAL_PICTURES",
     "ImageLimits",
     "ImageSource",
     "decode_here",
@@ -381,21 +383,25 @@ def _from_array(array: npt.NDArray[np.generic], limits: ImageLimits) -> Image:
     return np.ascontiguousarray(pixels)
 
 
+def suffix_of(path: str | Path) -> str:
+    """The suffix in lower case, with its dot."""
+    return os.path.splitext(path)[1].lower()
+
+
 def media_kind(path: str | Path) -> Literal["image", "video"] | None:
     """Tell a picture from a video, by the name's suffix, else by the first bytes; None for anything else.
 
     Only regular files are opened: a named pipe would wait for ever.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix in PICTURE_SUFFIXES or suffix in _RAW_SUFFIXES:
         return "image"
     if suffix in VIDEO_SUFFIXES:
         return "video"
     try:
-        if suffix in _AUDIO_SUFFIXES or not stat.S_ISREG(path.stat().st_mode):
+        if suffix in _AUDIO_SUFFIXES or not stat.S_ISREG(os.stat(path).st_mode):
             return None
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             head = file.read(16)
     except (OSError, ValueError):
         return None
@@ -417,7 +423,7 @@ def kind_of_bytes(head: bytes) -> Literal["image", "video"] | None:
     )
 
 
-def list_media(paths: Iterable[str | Path], skipped: dict[Path, str] | None = None) -> list[Path]:
+def list_media(paths: Iterable[str | Path], skipped: dict[Path, str] | None = None) -> list[str]:
     """Expand folders to the pictures and videos in them, and patterns (``pics/*.jpg``) to what they match.
 
     Files that are named outright are kept whatever they are, so that their error is reported; folders are
@@ -429,14 +435,13 @@ def list_media(paths: Iterable[str | Path], skipped: dict[Path, str] | None = No
         skipped: where given, what was passed over in folders is written here, with the reason.
 
     Returns:
-        Paths in the order given, each once.
+        Paths in the order given, each once; as text, of which a million take a quarter of a gigabyte less.
     """
     passed = {} if skipped is None else skipped
-    found: dict[Path, None] = {}
+    found: dict[str, None] = {}
     for given in paths:
         for path in _matches(Path(given)):
-            for item in _walk(path, passed) if os.path.isdir(path) else (path,):
-                found.setdefault(item)
+            found.update(dict.fromkeys(_walk(path, passed) if os.path.isdir(path) else (str(path),)))
     return list(found)
 
 
@@ -455,24 +460,44 @@ def _matches(given: Path) -> list[Path]:
     return [Path(name) for name in sorted(glob.glob(pattern, recursive=True))] or [given]
 
 
-def _walk(folder: Path, skipped: dict[Path, str]) -> Iterator[Path]:
-    def unlisted(error: OSError) -> None:
-        skipped[Path(error.filename)] = f"a folder that cannot be listed ({error.strerror})"
+def _walk(folder: Path, skipped: dict[Path, str]) -> Iterator[str]:
+    waiting = [str(folder)]
+    while waiting:
+        parent = waiting.pop()
+        try:
+            with os.scandir(parent) as listing:
+                entries = sorted((one for one in listing if one.name[:1] != "."), key=_name)
+        except OSError as error:
+            skipped[Path(parent)] = f"a folder that cannot be listed ({error.strerror})"
+            continue
+        below = []
+        for entry in entries:
+            path = entry.name if parent == "." else entry.path
+            if _is_file(entry):
+                if path.endswith(USUAL_PICTURES) or media_kind(path) is not None:
+                    yield path
+            elif entry.is_dir(follow_symlinks=False):
+                below.append(path)
+            elif reason := _unreadable(Path(path)):
+                skipped[Path(path)] = reason
+        waiting += reversed(below)
 
-    for parent, folders, files in os.walk(folder, onerror=unlisted):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(parent, name)
-            if name.startswith("."):
-                continue
-            if reason := _unreadable(path):
-                skipped[path] = reason
-            elif media_kind(path) is not None:
-                yield path
+
+_name = attrgetter("name")
+USUAL_PICTURES = (".jpg", ".jpeg", ".png")
+"""Asked first, since they make up long lists."""
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a regular file; the listing tells, unless it is a link."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _unreadable(path: Path) -> str | None:
-    """Why a path must not be opened; None for regular files and for what is gone by now."""
+    """Why a path must not be opened; None for regular files, links to folders and what is gone by now."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -480,4 +505,5 @@ def _unreadable(path: Path) -> str | None:
     except (OSError, ValueError) as error:
         return f"{getattr(error, 'strerror', None) or error}"
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-    return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "no regular file")
+    plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return None if plain else kinds.get(stat.S_IFMT(mode), "no regular file")

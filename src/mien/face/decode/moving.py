@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ __all__ = ["VideoFrame", "may_move", "moving_frames", "moving_kind"]
 _AVIF_BRANDS = (b"avis", b"avif", b"mif1", b"msf1")
 _WEBP_ANIMATION = 2
 _HEADS = (b"GIF8", b"\x89PNG", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+"""A named pipe would wait for ever."""
 _UNTIMED = 100.0
 """Milliseconds that a frame stands whose delay is 0, as browsers show it."""
 _MOST_TICKS = 100
@@ -46,9 +49,7 @@ def moving_kind(path: str | Path) -> Literal["frames", "pages"] | None:
     Only its head is read, and no pixel decoded.
     """
     try:
-        with open(path, "rb") as file:
-            head = file.read(32)
-        if not may_move(head):
+        if not may_move(_head(path)):
             return None
         with opened_picture(path) as opened:
             try:
@@ -58,6 +59,15 @@ def moving_kind(path: str | Path) -> Literal["frames", "pages"] | None:
             return None if not several else "pages" if opened.format == "TIFF" else "frames"
     except (OSError, ValueError, BadInput):
         return None
+
+
+def _head(path: str | Path) -> bytes:
+    """The first 32 bytes, in as few calls as there can be: a listing asks for those of every picture."""
+    file = os.open(path, _READ)
+    try:
+        return os.read(file, 32)
+    finally:
+        os.close(file)
 
 
 def may_move(head: bytes) -> bool:

@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 from mien.core.errors import BadConfig, MissingWeights, reason_of, require
 from mien.core.nouns import FloatArray, Image
 from mien.core.objects import read_json
+from mien.face.onnx_sessions import open_session
 from mien.layers.facexformer import SHAPES, FaceEvidence, FaceXFormer, prepare_faces
 from mien.layers.landmark_prior import PRIOR_SIZE, PRIOR_WIDTH, prior_input
 from mien.models.formats.checkpoints import read_checkpoint
@@ -190,15 +191,11 @@ def _scales_itself(path: Path) -> bool:
 
 
 def _open_session(path: Path, threads: int) -> InferenceSession:
-    import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # It runs beside towers and decoder: on their card, where this ONNX Runtime has one.
+        return open_session(path, threads, "auto")
     except (failures.Fail, failures.InvalidGraph, failures.InvalidProtobuf, failures.NotImplemented) as error:
         raise _damaged(path, "landmarks", f"no usable graph ({reason_of(error)})") from error
 
