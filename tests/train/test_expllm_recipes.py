@@ -171,6 +171,7 @@ def test_figures_of_paper_and_code(name: str) -> None:
     assert [stage.epochs for key, stage in system.stages.items() if key.startswith("stage2")] == [60, 40]
 
 
+@pytest.mark.slow
 def test_the_code_s_second_stage_goes_on_from_its_first(
     released: Path, backbones: list[str], tmp_path: Path
 ) -> None:

@@ -316,6 +316,7 @@ class KilledOnce(TrainerCallback):
         self.first = state.global_step + 1
 
 
+@pytest.mark.slow
 def test_killed_after_every_second_step_what_is_drawn_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """Order, words, balance and changed crops are drawn in each epoch of 4 steps, and kills fall anywhere in it."""
     faces, system = faces_of(), open_system("expllm")

@@ -91,7 +91,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "name", [*SYSTEMS, "llava-1.5", *(pytest.param(name, marks=pytest.mark.slow) for name in RATES)]
+    "name", [*SYSTEMS, *(pytest.param(name, marks=pytest.mark.slow) for name in ("llava-1.5", *RATES))]
 )
 def test_eight_faces_are_learnt_and_told_apart(name: str, tmp_path: Path) -> None:
     faces, system, task = eight(), open_system(name), TASKS[name]

@@ -60,7 +60,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize(
+    "system",
+    ["facephi", *(pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS if name != "facephi")],
+)
 def test_killed_and_resumed_ends_with_the_same_bytes(
     system: str, tiny_data: Path, tiny_renders: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_answers_follow_the_face_after_the_reward_and_not_after_that_of_other_fa
     assert np.mean(told[-10:]) > np.mean(other[-10:]) + 0.15
 
 
+@pytest.mark.slow
 def test_a_killed_stage_ends_with_the_same_bytes(spoken, faces, tmp_path, monkeypatch):
     short = replace(STAGE, epochs=2.0)
     whole, wanted = rewarded(spoken, faces, tmp_path / "whole", short, save_steps=3)
