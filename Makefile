@@ -4,6 +4,7 @@
 # make check   style, types and import walls
 # make docs    the site in site/
 # make bench   measure; every script in benchmarks/ prints its figures
+# make reproduce-small   the papers' claims in a small world: pairs of runs in runs/replication, hours; goes on after a kill
 #
 # PYTHON=python3.12  the interpreter that .venv is made from (3.11 or newer)
 # PIP_ARGS=...       extra arguments of pip install
@@ -24,7 +25,7 @@ LINTED := src tests tools benchmarks
 # Tests start many processes: each would compile torch and transformers anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow check style docs bench clean
+.PHONY: demo test test-slow check style docs bench reproduce-small clean
 .DELETE_ON_ERROR:
 
 $(PY):
@@ -75,6 +76,9 @@ docs: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed-test
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(PY) "$$script"; done
+
+reproduce-small: $(VENV)/.installed-test
+	$(PY) benchmarks/replication.py --runs runs/replication --jobs $(JOBS)
 
 clean:
 	rm -rf $(DEMO_OUT) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,7 +12,7 @@ from PIL import Image as pillow
 
 from mien.core.errors import BadInput
 from mien.core.nouns import Image
-from mien.face.decode.images import list_media
+from mien.face.decode.listing import list_media
 from mien.face.finder import FaceFinder, is_evident
 
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image as pillow
 
 from mien.core.nouns import Image
-from mien.face.decode.images import list_media, load_image, media_kind
+from mien.face.decode.images import load_image, media_kind
+from mien.face.decode.listing import list_media
 
 
 def two_tone(width: int = 40, height: int = 20) -> Image:

@@ -288,8 +288,7 @@ def _todo(options: JobOptions) -> _Todo:
 
 
 def _plan(options: JobOptions, passed_over: dict[Path, str]) -> list[_Item]:
-    # Of links that point at each other it makes no error.
-    ours = _Inside(os.path.realpath(options.out / "overlay"))
+    ours = _Inside(os.path.realpath(options.out / "overlay"))  # no error of links in a circle
     sources: dict[str, Source] = {}
     given = [sys.stdin.buffer if one == "-" else one for one in options.inputs]
     for source in expand(given, passed_over):

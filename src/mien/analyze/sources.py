@@ -15,15 +15,8 @@ import numpy.typing as npt
 from PIL import Image as pillow
 
 from mien.core.errors import BadInput, MienError
-from mien.face.decode.images import (
-    USUAL_PICTURES,
-    ImageSource,
-    is_address,
-    kind_of_bytes,
-    list_media,
-    media_kind,
-    suffix_of,
-)  # fmt: skip
+from mien.face.decode.images import ImageSource, is_address, kind_of_bytes, media_kind, suffix_of
+from mien.face.decode.listing import USUAL_PICTURES, list_media
 from mien.face.decode.moving import may_move, moving_kind
 from mien.face.landmark_files import LANDMARK_SUFFIXES
 
@@ -64,7 +57,7 @@ def expand(sources: Sources, skipped: dict[Path, str] | None = None) -> Iterator
 
     Args:
         sources: one or many.
-        skipped: see `mien.face.decode.images.list_media`.
+        skipped: see `mien.face.decode.listing.list_media`.
 
     Raises:
         BadInput: an item is of a type that cannot be analysed, or an empty path.

@@ -85,11 +85,10 @@ def open_torch(
 def present_device(name: str) -> torch.device:
     """A device that this machine has."""
     present = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
-    if name == "auto":
-        name = next(kind for kind, count in present.items() if count)
+    name = next(kind for kind, count in present.items() if count) if name == "auto" else name
     found = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", name)
     if found is None or int(found[2] or 0) >= present[found[1]]:
-        known = ["auto", *(f"{kind}:{index}" for kind, count in present.items() for index in range(count))]
+        known = ["auto", *(f"{kind}:{place}" for kind, count in present.items() for place in range(count))]
         raise BadConfig(
             got=f"device {name!r}",
             expected=f"one that this torch sees: {', '.join(known)}",
