@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from mien.analyze.packed import Packed
 from mien.analyze.sources import Source, on_disk
 from mien.analyze.tables.own_table import frames_of_own_table
 from mien.core.errors import MienError, require_range
@@ -98,6 +99,7 @@ class FaceSource:
                 yield self._frame_of_image(readable, how)
 
     def _frame_of_image(self, source: Source, how: How) -> Found:
+        assert not isinstance(source.payload, Packed)  # `on_disk` has read it
         image = load_image(source.payload, name=source.name)
         faces = self.evident(image, how) if how.cropped else self.faces.find(image)
         return self.found(FrameResult(source.name, 0, 0.0, ()), image, faces, how)

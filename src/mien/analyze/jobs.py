@@ -21,6 +21,7 @@ from typing import IO, Protocol
 from mien.analyze.analyzer import AnalysedFrame, Analyzer
 from mien.analyze.file_names import file_stems
 from mien.analyze.job_options import JobOptions
+from mien.analyze.packed import Packed
 from mien.analyze.pictures import PictureOptions, Pictures
 from mien.analyze.results import Summary, compose, report_of
 from mien.analyze.sources import Source, expand, shown_path
@@ -82,6 +83,8 @@ class _Item:
     def stamp(self) -> str:
         """What tells that the file is the same as before; taken before it is read."""
         data = self.source.payload
+        if isinstance(data, Packed):
+            return data.stamp
         return sha256(data).hexdigest() if isinstance(data, bytes) else stamp(str(data))
 
 

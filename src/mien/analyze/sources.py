@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
 
+from mien.analyze.packed import PACKS, Packed, list_pack
 from mien.core.errors import BadInput, MienError
 from mien.face.decode.images import ImageSource, is_address, kind_of_bytes, media_kind, suffix_of
 from mien.face.decode.listing import USUAL_PICTURES, list_media
@@ -36,8 +37,8 @@ class Source:
     name: str
     """The path as given, an open file's own name, or ``array:0``, ``picture:1``, ``bytes:2`` by position."""
     kind: Literal["image", "video", "landmarks"]
-    payload: ImageSource
-    """What `mien.face.decode.images.load_image` reads; the path for videos and landmark files."""
+    payload: ImageSource | Packed
+    """What `mien.face.decode.images.load_image` reads; the path for videos and landmark files; a place in a pack."""
     closes: bool = False
     """Nothing after it is read together with it."""
 
@@ -53,7 +54,7 @@ def expand(sources: Sources, skipped: dict[Path, str] | None = None) -> Iterator
     """Turn what the user gave into single items, lazily and in order.
 
     Folders become the pictures and videos in them (sorted, hidden files left out); landmark files
-    (.csv, .npy, .npz, .json) count only when named outright.
+    (.csv, .npy, .npz, .json) and packs (.tar, .parquet; `mien.analyze.packed`) count only when named outright.
 
     Args:
         sources: one or many.
@@ -95,9 +96,15 @@ def _expanded(item: Any, position: int, skipped: dict[Path, str] | None) -> Iter
         if is_address(path):
             yield Source(path[:200], "image", path)  # its reader says that mien does not read the network
         else:
-            yield from map(_from_path, list_media([path], skipped))
+            for one in list_media([path], skipped):
+                yield from _of_pack(one) if suffix_of(one) in PACKS else (_from_path(one),)
     else:
         raise _unknown(item, f" at position {position}")
+
+
+def _of_pack(path: str) -> Iterator[Source]:
+    for name, kind, place in list_pack(path):
+        yield Source(shown_path(name), kind, place)
 
 
 def _unknown(item: object, where: str) -> BadInput:
@@ -138,6 +145,8 @@ def _of_bytes(name: str, data: bytes) -> Source:
 @contextmanager
 def on_disk(source: Source) -> Iterator[Source]:
     """The source itself, or a copy of a film's or moving picture's bytes in a file while the block runs."""
+    if isinstance(source.payload, Packed):
+        source = replace(source, payload=source.payload.read())
     data = source.payload
     if not isinstance(data, bytes) or not (source.kind == "video" or may_move(data[:32])):
         yield source
