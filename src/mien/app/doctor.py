@@ -122,7 +122,11 @@ def _weights() -> Iterator[Check]:
 def _providers() -> Check:
     from onnxruntime import get_available_providers
 
-    return Check("onnxruntime", "ok", f"providers: {', '.join(get_available_providers())}")
+    from mien.face.onnx_sessions import DEVICES
+
+    present = get_available_providers()
+    devices = ", ".join(name for name, provider in DEVICES.items() if provider in present)
+    return Check("onnxruntime", "ok", f"devices: {devices} (providers: {', '.join(present)})")
 
 
 def _self_test() -> Iterator[Check]:
