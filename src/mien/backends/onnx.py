@@ -8,6 +8,7 @@ hidden), ``tokens.safetensors`` (token embeddings) and ``tokenizer.json``.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +97,7 @@ class PocketReader(AnswersByAsking):
         self.folder, self.threads, self.device = folder, threads, device
         self.bundle = verify_bundle(folder)
         self.crop_size: int = self.bundle["crop_size"]
+        self._last = threading.local()
         self.second_tries = 0
         """Explanations so far whose free text had no three parts."""
 
@@ -214,21 +216,25 @@ class PocketReader(AnswersByAsking):
         return self._explained(batch, results, 0)
 
     def draw(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[Explanation]:
-        """The same, each token drawn from the likeliest: as many ways to say it as the model knows."""
-        return self._explained(batch, results, 1)
+        """The same, each token drawn from the likeliest: as many ways to say it as the model knows.
+
+        What is concluded follows the probabilities (`mien.backends.audit`), so the model is not asked for it.
+        """
+        return self._explained(batch, results, 1, 2)
 
     def redraw(self, batch: Sequence[Evidence], results: Sequence[FaceResult]) -> list[str]:
         """The observations of a second draw; nothing is generated beyond them."""
-        texts = (text for *_, part in self._told(batch, results, 2, self._breaks) for text in part)
+        texts = (text for *_, part in self._told(batch, results, 2, 1) for text in part)
         return [text.removeprefix(_HEADINGS[0]).strip() for text in texts]
 
     def _explained(
-        self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int
+        self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int, parts: int | None = None
     ) -> list[Explanation]:
         found: list[Explanation] = []
-        for dialogues, rows, texts in self._told(batch, results, turn):
+        rest = "" if parts is None else f"{_HEADINGS[-1]} none."
+        for dialogues, rows, texts in self._told(batch, results, turn, parts):
             for place, text in enumerate(texts):
-                parsed = read_explanation(text)
+                parsed = read_explanation(text + rest)
                 if not isinstance(parsed, Explanation):
                     self.second_tries += 1
                     parsed = self._with_headings(dialogues[place], rows[place : place + 1])
@@ -237,18 +243,18 @@ class PocketReader(AnswersByAsking):
 
     def _told(
         self, batch: Sequence[Evidence], results: Sequence[FaceResult], turn: int,
-        ends: frozenset[int] = frozenset(),
+        parts: int | None = None,
     ) -> Iterator[tuple[list[list[Turn]], FloatArray, list[str]]]:  # fmt: skip
         """Per part of the batch its dialogues, evidence rows and texts: greedy (turn 0), or drawn."""
         for part in _parts(list(range(len(batch)))):
             rows = self._encode([batch[i] for i in part]).rows
             dialogues = [self._explain_turns(results[i].emotion) for i in part]
             chance = [_chance(results[i], turn) for i in part] if turn else None
-            yield dialogues, rows, self._answers(dialogues, rows, chance, ends)
+            yield dialogues, rows, self._answers(dialogues, rows, chance, parts)
 
     @cached_property
     def _breaks(self) -> frozenset[int]:
-        """Tokens with a line break: one of them ends a part of an explanation."""
+        """Tokens with a line break: the first of a row of them ends a part of an explanation."""
         pieces = (self._tokenizer.decode([token]) for token in range(len(self._embeddings)))
         return frozenset(token for token, piece in enumerate(pieces) if "\n" in piece)
 
@@ -304,6 +310,17 @@ class PocketReader(AnswersByAsking):
     # ---- steps
 
     def _encode(self, batch: Sequence[Evidence]) -> _Seen:
+        """What the nets say of a batch; that of the last one is kept, as explanations follow measurements."""
+        known, seen = getattr(self._last, "seen", ((), None))
+        places = {id(one): place for place, one in enumerate(known)}
+        wanted = [places.get(id(one), -1) for one in batch]
+        if seen is None or -1 in wanted:
+            seen = self._encoded(batch)
+            self._last.seen = (tuple(batch), seen)
+            return seen
+        return _Seen(*(array[wanted] for array in seen))
+
+    def _encoded(self, batch: Sequence[Evidence]) -> _Seen:
         inputs = batch_inputs(batch, self.crop_size)
         aus, logits, rows = self._evidence.run(None, inputs)
         shown = {name: inputs[name] for name in ("landmarks", "has_landmarks", "has_crop")}
@@ -358,26 +375,40 @@ class PocketReader(AnswersByAsking):
 
     def _answers(
         self, dialogues: Sequence[Sequence[Turn]], rows: FloatArray,
-        chance: Sequence[np.random.Generator] | None = None, ends: frozenset[int] = frozenset(),
+        chance: Sequence[np.random.Generator] | None = None, parts: int | None = None,
     ) -> list[str]:  # fmt: skip
         """Answers to prompts of equal length, one per face: greedy, or drawn with a generator for each.
 
-        An answer is over at the end token, or before one of ``ends``.
+        An answer is over at the end token, or before the break behind so many ``parts``.
         """
         prompts = np.concatenate([self._embed(turns, rows[i : i + 1]) for i, turns in enumerate(dialogues)])
         shape = self.bundle["decoder"]
         empty = np.zeros((shape["layers"], len(rows), shape["groups"], 0, shape["head_size"]), np.float32)
         logits, cache = self._step(prompts, (empty, empty))
         out: list[list[int]] = [[] for _ in dialogues]
-        open_rows = np.ones(len(dialogues), bool)
+        going, ended = np.arange(len(dialogues)), [0] * len(dialogues)
         for _ in range(_MAX_TOKENS):
-            tokens = logits.argmax(axis=1) if chance is None else _drawn(logits, chance)
-            for row in np.flatnonzero(open_rows):
-                if tokens[row] == self._end or int(tokens[row]) in ends:
-                    open_rows[row] = False
-                else:
-                    out[row].append(int(tokens[row]))
-            if not open_rows.any():
+            tokens = (
+                logits.argmax(axis=1)
+                if chance is None
+                else _drawn(logits, [chance[int(row)] for row in going])
+            )
+            goes_on = np.ones(len(going), bool)
+            for place, row in enumerate(going):
+                token = int(tokens[place])
+                breaks = parts is not None and token in self._breaks
+                ended[row] += breaks and out[row][-1:] != [] and out[row][-1] not in self._breaks
+                goes_on[place] = token != self._end and not (breaks and ended[row] == parts)
+                if goes_on[place]:
+                    out[row].append(token)
+            if not goes_on.all():
+                # What is over takes no further steps.
+                going, tokens, cache = (
+                    going[goes_on],
+                    tokens[goes_on],
+                    (cache[0][:, goes_on], cache[1][:, goes_on]),
+                )
+            if not len(going):
                 break
             logits, cache = self._step(self._embeddings[tokens][:, None], cache)
         return [str(self._tokenizer.decode(ids)) for ids in out]
