@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from mien.app.cli import app
 from mien.core.emotions import EMOTIONS
-from mien.core.errors import BadInput, MienError
+from mien.core.errors import BadData, BadInput, MienError
 
 TIMES = np.arange(600) / 10
 
@@ -106,3 +106,13 @@ def test_what_is_wrong_is_said(study: Path) -> None:
     assert first.exit_code == 0, first.output
     assert isinstance(run(study / "faces.csv", "--out", study / "d").exception, BadInput)
     assert run(study / "faces.csv", "--out", study / "d", "--signal", "AU12", "--replace").exit_code == 0
+
+
+def test_a_table_that_cannot_be_read_is_told_and_the_others_are_summed_up(study: Path) -> None:
+    (study / "bare.csv").write_text((study / "faces.csv").read_text().splitlines()[0] + "\n")
+    done = run(study / "bare.csv", study / "faces.csv", "--signal", "AU12", "--out", study / "some")
+    assert done.exit_code == 1 and "8 clips of" in done.output
+    assert done.output.count("Error:") == 1 and "bare.csv with no row" in done.output.replace("\n", "")
+    assert (study / "some" / "summary.csv").is_file()
+    alone = run(study / "bare.csv", "--signal", "AU12", "--out", study / "none")
+    assert isinstance(alone.exception, BadData) and not (study / "none" / "summary.csv").exists()

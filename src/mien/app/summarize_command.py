@@ -98,7 +98,8 @@ def summarize_command(
         if name in _OPTIONS
     }
     record = RunRecord.start(options)
-    raw = study.read_faces(tables, pattern, people, faces)
+    skipped = dict[str, str]()
+    raw = study.read_faces(tables, pattern, people, faces, skipped)
     table = study.withhold(raw, turned=turned)
     if rate is not None:
         table = study.resample(table, rate)
@@ -128,12 +129,19 @@ def summarize_command(
         "clips": raw["clip"].nunique(),
         "persons": raw["person"].nunique(),
         "events": len(events),
+        "skipped": len(skipped),
     }
     record.finish(**counts).write(out / "run.json")
+    clips = "1 clip" if counts["clips"] == 1 else f"{counts['clips']} clips"
+    persons = "1 person" if counts["persons"] == 1 else f"{counts['persons']} people"
     say(
-        f"{counts['clips']} clips of {counts['persons']} people, {table['usable'].mean():.0%} of {len(table):,} rows"
+        f"{clips} of {persons}, {table['usable'].mean():.0%} of {len(table):,} rows"
         f" readable, {len(events):,} events. Look at {out / 'summary.html'}."
     )
+    for why in skipped.values():
+        say(f"Error: {why}", err=True)
+    if skipped:
+        raise typer.Exit(1)
 
 
 _OPTIONS = ("tables", "pattern", "people", "faces", "signal", "rate", "smooth", "turned", "baseline", "rest", "seconds",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from mien.core.aus import AU_SETS, level_intensity
 from mien.core.emotions import EMOTIONS, canonical
-from mien.core.errors import BadConfig, BadData, BadInput, require_known
+from mien.core.errors import BadConfig, BadData, BadInput, MienError, require_known
 from mien.core.objects import json_lines, read_json
 
 __all__ = ["KEYS", "Source", "read_faces"]
@@ -27,11 +27,24 @@ _TEXTS = {"input", "error", "emotion", "hidden", "quality", "explanation", "with
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
+def _tables(sources: Sequence[Any], skipped: dict[str, str] | None) -> Iterator[pd.DataFrame]:
+    failed: list[MienError] = []
+    for one in sources:
+        try:
+            yield _read(one)
+        except MienError as error:
+            failed.append(error)
+            if skipped is None or len(failed) == len(sources):
+                raise
+            skipped[str(one)] = str(error)
+
+
 def read_faces(
     sources: Source | Iterable[Source],
     pattern: str | None = None,
     people: str | Path | pd.DataFrame | None = None,
     faces: str = "main",
+    skipped: dict[str, str] | None = None,
 ) -> pd.DataFrame:
     """One table of all clips and photos: a row per person and frame, in order.
 
@@ -46,6 +59,7 @@ def read_faces(
             ``session``, ``condition`` …
         faces: of a clip ``"main"`` the face seen longest, with faces that are never seen beside it (one who comes back
             has a new track); ``"all"`` every track as a person of its own.
+        skipped: where given, a table that cannot be read is left out, and the reason written here, unless none can.
 
     Returns:
         ``clip``, ``person`` (the clip where nothing tells), ``session``, ``condition``, further fields, then the
@@ -57,7 +71,7 @@ def read_faces(
     """
     require_known(faces, ("main", "all"), "faces")
     given = [sources] if isinstance(sources, str | Path | pd.DataFrame) else list(sources)
-    tables = [_read(one) for source in given for one in _files(source)]
+    tables = list(_tables([one for source in given for one in _files(source)], skipped))
     if not tables:
         raise BadInput(got="no table", expected="faces.csv of a run, or a folder that holds some")
     rows = pd.concat(tables, ignore_index=True)
