@@ -29,6 +29,7 @@ from safetensors.torch import load_file
 
 from mien.evaluate.predictions import read_predictions
 from mien.models.composite.assemble import open_composite
+from mien.models.registry import open_system
 from mien.train.align import ClassificationTask, FaceBatches, emotion_frequency, emotions_told
 from mien.train.data.faces import gather
 from mien.train.plan import planned_inputs
@@ -239,7 +240,7 @@ def classifier(folder: Path, head: Path, cache: Path) -> dict[str, str]:
     model = open_composite(str(folder))
     name = next(iter(model.config.evidence))
     inputs = planned_inputs(recipe, model.config)
-    faces = gather(recipe.validation, inputs.crop_size, cache, False)
+    faces = gather(recipe.validation, inputs.crop_size, cache, open_system(recipe.system).needs_mesh(inputs))
     task = ClassificationTask(model, name, emotion_frequency(faces))
     task.head.load_state_dict(load_file(head))
     told = emotions_told(task, FaceBatches(model.config, name, inputs, faces))
