@@ -37,6 +37,8 @@ from mien.train.recipe import Recipe
 
 WORLD = Path(__file__).with_suffix(".yaml")
 HEAD = "head"
+_BLIND = 0.01
+"""UAR over that of a constant answer, below which an arm has learnt nothing that could be compared."""
 Table = npt.NDArray[np.bool_]
 
 
@@ -174,7 +176,13 @@ def tell(record: Record, world: World, claim: Claim, seeds: int) -> None:
         each = [score(better[[row]], labels) - score(other[[row]], labels) for row in range(len(there))]
         arms_are = f"{score(better, labels):.3f} against {score(other, labels):.3f}"
         seeds_are = f"better in {sum(one > 0 for one in each)} of {len(there)} seeds"
-        note = f"{arms_are}; {seeds_are}; {verdict(float(low), float(high))}"
+        blind = min(uar(better, labels), uar(other, labels)) < 1 / len(np.unique(labels)) + _BLIND
+        said_so = (
+            "cannot be tested here: an arm is no better than one word"
+            if blind
+            else verdict(float(low), float(high))
+        )
+        note = f"{arms_are}; {seeds_are}; {said_so}"
         record.add(f"{name}, {measured}", gap, n=len(faces), low=float(low), high=float(high), note=note)
 
 
