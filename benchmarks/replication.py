@@ -39,6 +39,7 @@ WORLD = Path(__file__).with_suffix(".yaml")
 HEAD = "head"
 _BLIND = 0.01
 """UAR over that of a constant answer, below which an arm has learnt nothing that could be compared."""
+_CANNOT = "cannot be tested here: an arm is no better than one word"
 Table = npt.NDArray[np.bool_]
 
 
@@ -177,12 +178,8 @@ def tell(record: Record, world: World, claim: Claim, seeds: int) -> None:
         arms_are = f"{score(better, labels):.3f} against {score(other, labels):.3f}"
         seeds_are = f"better in {sum(one > 0 for one in each)} of {len(there)} seeds"
         blind = min(uar(better, labels), uar(other, labels)) < 1 / len(np.unique(labels)) + _BLIND
-        said_so = (
-            "cannot be tested here: an arm is no better than one word"
-            if blind
-            else verdict(float(low), float(high))
-        )
-        note = f"{arms_are}; {seeds_are}; {said_so}"
+        judged = _CANNOT if blind else verdict(float(low), float(high))
+        note = f"{arms_are}; {seeds_are}; {judged}"
         record.add(f"{name}, {measured}", gap, n=len(faces), low=float(low), high=float(high), note=note)
 
 
