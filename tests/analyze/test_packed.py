@@ -84,6 +84,20 @@ def test_a_table_gives_the_rows_of_its_files(
     assert [one.source for one in found] == [f"{table}/{name}" for name in names]
 
 
+@pytest.mark.parametrize("name", ["../outside.jpg", "/etc/hostname", "link.jpg"])
+def test_a_table_reaches_no_file_elsewhere(name: str, photos: Path, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(photos / "0000.jpg", tmp_path / "outside.jpg")
+    (folder / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    shutil.copy(photos / "0000.jpg", folder / "inside.jpg")
+    parquet.write_table(pyarrow.table({"path": [name, "inside.jpg"]}), folder / "t.parquet")
+    first, second = Analyzer().analyze(folder / "t.parquet")
+    assert "below the folder of the table" in str(first.error) and len(second.faces) == 1
+
+
 def test_hostile_members_are_told_and_nothing_is_unpacked(photos: Path, tmp_path: Path) -> None:
     target = tmp_path / "in" / "bad.tar"
     target.parent.mkdir()

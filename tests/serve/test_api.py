@@ -142,6 +142,8 @@ def test_a_text_is_held_against_the_face(server: Any, photo: bytes) -> None:
         ("/v1/analyze", {"json": {"image": "http://169.254.169.254/latest"}}, 400, "data URL"),
         ("/v1/analyze", {"json": {"image": "file:///etc/passwd"}}, 400, "data URL"),
         ("/v1/analyze", {"data": {"image": "x"}}, 422, "no picture"),
+        ("/v1/analyze", {"files": {"files": ("faces.PARQUET", b"PAR1")}}, 415, "a file of many pictures"),
+        ("/v1/jobs", {"files": {"files": ("shard.tar", bytes(1024))}}, 415, "a file of many pictures"),
         ("/v1/ask", {"content": b"x"}, 400, "question"),
         ("/v1/ask", {"json": {"question": "Why?"}}, 400, "one picture"),
         ("/v1/nothing", {"content": b"x"}, 404, "Not Found"),

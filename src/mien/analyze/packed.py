@@ -87,7 +87,7 @@ def list_pack(path: str) -> Iterator[tuple[str, Kind, Packed]]:
 
     Of a tar file these are the members with the suffix of a picture or clip; links, devices and other members are
     passed over, and nothing is ever unpacked to a place that a member names. Of a table, the rows of the first column
-    that holds pictures: bytes, ``{bytes, path}`` as the Hugging Face hub writes them, or paths beside the table.
+    that holds pictures: bytes, ``{bytes, path}`` as the Hugging Face hub writes them, or paths below its folder.
 
     A file that cannot be read, or ends early, is an item whose reading says so.
 
@@ -202,7 +202,19 @@ def _cell(packed: Packed) -> bytes | str:
         raise BadInput(
             got=f"row {packed.place} without a picture", expected="bytes or a path", fix="Fill it or drop it"
         )
-    return value if isinstance(value, bytes) else os.path.join(os.path.dirname(packed.pack), str(value))
+    return value if isinstance(value, bytes) else _beside(packed.pack, str(value))
+
+
+def _beside(pack: str, name: str) -> str:
+    """A path that a table names: a table of a stranger shall not reach files elsewhere."""
+    folder = os.path.realpath(os.path.dirname(pack))
+    path = os.path.realpath(os.path.join(folder, name))
+    if not path.startswith(os.path.join(folder, "")):
+        raise BadInput(
+            got=f"{pack}, which names {name!r}", expected="paths below the folder of the table",
+            fix="Put the table above its pictures, and name them from there",
+        )  # fmt: skip
+    return path
 
 
 @lru_cache(maxsize=2)

@@ -26,6 +26,7 @@ from PIL import Image as pillow
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
+from mien.analyze.packed import PACKS
 from mien.analyze.sources import Source, expand
 from mien.core.errors import MienError
 from mien.core.objects import read_json
@@ -167,8 +168,15 @@ class Intake:
         """The source of encoded bytes, in memory where they are a still photo.
 
         Raises:
-            Refused: too many bytes.
+            Refused: too many bytes, or a pack of pictures.
         """
+        if Path(name).suffix.lower() in PACKS:
+            raise Refused(
+                415,
+                got=f"{name}, a file of many pictures",
+                expected="a picture or clip",
+                fix="Send them one by one",
+            )
         head = file.read(4096)
         file.seek(0)
         still = head[:3] == b"\xff\xd8\xff" or (head[:4] == b"\x89PNG" and b"acTL" not in head)
