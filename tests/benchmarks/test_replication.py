@@ -86,8 +86,18 @@ def test_an_arm_that_says_one_word_is_no_ground_for_a_verdict(replication: Any, 
     finished(world.place("emola-after", 1), [True] * 200)
     finished(world.place("emola-visual", 1), [number % 2 == 0 for number in range(200)])
     record = replication.Record("replication", Namespace(seed=0, limit=None, out=None))
-    replication.tell(record, world, claim, 1)
+    replication.tell(record, world, claim, 2)
     assert all("cannot be tested here" in one.note for one in record.figures)
+
+
+def test_one_seed_gives_a_direction_and_no_verdict(replication: Any, tmp_path: Path) -> None:
+    world = replication.World(tmp_path)
+    claim = replication.Claim("EmoLA", "a prior helps", "emola-after", "emola-visual")
+    finished(world.place("emola-after", 1), [True] * 200)
+    finished(world.place("emola-visual", 1), [number % 3 > 0 for number in range(200)])
+    record = replication.Record("replication", Namespace(seed=0, limit=None, out=None))
+    replication.tell(record, world, claim, 3)
+    assert all(one.value > 0.2 and "no verdict" in one.note for one in record.figures)
 
 
 def test_a_finished_run_is_left_alone_and_a_failed_one_says_why(
