@@ -132,16 +132,20 @@ def summarize_command(
         "skipped": len(skipped),
     }
     record.finish(**counts).write(out / "run.json")
-    clips = "1 clip" if counts["clips"] == 1 else f"{counts['clips']} clips"
-    persons = "1 person" if counts["persons"] == 1 else f"{counts['persons']} people"
-    say(
-        f"{clips} of {persons}, {table['usable'].mean():.0%} of {len(table):,} rows"
-        f" readable, {len(events):,} events. Look at {out / 'summary.html'}."
-    )
+    _say_all(counts, table, out)
     for why in skipped.values():
         say(f"Error: {why}", err=True)
     if skipped:
         raise typer.Exit(1)
+
+
+def _say_all(counts: Mapping[str, int], table: pd.DataFrame, out: Path) -> None:
+    clips = "1 clip" if counts["clips"] == 1 else f"{counts['clips']} clips"
+    persons = "1 person" if counts["persons"] == 1 else f"{counts['persons']} people"
+    say(
+        f"{clips} of {persons}, {table['usable'].mean():.0%} of {len(table):,} rows"
+        f" readable, {counts['events']:,} events. Look at {out / 'summary.html'}."
+    )
 
 
 _OPTIONS = ("tables", "pattern", "people", "faces", "signal", "rate", "smooth", "turned", "baseline", "rest", "seconds",
